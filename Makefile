@@ -1,0 +1,24 @@
+# `make results/table1.csv` and `make test` need Python >= 3.11 and nothing else: they make .venv when it is missing.
+# Any file under results/ can be made so; inside an activated environment plain snakemake, dvc and pytest do the same.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: test install
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+# Snakemake decides what is up to date, so make always asks it.
+results/%: .venv/installed FORCE
+	$(BIN)/snakemake --cores all $@
+
+.PHONY: FORCE
+FORCE:

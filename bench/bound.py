@@ -1,0 +1,136 @@
+"""The variational bound in bits per dimension, of every (variant, trajectory, K) from one network pass per (image, t).
+
+    L = KL(q(x_τK | x_0) ‖ N(0, I)) + Σ_k E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) − E log p(x_0 | x_τ1)
+
+for the DDPM process, where for a diagonal reverse variance σ² each middle term is
+
+    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (x_0 − x̂_0)_i²/σ_i²],          x̂_0 clipped to the data range.
+
+x_t, ε̂, the heads and (x_0 − x̂_0)² depend on t only, not on s, K, the trajectory or the variant. So the loop
+runs over t, makes the one pass, and adds every edge s → t that any cell needs to that cell's sum. Images,
+noise and steps are shared by all cells (common random numbers), which is what makes paired differences sharp.
+
+The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2} of the full
+chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from bench import covariance, noise
+from bench import heads as heads_module
+
+LN2 = float(np.log(2))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One column of the result: a variant on a trajectory with K steps."""
+
+    trajectory: str
+    variant: str
+    K: int
+    steps: tuple  # τ_1 < … < τ_K
+
+    @property
+    def edges(self):
+        """The jumps (s, t) between neighbouring steps."""
+        return list(zip(self.steps[:-1], self.steps[1:]))
+
+
+def evaluate(model, heads, moments, data, process, cells, images, names, batch=512):
+    """Bits per dimension of the first `images` test images, float64 of shape (len(cells), images).
+
+    heads: {name: Head} that the variants of `cells` need; moments: from `bench.moments`, or None where no
+    variant uses them; process: DDPM; names: (seed, setting); batch: images a network pass.
+    """
+    edges = _edges_by_step(cells)
+    result = torch.zeros(len(cells), images, dtype=torch.float64)
+    starts = range(0, images, batch)
+    with torch.inference_mode(), tqdm(total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass",
+                                      mininterval=1.0) as bar:
+        for start in starts:
+            x_0 = torch.from_numpy(data.to_float(data.test[start:min(start + batch, images)]))
+            part = result[:, start:start + len(x_0)]
+            for column, cell in enumerate(cells):
+                part[column] += prior_term(process.schedule, cell.steps[-1], x_0)
+            for t in sorted(edges):
+                _add_step(part, edges[t], t, model, heads, moments, data, process, cells, x_0, start, names)
+                bar.update()
+    return (result / (data.dim * LN2)).numpy()
+
+
+def _edges_by_step(cells):
+    """{t: {variant: {s: [columns]}}} of every edge s → t; s = 0 marks the last term, to the data."""
+    edges = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for column, cell in enumerate(cells):
+        for s, t in [(0, cell.steps[0]), *cell.edges]:
+            edges[t][cell.variant][s].append(column)
+    return edges
+
+
+def _add_step(part, variants, t, model, heads, moments, data, process, cells, x_0, start, names):
+    """Makes the pass at step t and adds its terms, in nats, to every cell that has an edge ending there."""
+    schedule = process.schedule
+    a, b = schedule.signal[t], schedule.noise[t]
+    eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim))
+    x_t = a * x_0 + b * eps
+    eps_hat, features = model(x_t, torch.full((len(x_t),), t))
+    head_outputs = heads_module.outputs(heads, features)
+    x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
+    error_sq = (x_0 - x0_hat) ** 2
+    last = None
+    for name, jumps in variants.items():
+        variant = covariance.get(name)
+        data_variance = None
+        for s, columns in jumps.items():
+            if s == 0:
+                last = last if last is not None else last_term(schedule, data, x_0, x0_hat)
+                part[columns] += last
+                continue
+            if data_variance is None:
+                data_variance = torch.as_tensor(variant.data_variance(
+                    t, schedule, data.radius, moments, eps_hat, head_outputs.get(variant.head)))
+            part[columns] += middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
+
+
+def prior_term(schedule, t, x_0):
+    """KL(q(x_t | x_0) ‖ N(0, I)) of each image, in nats, shape (batch,)."""
+    variance = schedule.noise_sq[t]
+    constant = variance - 1 - np.log(variance)
+    return 0.5 * (constant + schedule.alpha_bar[t] * x_0**2).sum(1)
+
+
+def middle_term(process, s, t, sigma_sq, error_sq):
+    """KL(q(x_s | x_t, x_0) ‖ N(mean, σ²)) of each image, in nats, shape (batch,).
+
+    sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)², (batch, dim).
+    """
+    ratio = process.lambda_sq(s, t) / sigma_sq
+    shape_part = (ratio - 1 - torch.log(ratio)).expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1)
+    mean_part = process.gamma(s, t) ** 2 * (error_sq / sigma_sq).sum(1)
+    return 0.5 * (shape_part + mean_part)
+
+
+def last_term(schedule, data, x_0, x0_hat):
+    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian, in nats, shape (batch,)."""
+    half_bin = data.radius / (data.levels - 1)
+    sigma = np.sqrt(schedule.beta_tilde(1, 2) if schedule.N > 1 else schedule.noise_sq[1])
+    upper = torch.where(x_0 > data.hi - half_bin, torch.inf, (x_0 - x0_hat + half_bin) / sigma)
+    lower = torch.where(x_0 < data.lo + half_bin, -torch.inf, (x_0 - x0_hat - half_bin) / sigma)
+    return -log_normal_mass(lower, upper).sum(1)
+
+
+def log_normal_mass(lower, upper):
+    """log(Φ(upper) − Φ(lower)) for lower < upper, exact in both tails.
+
+    An interval right of 0 is mirrored to the left, where Φ keeps its relative precision.
+    """
+    mirrored = lower > 0
+    lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
+    log_upper, log_lower = torch.special.log_ndtr(upper), torch.special.log_ndtr(lower)
+    return log_upper + torch.log1p(-torch.exp(log_lower - log_upper))

@@ -1,0 +1,103 @@
+"""The `bench` command: one subcommand a stage. What Snakemake runs is what a person can run by hand."""
+
+import argparse
+import os
+import sys
+
+from bench.errors import BenchError
+
+EPILOG = """\
+The whole pipeline, in order, is run by:   snakemake --cores all results/table1.csv
+One stage by hand:                         bench moments --setting digits
+Every stage reads what earlier ones wrote under results/<setting>/ in the current folder.
+"""
+
+# name → (help, the options it takes); the texts are what `bench --help` and `bench NAME --help` show
+STAGES = {
+    "config": ("validate a configuration and write it resolved, with every setting's file read in", ["output"]),
+    "store": ("create the MLflow store and the settings' experiments, before parallel jobs write to it", []),
+    "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
+    "mean": ("train or import the mean model: results/SETTING/mean/", ["setting", "threads"]),
+    "extractor": ("prepare the feature extractor of FID and KID: results/SETTING/extractor/", ["setting", "threads"]),
+    "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
+    "heads": ("train all heads in one pass of the frozen trunk: results/SETTING/heads/", ["setting", "threads"]),
+    "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
+    "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
+    "samples": ("sample one variant of one process, every K: results/SETTING/samples/PROCESS/VARIANT/SHARD/",
+                ["setting", "process", "variant", "shard", "threads"]),
+    "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
+                 ["setting", "process", "threads"]),
+    "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv", []),
+    "tables": ("table1.csv, table1.md, table2.csv and metrics.json from results/cells.csv", []),
+    "thresholds": ("thresholds and bounds of σ_2² from the schedules alone: results/table3.csv", []),
+    "figures": ("a metric against K: results/SETTING/figures/METRIC.png", ["setting"]),
+    "track": ("log cells, sample grids, tables and figures to MLflow (MLFLOW_TRACKING_URI, default sqlite:///mlflow.db)", []),
+}
+
+OPTIONS = {
+    "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
+    "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
+    "variant": dict(required=True, metavar="NAME", help="a variant that the configuration asks for in that process, such as npr"),
+    "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
+    "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
+    "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
+}
+
+
+def parser():
+    root = argparse.ArgumentParser(prog="bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                   description="Reference benchmark of reverse-process variances for diffusion models.")
+    stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for name, (text, options) in STAGES.items():
+        stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        stage.add_argument("--config", default="params.yaml", metavar="FILE",
+                           help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
+        stage.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        for option in options:
+            stage.add_argument(f"--{option}", **OPTIONS[option])
+    return root
+
+
+def main(arguments=None):
+    """Runs a stage. Exit code 0, or 1 after one line on stderr that says what is wrong."""
+    options = parser().parse_args(arguments)
+    try:
+        run(options)
+    except BenchError as error:
+        if options.debug:
+            raise
+        sys.exit(f"bench {options.stage}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"bench {options.stage}: interrupted")
+
+
+def run(options):
+    from bench import config
+
+    experiment = config.load(options.config)
+    if options.stage == "config":
+        return config.write(experiment, options.output)
+    if "threads" in options:
+        _set_threads(options.threads)
+    from bench import reports, stages, tracking
+
+    whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track}
+    if options.stage in whole:
+        return whole[options.stage](experiment)
+    if options.stage == "thresholds":
+        return reports.thresholds_table()
+    if options.stage == "figures":
+        return reports.figures(experiment, options.setting)
+    if options.stage == "samples":
+        return stages.samples(experiment, options.setting, options.process, options.variant, options.shard)
+    if options.stage == "fidelity":
+        return stages.fidelity(experiment, options.setting, options.process)
+    return getattr(stages, options.stage)(experiment, options.setting)
+
+
+def _set_threads(threads):
+    if threads < 1:
+        raise BenchError(f"--threads: expected at least 1, found {threads}")
+    import torch
+
+    torch.set_num_threads(threads)

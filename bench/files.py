@@ -1,0 +1,137 @@
+"""Files that are whole or absent.
+
+Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that a killed
+job leaves nothing that looks finished. Everything is read through this module, so that a missing, truncated
+or corrupt file is named together with the command that makes it again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bench.errors import BenchError
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Yields a temporary path; what is written there (a file or a folder) gets its final name on success.
+
+    Raises BenchError naming the path where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)
+        yield partial
+        if path.is_dir():
+            remove(path)
+        os.replace(partial, path)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove(partial)
+
+
+def remove(path):
+    """Deletes a file or a folder if it is there."""
+    path = Path(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    with writing(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path, text):
+    with writing(path) as partial:
+        partial.write_text(text)
+
+
+def write_csv(path, frame):
+    """Writes a pandas frame without its index; floats as the shortest decimal that reads back equal."""
+    with writing(path) as partial:
+        frame.to_csv(partial, index=False)
+
+
+def write_npz(path, **arrays):
+    with writing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+@contextlib.contextmanager
+def reading(path, remedy=None):
+    """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
+    path = Path(path)
+    if not path.exists():
+        raise BenchError(f"{path}: missing; {remedy or f'make it with: snakemake --cores all {path}'}")
+    try:
+        yield path
+    except BenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        remedy = remedy or f"make it again with: snakemake --cores all --forcerun {path} -- {path}"
+        raise BenchError(f"{path}: corrupt or truncated ({reason}); {remedy}") from error
+
+
+def read_json(path):
+    with reading(path):
+        return json.loads(Path(path).read_text())
+
+
+def read_npz(path):
+    """All arrays of an npz file as a dict; object arrays are refused."""
+    with reading(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def read_npy(path):
+    """A memory-mapped npy array; object arrays are refused."""
+    with reading(path):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def read_csv(path):
+    import pandas
+
+    with reading(path):
+        return pandas.read_csv(path)
+
+
+def read_parquet(path):
+    import pandas
+
+    with reading(path):
+        return pandas.read_parquet(path)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file as a state dict on the CPU."""
+    from safetensors.torch import load_file
+
+    with reading(path):
+        return load_file(path)
+
+
+def write_safetensors(path, state):
+    from safetensors.torch import save_file
+
+    with writing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
+
+
+def digest(value):
+    """The first 16 hexadecimal digits of the SHA-256 of bytes, or of a value's canonical JSON."""
+    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()[:16]

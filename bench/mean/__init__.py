@@ -1,0 +1,94 @@
+"""The mean model: a frozen network whose noise prediction ε̂(x_t, t) every variant shares.
+
+It is a `diffusers.UNet2DModel`, trained here (`bench.mean.train`) or taken from a checkpoint, and kept as
+`unet/` (diffusers' own folder, safetensors) beside `mean.json`. Networks that predict x_0 or
+v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from bench import files, torchvision_ops
+from bench.errors import BenchError, unknown
+
+PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
+
+
+@dataclass(frozen=True)
+class Features:
+    """What heads read: the last hidden feature map (batch, channels, h, w), and the time embedding (batch, e)."""
+
+    hidden: torch.Tensor
+    time: torch.Tensor
+
+
+class MeanModel:
+    """ε̂ as a function of x_t and t.
+
+    unet: UNet2DModel whose timestep input is t − 1 (diffusers counts from 0); prediction_type: one of
+    `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels, height, width).
+    """
+
+    def __init__(self, unet, prediction_type, schedule, shape):
+        if prediction_type not in PREDICTION_TYPES:
+            raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
+        self.unet = unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.prediction_type = prediction_type
+        self.shape = tuple(shape)
+        self.signal = torch.from_numpy(schedule.signal)
+        self.noise = torch.from_numpy(schedule.noise)
+        self._seen = {}
+        unet.conv_norm_out.register_forward_pre_hook(lambda module, args: self._seen.update(hidden=args[0]))
+        unet.time_embedding.register_forward_hook(lambda module, args, out: self._seen.update(time=out))
+
+    def __call__(self, x_t, t):
+        """ε̂ (float64, flattened like x_t) and `Features`, from one pass of the network.
+
+        x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
+        """
+        images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=torch.channels_last)
+        output = self.unet(images, t - 1, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
+        features = Features(**self._seen)
+        self._seen.clear()
+        return self._eps_hat(output, x_t, self.signal[t][:, None], self.noise[t][:, None]), features
+
+    def _eps_hat(self, output, x_t, a, b):
+        if self.prediction_type == "epsilon":
+            return output
+        if self.prediction_type == "sample":
+            return (x_t - a * output) / b
+        return a * output + b * x_t
+
+
+def save(unet, prediction_type, folder, **about):
+    """Writes the network and what is known of it (`about`: JSON values, such as the training log) to `folder`."""
+    with files.writing(folder) as partial:
+        partial.mkdir(parents=True)
+        unet.save_pretrained(partial / "unet", safe_serialization=True)
+        files.write_json(partial / "mean.json", {"prediction_type": prediction_type, **about})
+
+
+def load(folder, schedule, shape):
+    """The MeanModel saved in `folder` for data of `shape`. BenchError where it is broken or does not fit."""
+    about = files.read_json(folder / "mean.json")
+    unet = read_unet(folder / "unet")
+    check_channels(unet, shape, folder)
+    return MeanModel(unet, about["prediction_type"], schedule, shape)
+
+
+def read_unet(folder, remedy=None):
+    """A UNet2DModel from a folder in diffusers' layout (config.json and safetensors weights)."""
+    torchvision_ops.declare()
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with files.reading(folder, remedy):
+        return UNet2DModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
+
+
+def check_channels(unet, shape, folder):
+    """BenchError unless the network maps images of `shape` to images of `shape`."""
+    found = (unet.config.in_channels, unet.config.out_channels)
+    if found != (shape[0], shape[0]):
+        raise BenchError(f"{folder}: the network has {found[0]} input and {found[1]} output channels, "
+                         f"expected {shape[0]} of each for this data set")

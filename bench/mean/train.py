@@ -1,0 +1,48 @@
+"""Trains the mean model: a UNet2DModel on the ε objective E‖ε − ε̂(x_t, t)‖², t uniform on 1..N (Ho et al. 2020)."""
+
+import torch
+
+from bench import noise, torchvision_ops, training
+from bench.errors import BenchError
+
+
+def make_unet(options, shape):
+    """A UNet2DModel for images of `shape`, from the keyword options of the setting. BenchError for a wrong one."""
+    torchvision_ops.declare()
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    channels, height, width = shape
+    try:
+        return UNet2DModel(sample_size=(height, width), in_channels=channels, out_channels=channels,
+                           **{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BenchError(f"mean.unet: not accepted by UNet2DModel ({error})") from error
+
+
+def train(data, schedule, section, names, checkpoint, on_loss=None):
+    """Returns (EMA network, training log).
+
+    data: `bench.data.Data`; section: `config.MeanSection`; names: (seed, setting), the root of every draw;
+    checkpoint: path of the resumable state; on_loss: see `bench.training.train`.
+    """
+    torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
+    unet = make_unet(section.unet, data.shape).to(memory_format=torch.channels_last)
+
+    def loss_of_step(step):
+        torch.manual_seed(noise.generator(*names, "mean", "dropout", step).integers(2**63))
+        x_t, t, eps, _ = draw(data, schedule, (*names, "mean"), step, section.train.batch)
+        images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=torch.channels_last)
+        prediction = unet(images, t - 1, return_dict=False)[0].flatten(1)
+        return (prediction - eps.float()).square().mean()
+
+    return training.train(unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss)
+
+
+def draw(data, schedule, names, step, batch):
+    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), t uniform on 1..N."""
+    random = noise.generator(*names, "batch", step)
+    x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
+    t = random.integers(1, schedule.N + 1, size=batch)
+    eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
+    x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
+    return x_t, torch.from_numpy(t), eps, x_0

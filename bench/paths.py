@@ -1,0 +1,37 @@
+"""Where everything is, relative to the folder a run is started in."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+CONFIG = RESULTS / "config.yaml"
+CELLS = RESULTS / "cells.csv"
+
+
+class Setting:
+    """The files of one setting, results/<name>/."""
+
+    def __init__(self, name):
+        self.folder = RESULTS / name
+        self.data = self.folder / "data"
+        self.mean = self.folder / "mean"
+        self.moments = self.folder / "moments.npz"
+        self.heads = self.folder / "heads"
+        self.trajectories = self.folder / "trajectories.json"
+        self.bound = self.folder / "bound.parquet"
+        self.extractor = self.folder / "extractor"
+        self.checkpoints = self.folder / "checkpoints"
+
+    def samples(self, process, variant, shard=None):
+        folder = self.folder / "samples" / process / variant
+        return folder if shard is None else folder / str(shard)
+
+    def fidelity(self, process):
+        return self.folder / "fidelity" / f"{process}.json"
+
+    def figure(self, metric):
+        return self.folder / "figures" / f"{metric}.png"
+
+
+def cell_name(trajectory, K):
+    """The name of a cell's file or artifact."""
+    return f"{trajectory}_K{K}"

@@ -1,0 +1,61 @@
+"""Forward-process families and the reverse transition they imply.
+
+    q(x_s | x_t, x_0) = N(a_s x_0 + c (x_t − a_t x_0)/b_t, λ² I),      c = √(b_s² − λ²),
+
+with λ² = η² β̃_{s|t}: η = 1 is DDPM, η = 0 the deterministic DDIM (Song et al. 2020, 2010.02502). When
+Cov[x_0 | x_t] is approximated by Σ_0(x_t), matching moments gives the reverse transition (Bao et al. 2022a,
+Theorem 1; Su 2022a, eq. 4)
+
+    covariance  λ² I + γ² Σ_0(x_t),      γ = a_s − a_t c/b_t.
+
+Its mean is written with x_t for DDPM, γ x̂_0 + (c/b_t) x_t, and with ε̂ for DDIM, a_s x̂_0 + c ε̂. The two agree
+unless x̂_0 is clipped to the data range; each process keeps the form of its authors' code, and for DDPM it is
+the one whose KL divergence has the mean term γ² (x_0 − x̂_0)².
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.errors import unknown
+from bench.schedule import Schedule
+
+PROCESSES = ("ddpm", "ddim")
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """A forward-process family on a schedule; η ∈ [0, 1] is 1 for ddpm."""
+
+    name: str
+    schedule: Schedule
+    eta: float
+
+    def lambda_sq(self, s, t):
+        """λ²_{s|t}, the variance of q(x_s | x_t, x_0)."""
+        return self.eta**2 * self.schedule.beta_tilde(s, t)
+
+    def carry(self, s, t):
+        """c = √(b_s² − λ²), written as a sum of positive terms so that nothing cancels."""
+        b2 = self.schedule.noise_sq
+        kept = (1 - self.eta**2) * b2[t] + self.eta**2 * self.schedule.skip_alpha(s, t) * b2[s]
+        return np.sqrt(b2[s] * kept / b2[t])
+
+    def gamma(self, s, t):
+        """γ = a_s − a_t c/b_t, the weight of x_0 given x_t, without cancellation; ≥ 0."""
+        a, b = self.schedule.signal, self.schedule.noise
+        spread = a[s] ** 2 * self.schedule.skip_beta(s, t) + a[t] ** 2 * self.lambda_sq(s, t)
+        return spread / (b[t] * (a[s] * b[t] + a[t] * self.carry(s, t)))
+
+    def mean(self, s, t, x_t, x0_hat, eps_hat):
+        """The mean of x_s given x_t; x̂_0 may be clipped, ε̂ is the network's."""
+        if self.name == "ddpm":
+            return self.gamma(s, t) * x0_hat + self.carry(s, t) / self.schedule.noise[t] * x_t
+        return self.schedule.signal[s] * x0_hat + self.carry(s, t) * eps_hat
+
+
+def make(name, schedule, eta=0.0):
+    """The process called `name` ('ddpm' or 'ddim'); η counts for ddim only."""
+    if name not in PROCESSES:
+        raise unknown("process", name, PROCESSES)
+    return Process(name, schedule, 1.0 if name == "ddpm" else float(eta))

@@ -1,0 +1,91 @@
+"""The last stages: from what was measured to results/cells.csv, the tables, the figures and MLflow."""
+
+import pandas
+
+from bench import files, paths, published, tables, thresholds, tracking
+from bench.stages import read_samples
+
+TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv", "metrics.json")
+
+
+def thresholds_table():
+    """results/table3.csv, from the schedules alone."""
+    files.write_csv(paths.RESULTS / "table3.csv", pandas.DataFrame(thresholds.table(published.sigma2_cells())))
+
+
+def cells(experiment):
+    """results/cells.csv and results/paired.csv."""
+    rows, pairs = [], []
+    for name, setting in experiment.settings.items():
+        place = paths.Setting(name)
+        if "nll_bpd" in experiment.metrics and setting.variants("ddpm"):
+            frame = files.read_parquet(place.bound)
+            rows += tables.bound_cells(name, frame)
+            pairs.append(tables.paired(name, frame))
+        for process, _ in setting.processes.items():
+            if experiment.fidelity_metrics:
+                rows += tables.fidelity_cells(name, process, files.read_json(place.fidelity(process)))
+    files.write_csv(paths.CELLS, tables.cells(rows, published.lookup()))
+    empty = pandas.DataFrame(columns=["setting", "trajectory", "K", "variant", "best", "difference", "stderr"])
+    files.write_csv(paths.RESULTS / "paired.csv", pandas.concat(pairs, ignore_index=True) if pairs else empty)
+
+
+def write_tables(experiment):
+    """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws, from cells.csv."""
+    frame = files.read_csv(paths.CELLS)
+    pairs = files.read_csv(paths.RESULTS / "paired.csv")
+    targets = {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
+    for metric in experiment.metrics:
+        files.write_csv(paths.RESULTS / "plots" / f"{metric}.csv", tables.curves(frame, metric))
+    files.write_csv(paths.RESULTS / "table2.csv", tables.table2(frame, targets))
+    files.write_json(paths.RESULTS / "metrics.json", tables.metrics(frame))
+    files.write_text(paths.RESULTS / "table1.md", tables.table1_markdown(frame, pairs))
+    files.write_csv(paths.RESULTS / "table1.csv", tables.table1(frame))
+
+
+def figures(experiment, name):
+    """results/<setting>/figures/<metric>.png"""
+    from bench import figures as drawing
+
+    frame = files.read_csv(paths.CELLS)
+    for metric in experiment.metrics:
+        drawing.curves(frame[frame.setting == name], metric, paths.Setting(name).figure(metric))
+
+
+def track(experiment):
+    """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
+    frame = files.read_csv(paths.CELLS)
+    for name in experiment.settings:
+        block = frame[frame.setting == name]
+        for (process, variant), rows in block.groupby(["process", "variant"], sort=False):
+            tracking.log_cells(experiment, name, process, variant, rows, _grids(experiment, name, process, variant))
+        shown = [paths.RESULTS / file for file in TABLE_FILES]
+        shown += [paths.Setting(name).figure(metric) for metric in experiment.metrics]
+        tracking.log_tables(experiment, name, shown, _numbers(experiment, name))
+    files.write_json(paths.RESULTS / "tracking.json", {"tracking_uri": tracking.uri(), "config": experiment.digest()})
+
+
+def _grids(experiment, name, process, variant):
+    """{artifact name: function that draws it} of every sampled cell of a (process, variant)."""
+    from bench import figures as drawing
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    if not experiment.fidelity_metrics:
+        return {}
+    levels = files.read_json(place.data / "data.json")["levels"]
+
+    def grid(kind, K):
+        return lambda path: drawing.sample_grid(read_samples(setting, place, process, variant, kind, K), levels, path)
+
+    return {paths.cell_name(kind, K): grid(kind, K) for kind, K in setting.grid("samples", process, variant)}
+
+
+def _numbers(experiment, name):
+    """Numbers of a setting as a whole: the extractor's accuracy and the scores of held-out images."""
+    place = paths.Setting(name)
+    if not experiment.fidelity_metrics:
+        return {}
+    process = next(process for process, _ in experiment.setting(name).processes.items())
+    scores = {f"test_images_{row['metric']}": row["value"] for row in files.read_json(place.fidelity(process))["test_images"]}
+    about = files.read_json(place.extractor / "extractor.json")
+    return scores | ({"extractor_test_accuracy": about["test_accuracy"]} if "test_accuracy" in about else {})

@@ -1,0 +1,82 @@
+"""Noise schedules: the forward process x_n = a_n x_0 + b_n ε of N steps.
+
+β_n is the noise of step n = 1..N (β_0 = 0), ᾱ_n = ∏_{i≤n} (1 − β_i), a_n = √ᾱ_n (`signal`) and
+b_n = √(1 − ᾱ_n) (`noise`); index 0 is data, index N is noise. Everything is derived from log ᾱ, which is
+summed in extended precision, so that 1 − ᾱ_t/ᾱ_s keeps its digits for neighbouring s and t.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bench.errors import unknown
+
+
+def linear(N):
+    """β from 1e-4·(1000/N) to 0.02·(1000/N) (Ho et al. 2020, rescaled as by Nichol & Dhariwal 2021)."""
+    return np.linspace(1e-4 * 1000 / N, 0.02 * 1000 / N, N, dtype=np.float64)
+
+
+def cosine(N):
+    """β_n = min(1 − ᾱ(n/N)/ᾱ((n−1)/N), 0.999) with ᾱ(u) = cos²((u + 0.008)/1.008 · π/2) (Nichol & Dhariwal 2021)."""
+    u = np.arange(N + 1, dtype=np.float64) / N
+    alpha_bar = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+
+
+SCHEDULES = {"linear": linear, "cosine": cosine}
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A noise schedule; `beta` is float64 of shape (N + 1,) with beta[0] = 0 and 0 < beta[n] < 1."""
+
+    beta: np.ndarray
+
+    @property
+    def N(self):
+        return len(self.beta) - 1
+
+    @cached_property
+    def log_alpha_bar(self):
+        return np.cumsum(np.log1p(-self.beta.astype(np.longdouble)))
+
+    @cached_property
+    def alpha_bar(self):
+        return np.exp(self.log_alpha_bar).astype(np.float64)
+
+    @cached_property
+    def signal(self):
+        """a_n = √ᾱ_n, shape (N + 1,)."""
+        return np.exp(0.5 * self.log_alpha_bar).astype(np.float64)
+
+    @cached_property
+    def noise_sq(self):
+        """b_n² = 1 − ᾱ_n, shape (N + 1,)."""
+        return -np.expm1(self.log_alpha_bar).astype(np.float64)
+
+    @cached_property
+    def noise(self):
+        """b_n = √(1 − ᾱ_n), shape (N + 1,)."""
+        return np.sqrt(self.noise_sq)
+
+    def skip_alpha(self, s, t):
+        """α_{t|s} = ᾱ_t/ᾱ_s for 0 ≤ s ≤ t ≤ N (numbers or arrays that broadcast)."""
+        return np.float64(np.exp(self.log_alpha_bar[t] - self.log_alpha_bar[s]))
+
+    def skip_beta(self, s, t):
+        """β_{t|s} = 1 − ᾱ_t/ᾱ_s, the noise of the jump s → t."""
+        return np.float64(-np.expm1(self.log_alpha_bar[t] - self.log_alpha_bar[s]))
+
+    def beta_tilde(self, s, t):
+        """β̃_{s|t} = β_{t|s} b_s²/b_t², the variance of q(x_s | x_t, x_0) (Ho et al. 2020, for a jump)."""
+        return self.skip_beta(s, t) * self.noise_sq[s] / self.noise_sq[t]
+
+
+def make(name, N):
+    """The schedule called `name` with N ≥ 1 steps; BenchError for an unknown name."""
+    if name not in SCHEDULES:
+        raise unknown("schedule", name, SCHEDULES)
+    # Rescaled to few steps the linear β exceeds 1; like the cosine one it then stops at 0.999.
+    return Schedule(np.concatenate([[0.0], np.minimum(SCHEDULES[name](N), 0.999)]))

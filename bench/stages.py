@@ -1,0 +1,221 @@
+"""The stages: each reads what earlier ones wrote, calls the library, and writes its own files (see `bench.paths`).
+
+This is the only place where configuration, files and physics meet. Every function takes the experiment and
+the name of a setting; `bench.cli` makes a subcommand of each, and Snakemake calls those.
+"""
+
+import numpy as np
+
+from bench import files, paths, process, tracking, trajectory
+from bench.errors import BenchError
+
+
+def data(experiment, name):
+    from bench import data as datasets
+
+    setting = experiment.setting(name)
+    datasets.prepare(setting.data.name, paths.Setting(name).data)
+
+
+def mean(experiment, name):
+    from bench import data as datasets
+    from bench import mean as means
+    from bench.mean import checkpoint
+    from bench.mean import train as training
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    dataset = datasets.load(place.data)
+    if setting.mean.checkpoint:
+        network, prediction_type = checkpoint.read(setting.mean.checkpoint, setting.schedule, dataset.shape)
+        means.save(network, prediction_type, place.mean, source=setting.mean.checkpoint, log=[])
+        return
+    with tracking.live_run(experiment, name, "mean") as log_loss:
+        network, log = training.train(dataset, setting.schedule.make(), setting.mean, (experiment.seed, name),
+                                      place.checkpoints / "mean.pt", log_loss)
+    means.save(network, "epsilon", place.mean, source="trained", log=log)
+
+
+def extractor(experiment, name):
+    from bench import data as datasets
+    from bench import extractor as extractors
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    with tracking.live_run(experiment, name, "extractor") as log_loss:
+        extractors.get(setting.extractor.name).prepare(
+            datasets.load(place.data), setting.extractor, (experiment.seed, name), place.extractor,
+            place.checkpoints / "extractor.pt", log_loss)
+
+
+def moments(experiment, name):
+    import torch
+
+    from bench import moments as estimators
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    model, dataset, schedule = _model(setting, place)
+    with torch.inference_mode():
+        result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name))
+    files.write_npz(place.moments, **result)
+
+
+def heads(experiment, name):
+    from bench import heads as networks
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    if setting.heads is None:
+        raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
+    model, dataset, schedule = _model(setting, place)
+    with tracking.live_run(experiment, name, "heads") as log_loss:
+        trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
+                                      place.checkpoints / "heads.pt", log_loss)
+    networks.save(trained, setting.heads.targets, log, place.heads)
+
+
+def trajectories(experiment, name):
+    """{trajectory: {variant: {K: steps}}}, with variant '*' for the trajectories that serve all of them."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    forward = process.make("ddpm", setting.schedule.make())
+    result = {}
+    for (kind, variant), Ks in sorted(setting.trajectories().items()):
+        steps = (_optimal(forward, variant, Ks, place) if kind == "optimal"
+                 else {K: trajectory.fixed(kind, setting.schedule.N, K) for K in Ks})
+        result.setdefault(kind, {})[variant] = steps
+    files.write_json(place.trajectories, result)
+
+
+def _optimal(forward, variant, Ks, place):
+    """Optimal trajectories of one variant, {K: steps}, from the moments alone."""
+    from bench import covariance
+
+    arrays = files.read_npz(place.moments)
+    about = files.read_json(place.data / "data.json")
+    above = np.flatnonzero(arrays["eps_sq"][1:].mean(axis=1) > 1)
+    estimated = covariance.get(variant).uses_moments
+    last_sound = max(int(above[0]), 1) if estimated and len(above) else None
+    cost = covariance.get(variant).edge_costs(forward, (about["hi"] - about["lo"]) / 2, arrays)
+    return trajectory.optimal(cost, Ks, last_sound)
+
+
+def bound(experiment, name):
+    import pandas
+
+    from bench import bound as bounds
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    variants = setting.variants("ddpm")
+    model, dataset, schedule = _model(setting, place)
+    if setting.bound.images > len(dataset.test):
+        raise BenchError(f"bound.images: expected at most the {len(dataset.test)} test images of {name}, "
+                         f"found {setting.bound.images}")
+    steps = files.read_json(place.trajectories)
+    cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
+             for variant in variants for kind, K in setting.grid("bound", "ddpm", variant)]
+    values = bounds.evaluate(model, _heads(setting, place, model, variants), _moments(variants, place), dataset,
+                             process.make("ddpm", schedule), cells, setting.bound.images, (experiment.seed, name))
+    frame = pandas.concat([pandas.DataFrame({
+        "trajectory": cell.trajectory, "variant": cell.variant, "K": cell.K,
+        "image": np.arange(setting.bound.images), "nll_bpd": row}) for cell, row in zip(cells, values, strict=True)])
+    with files.writing(place.bound) as partial:
+        frame.to_parquet(partial, index=False)
+
+
+def samples(experiment, name, process_name, variant, shard=0):
+    """One shard of the samples of a (process, variant): <trajectory>_K<K>.npy of every cell, uint8 levels."""
+    from tqdm import tqdm
+
+    from bench import sampler
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    _check_asked(setting, name, process_name, variant, shard)
+    model, dataset, schedule = _model(setting, place)
+    forward = process.make(process_name, schedule, getattr(getattr(setting.processes, process_name), "eta", 1.0))
+    inputs = (model, _heads(setting, place, model, [variant]), _moments([variant], place), dataset, forward, variant)
+    first, last = (setting.samples.count * index // setting.samples.shards for index in (shard, shard + 1))
+    steps = files.read_json(place.trajectories)
+    grid = [(kind, K, _steps(steps, kind, variant, K)) for kind, K in setting.grid("samples", process_name, variant)]
+    passes = (last - first) * sum(len(taken) for _, _, taken in grid)
+    with (tqdm(total=passes, desc=f"samples {name} {process_name} {variant}", unit="pass", mininterval=1.0) as bar,
+          files.writing(place.samples(process_name, variant, shard)) as partial):
+        partial.mkdir(parents=True)
+        for kind, K, taken in grid:
+            images = sampler.sample(*inputs, taken, first, last - first, getattr(setting.clip_levels, process_name),
+                                    (experiment.seed, name), progress=bar.update)
+            np.save(partial / f"{paths.cell_name(kind, K)}.npy", images)
+
+
+def fidelity(experiment, name, process_name):
+    """Scores of every cell of a process, and of the held-out test images: results/<setting>/fidelity/<process>.json."""
+    from tqdm import tqdm
+
+    from bench import data as datasets
+    from bench import extractor as extractors
+    from bench import fidelity as scores
+
+    setting, place = experiment.setting(name), paths.Setting(name)
+    dataset = datasets.load(place.data)
+    network = extractors.get(setting.extractor.name).load(place.extractor)
+    reference = scores.features(network, dataset.train, dataset.levels)
+
+    def rows(images, **cell):
+        found = scores.features(network, images, dataset.levels)
+        scored = scores.score(found, reference, experiment.fidelity_metrics, setting.fidelity.resamples,
+                              (experiment.seed, name, "fidelity"))
+        return [{**cell, "metric": metric, "value": value, "stderr": stderr, "n": len(images)}
+                for metric, (value, stderr) in scored.items()]
+
+    cells = [(variant, kind, K) for variant in setting.variants(process_name)
+             for kind, K in setting.grid("samples", process_name, variant)]
+    measured = []
+    for variant, kind, K in tqdm(cells, desc=f"fidelity {name} {process_name}", unit="cell", mininterval=1.0):
+        images = read_samples(setting, place, process_name, variant, kind, K)
+        measured += rows(images, variant=variant, trajectory=kind, K=K)
+    files.write_json(place.fidelity(process_name), {
+        "extractor": network.get_name(), "reference": {"split": "train", "n": len(dataset.train), "sha256": dataset.sha256},
+        "test_images": rows(dataset.test), "cells": measured})
+
+
+def read_samples(setting, place, process_name, variant, kind, K):
+    """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
+    shards = [files.read_npy(place.samples(process_name, variant, shard) / f"{paths.cell_name(kind, K)}.npy")
+              for shard in range(setting.samples.shards)]
+    return np.concatenate(shards)
+
+
+def _model(setting, place):
+    """(mean model, data, schedule) of a setting."""
+    from bench import data as datasets
+    from bench import mean as means
+
+    dataset, schedule = datasets.load(place.data), setting.schedule.make()
+    return means.load(place.mean, schedule, dataset.shape), dataset, schedule
+
+
+def _heads(setting, place, model, variants):
+    from bench import heads as networks
+
+    return networks.load(place.heads, model, setting.heads_of(variants))
+
+
+def _moments(variants, place):
+    """The moments, where one of the variants uses them."""
+    from bench import covariance
+
+    return files.read_npz(place.moments) if any(covariance.get(name).uses_moments for name in variants) else None
+
+
+def _steps(saved, kind, variant, K):
+    """τ of a cell from trajectories.json."""
+    try:
+        of_kind = saved[kind]
+        return of_kind[variant if kind == "optimal" else "*"][str(K)]
+    except KeyError as error:
+        raise BenchError(f"trajectories.json: holds no {kind} trajectory with K = {K}; make it again with: "
+                         "snakemake --cores all --forcerun trajectories") from error
+
+
+def _check_asked(setting, name, process_name, variant, shard):
+    if variant not in setting.variants(process_name):
+        raise BenchError(f"settings.{name}.processes.{process_name}.variants: {variant!r} is not among them "
+                         f"({', '.join(setting.variants(process_name)) or 'the process is not configured'})")
+    if not 0 <= shard < setting.samples.shards:
+        raise BenchError(f"shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")

@@ -1,0 +1,141 @@
+"""From measured cells to the tables: everything here is arithmetic on the rows of results/cells.csv.
+
+cells.csv is tidy, one row a cell and metric; table1 is the papers' layout of it, table2 the least number of
+steps that reaches a target FID, and paired.csv how sharp the differences between variants of the bound are:
+they share images, noise and steps, so that a difference has a smaller standard error than its parts.
+"""
+
+import pandas
+
+ROW = ["setting", "metric", "process", "trajectory", "variant"]
+COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "extractor",
+           "published", "published_source"]
+TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "fid": "FID (lower is better)"}
+
+
+def bound_cells(setting, frame):
+    """Rows of cells.csv from a setting's per-image bounds (columns trajectory, variant, K, image, nll_bpd)."""
+    groups = frame.groupby(["trajectory", "variant", "K"], sort=False).nll_bpd
+    return [{"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
+             "metric": "nll_bpd", "value": values.mean(), "stderr": values.sem(), "n": len(values)}
+            for (trajectory, variant, K), values in groups]
+
+
+def fidelity_cells(setting, process, report):
+    """Rows of cells.csv from what the fidelity stage wrote for one process."""
+    return [{"setting": setting, "process": process, "extractor": report["extractor"], **row} for row in report["cells"]]
+
+
+def cells(rows, published):
+    """The frame of cells.csv. published: {(dataset, metric, process, trajectory, variant, K): (value, source)}."""
+    rows = [{**row, **_published(row, published)} for row in rows]
+    return pandas.DataFrame(rows, columns=COLUMNS)
+
+
+def _published(row, published):
+    key = tuple(row[name] for name in ("setting", "metric", "process", "trajectory", "variant", "K"))
+    value, source = published.get(key, (None, None))
+    return {"published": value, "published_source": source}
+
+
+def table1(frame):
+    """The papers' layout: a row per (setting, metric, process, trajectory, variant), a column per K."""
+    return _pivot(frame[frame.metric.isin(TITLES)], "value").reset_index()
+
+
+def _pivot(frame, value):
+    """Rows in order of appearance, K ascending; NaN where a cell was not measured."""
+    wide = frame.pivot_table(index=ROW, columns="K", values=value, sort=False, dropna=False, observed=True)
+    order = frame[ROW].drop_duplicates()
+    return wide.reindex(pandas.MultiIndex.from_frame(order))[sorted(wide.columns)]
+
+
+def table1_markdown(frame, pairs):
+    """table1 for reading: a block per setting and metric, `value ± stderr`, the best of each column in bold.
+
+    A published value stands behind its cell in brackets. pairs: the frame of `paired`.
+    """
+    parts = ["# Table 1\n"]
+    for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(["setting", "metric"], sort=False):
+        best = block.groupby("K").value.min()
+        text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
+        wide = text.pivot(index=["process", "trajectory", "variant"], columns="K", values="text")
+        wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna("")
+        parts.append(f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}\n\n{_markdown(wide.reset_index())}\n")
+    if len(pairs):
+        parts.append(_paired_markdown(pairs))
+    return "\n".join(parts)
+
+
+def _cell_text(row, best):
+    digits = 3 if row.metric == "nll_bpd" else 1
+    text = f"{row.value:.{digits}f}"
+    text = f"**{text}**" if row.value == best else text
+    published = "" if pandas.isna(row.published) else f" [{row.published:g}]"
+    return f"{text} ± {row.stderr:.{digits}f}{published}"
+
+
+def _markdown(frame):
+    return frame.to_markdown(index=False, disable_numparse=True)
+
+
+def paired(setting, frame):
+    """How far each variant of the bound lies behind the best one of its column, with the paired standard error.
+
+    frame: per-image bounds as in `bound_cells`. Returns a frame: setting, trajectory, K, variant, best,
+    difference, stderr (bits/dim).
+    """
+    rows = []
+    for (trajectory, K), block in frame.groupby(["trajectory", "K"], sort=False):
+        wide = block.pivot(index="image", columns="variant", values="nll_bpd")[list(block.variant.unique())]
+        best = wide.mean().idxmin()
+        behind = wide.sub(wide[best], axis=0)
+        rows += [{"setting": setting, "trajectory": trajectory, "K": K, "variant": variant, "best": best,
+                  "difference": behind[variant].mean(), "stderr": behind[variant].sem()} for variant in wide]
+    return pandas.DataFrame(rows)
+
+
+def _paired_markdown(pairs):
+    text = pairs.assign(text=[f"{row.difference:+.3f} ± {row.stderr:.3f}" if row.variant != row.best else "best"
+                              for row in pairs.itertuples()])
+    wide = text.pivot(index=["setting", "trajectory", "variant"], columns="K", values="text")
+    wide = wide.reindex(pandas.MultiIndex.from_frame(pairs[["setting", "trajectory", "variant"]].drop_duplicates()))
+    return ("## NLL bound: behind the best of the column (bits/dim, paired over images)\n\n"
+            f"{_markdown(wide.fillna('').reset_index())}\n")
+
+
+def table2(frame, targets):
+    """The least K whose FID reaches the setting's target, over the trajectories; `>K_max` where none does.
+
+    targets: {setting: target FID}.
+    """
+    rows = []
+    for (setting, process, variant), block in frame[frame.metric == "fid"].groupby(["setting", "process", "variant"], sort=False):
+        reached = block[block.value <= targets[setting]].sort_values(["K", "value"])
+        first = reached.iloc[0] if len(reached) else None
+        rows.append({"setting": setting, "process": process, "variant": variant, "target_fid": targets[setting],
+                     "least_K": f">{block.K.max()}" if first is None else str(first.K),
+                     "trajectory": None if first is None else first.trajectory,
+                     "fid": None if first is None else first.value, "stderr": None if first is None else first.stderr})
+    return pandas.DataFrame(rows, columns=["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"])
+
+
+def metrics(frame):
+    """Headline numbers for `dvc metrics`: every variant at the fewest steps of the even trajectory.
+
+    {setting: {<metric>_K<K>: {process: {variant: value}}}}
+    """
+    result = {}
+    for (setting, metric, process), block in frame.groupby(["setting", "metric", "process"], sort=False):
+        fewest = block[(block.K.min() == block.K) & (block.trajectory == block.trajectory.iloc[0])]
+        values = {row.variant: row.value for row in fewest.itertuples()}
+        result.setdefault(setting, {}).setdefault(f"{metric}_K{fewest.K.iloc[0]}", {})[process] = values
+    return result
+
+
+def curves(frame, metric):
+    """A metric against K on the first trajectory, a column per process and variant; for plots of `dvc plots`."""
+    block = frame[(frame.metric == metric) & (frame.trajectory == frame.trajectory.iloc[0])]
+    names = block.process + "_" + block.variant if block.process.nunique() > 1 else block.variant
+    wide = block.assign(curve=names).pivot_table(index=["setting", "K"], columns="curve", values="value", sort=False)
+    return wide.sort_index().reset_index()

@@ -1,0 +1,207 @@
+"""MLflow: an experiment per setting, a run per (process, variant), and one for each training and for the tables.
+
+The store is sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise. Runs are found again by a tag that
+names what they hold. A run whose content is unchanged is left alone; one whose content changed is replaced, as
+MLflow's parameters and metric histories cannot be rewritten. So logging again updates and never duplicates.
+
+The database is created by one job (`prepare`) before any other writes to it: its first-time migration must not
+run twice at once (hydraflow#245). Later writers retry while the file is locked (mlflow#6490).
+"""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from bench import files
+from bench.errors import BenchError
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+ARTIFACTS = Path("mlartifacts")  # beside the default store
+KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
+SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
+LOCK_RETRIES = 8
+
+
+def uri():
+    """The tracking URI in force."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def prepare(experiment):
+    """Creates the store and the settings' experiments. BenchError where the server does not answer."""
+    if uri().startswith(("http://", "https://")):
+        try:
+            urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
+        except (OSError, ValueError) as error:
+            raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow server, "
+                             f"or unset it for {DEFAULT_URI}") from error
+    client = _client()
+    for name in experiment.settings:
+        _experiment_id(client, name)
+
+
+def _client():
+    import logging
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return MlflowClient(tracking_uri=uri())
+    except MlflowException as error:
+        raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} cannot be used ({' '.join(str(error).split())[:200]})") from error
+
+
+def _experiment_id(client, name):
+    """The id of the experiment called `name`, created or restored where necessary."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = (ARTIFACTS / name).resolve().as_uri() if uri() == DEFAULT_URI else None
+        return client.create_experiment(name, artifact_location=location)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def _retry(call, *args, **kwargs):
+    """Calls, and again after a growing pause while sqlite is locked by another writer."""
+    for attempt in range(LOCK_RETRIES):
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            if "database is locked" not in str(error) or attempt == LOCK_RETRIES - 1:
+                raise
+            time.sleep(0.1 * 2**attempt)
+
+
+def _find(client, experiment_id, key):
+    """The active run that holds `key`, or None."""
+    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    return found[0] if found else None
+
+
+def _create(client, experiment_id, key, digest, parameters):
+    """A fresh run for `key`; the one that held it goes."""
+    old = _find(client, experiment_id, key)
+    if old is not None:
+        _retry(client.delete_run, old.info.run_id)
+    tags = {KEY_TAG: key, DIGEST_TAG: digest, **_source_tags()}
+    run_id = _retry(client.create_run, experiment_id, run_name=key, tags=tags).info.run_id
+    for name, value in parameters.items():
+        _retry(client.log_param, run_id, name, value)
+    return run_id
+
+
+def _source_tags():
+    """The git commit of the code that ran, with '-dirty' where the tree has uncommitted changes."""
+    try:
+        described = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+                                   cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"mlflow.source.git.commit": described.stdout.strip()}
+
+
+@contextlib.contextmanager
+def live_run(experiment, name, stage):
+    """Yields a function (step, {name: value}) that logs a training's loss as it falls.
+
+    An interrupted training of the same configuration goes on in its run; steps it logged already are skipped.
+    """
+    client = _client()
+    experiment_id = _experiment_id(client, name)
+    section = experiment.setting(name).model_dump(mode="json")[stage]
+    digest = files.digest([experiment.seed, name, section])
+    run = _find(client, experiment_id, stage)
+    resumed = run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status != "FINISHED"
+    run_id = run.info.run_id if resumed else _create(
+        client, experiment_id, stage, digest, {"seed": experiment.seed, **_flat(section), "config": experiment.digest()})
+    logged = {}
+
+    def log(step, values):
+        from mlflow.entities import Metric
+
+        for key in values:
+            if key not in logged:
+                logged[key] = max((metric.step for metric in client.get_metric_history(run_id, key)), default=-1)
+        fresh = [Metric(key, value, _now(), step) for key, value in values.items() if step > logged[key]]
+        if fresh:
+            _retry(client.log_batch, run_id, metrics=fresh)
+
+    try:
+        yield log
+    except BaseException:
+        _retry(client.set_terminated, run_id, "FAILED")
+        raise
+    _retry(client.set_terminated, run_id, "FINISHED")
+
+
+def _now():
+    return int(time.time() * 1000)
+
+
+def _flat(section, prefix=""):
+    """A nested mapping as {dotted key: value}, without what is None."""
+    flat = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[prefix + key] = value
+    return flat
+
+
+def log_cells(experiment, name, process, variant, cells, grids):
+    """Logs one (process, variant) of a setting: every metric with step = K, and a picture of samples per cell.
+
+    cells: its rows of cells.csv; grids: {artifact name: function that writes a png to a path}.
+    Metrics are called after the grid's first trajectory as they are, `<metric>_<trajectory>` for any other.
+    """
+    setting = experiment.setting(name)
+    main = setting.samples.trajectories[0]
+    metrics = []
+    for row in cells.itertuples():
+        label = row.metric if row.trajectory == main else f"{row.metric}_{row.trajectory}"
+        metrics += [(label, row.value, row.K), (f"{label}_stderr", row.stderr, row.K)]
+    section = setting.model_dump(mode="json", include={"data", "schedule", "moments", "clip_levels"})
+    parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed, **_flat(section),
+                  "eta": getattr(getattr(setting.processes, process), "eta", 1.0), "config": experiment.digest()}
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = [_picture(Path(folder) / f"{label}.png", draw) for label, draw in grids.items()]
+        _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})
+
+
+def _picture(path, draw):
+    draw(path)
+    return path
+
+
+def log_tables(experiment, name, tables, numbers):
+    """Logs the table files, and {metric: value} that belong to the setting as a whole, to the run `tables`."""
+    parameters = {"config": experiment.digest()}
+    _log_once(name, "tables", parameters, [(key, value, 0) for key, value in numbers.items()], {"tables": tables})
+
+
+def _log_once(name, key, parameters, metrics, artifacts):
+    """Logs a finished run, unless the run that holds `key` has the same content."""
+    from mlflow.entities import Metric
+
+    client = _client()
+    experiment_id = _experiment_id(client, name)
+    digest = files.digest([parameters, metrics, {folder: [[path.name, files.digest(path.read_bytes())] for path in paths]
+                                                 for folder, paths in artifacts.items()}])
+    run = _find(client, experiment_id, key)
+    if run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status == "FINISHED":
+        return
+    run_id = _create(client, experiment_id, key, digest, parameters)
+    _retry(client.log_batch, run_id, metrics=[Metric(label, value, _now(), int(step)) for label, value, step in metrics])
+    for folder, paths in artifacts.items():
+        for path in paths:
+            client.log_artifact(run_id, str(path), folder)
+    _retry(client.set_terminated, run_id, "FINISHED")

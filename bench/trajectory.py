@@ -1,0 +1,104 @@
+"""Trajectories: which K of the N steps are taken, 1 ≤ τ_1 < … < τ_K ≤ N, before the last one to x_0.
+
+The fixed ones are formulas of N and K. The optimal one is the path of least cost from 1 to N with K nodes,
+found by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al. 2022a, section 4);
+what an edge costs is the variant's business (`covariance`).
+"""
+
+import math
+
+import numpy as np
+
+from bench.errors import BenchError, unknown
+
+
+def even(N, K):
+    """τ_k = round(1 + (k−1)(N−1)/(K−1)), accumulated and rounded half to even as in Nichol & Dhariwal's code."""
+    stride = (N - 1) / (K - 1) if K > 1 else 0.0
+    place, steps = 1.0, []
+    for _ in range(K):
+        steps.append(round(place))
+        place += stride
+    return steps
+
+
+def even_ddim(N, K):
+    """1, 1 + ⌊N/K⌋, … (Song et al. 2020); K must divide N into K strides, or their code takes more than K steps."""
+    steps = list(range(1, N + 1, N // K))
+    if len(steps) != K:
+        raise BenchError(f"trajectory even_ddim: a stride of {N // K} gives {len(steps)} steps for K = {K}, N = {N}; "
+                         "expected a K that divides N")
+    return steps
+
+
+def quadratic_ddim(N, K):
+    """⌊linspace(0, √(0.8 N), K)²⌋ + 1 (Song et al. 2020). Repeated steps, which move nothing, are left out."""
+    return sorted({int(root**2) + 1 for root in np.linspace(0, math.sqrt(0.8 * N), K)})
+
+
+FIXED = {"even": even, "even_ddim": even_ddim, "quadratic_ddim": quadratic_ddim}
+TRAJECTORIES = (*FIXED, "optimal")
+
+
+def fixed(name, N, K):
+    """The steps of a trajectory that depends on N and K alone, as a list of ints; 1 ≤ K ≤ N."""
+    if name not in FIXED:
+        raise unknown("trajectory", name, TRAJECTORIES)
+    if not 1 <= K <= N:
+        raise BenchError(f"trajectory {name}: expected 1 ≤ K ≤ N = {N}, found K = {K}")
+    return FIXED[name](N, K)
+
+
+def least_cost_paths(cost, Ks):
+    """Least-cost paths from 1 to N with K nodes, for every K asked for.
+
+    cost: float64 of shape (N + 1, N + 1); cost[s, t] is the cost of the edge s → t, used for 1 ≤ s < t.
+    Ks: the numbers of nodes, each in 2..N. Returns {K: [1, …, N]}. One pass of O(K_max N²) serves all K.
+    """
+    N = len(cost) - 1
+    # Row t holds the edges that end in t, so that each minimum runs over contiguous memory.
+    into = np.where(np.tri(N, k=-1, dtype=bool), cost[1:, 1:].T, np.inf)
+    least = np.full(N, np.inf)
+    least[0] = 0.0
+    came_from = np.zeros((max(Ks), N), dtype=np.int32)
+    for nodes in range(2, max(Ks) + 1):
+        first = nodes - 2  # a path of nodes − 1 nodes ends no earlier than this row
+        total = into[first + 1 :, first:] + least[first:]
+        came_from[nodes - 1, first + 1 :] = first + total.argmin(axis=1)
+        least[first + 1 :] = total.min(axis=1)
+        least[first] = np.inf
+    return {K: _walk_back(came_from, K, N) for K in Ks}
+
+
+def _walk_back(came_from, K, N):
+    path = [N - 1]
+    for nodes in range(K - 1, 0, -1):
+        path.append(int(came_from[nodes, path[-1]]))
+    return [place + 1 for place in reversed(path)]
+
+
+def optimal(cost, Ks, last_sound=None):
+    """The least-cost trajectory for every K in Ks, {K: steps}.
+
+    last_sound: the last step whose edge costs can be trusted (default N). Where E‖ε̂‖²/d is estimated above 1
+    the closed-form variance is negative, so twice as many steps as lie beyond `last_sound` are kept out of the
+    search and filled evenly, with the share of K that the official Analytic-DPM code gives them.
+    """
+    N = len(cost) - 1
+    last_sound = N if last_sound is None else last_sound
+    if last_sound == N:
+        return least_cost_paths(cost, Ks)
+    unsound = min(2 * (N - last_sound), N - 1)
+    searched = N - unsound
+    plans = {K: _share(K, searched, unsound) for K in Ks}
+    paths = least_cost_paths(cost[: searched + 1, : searched + 1], {near for near, _ in plans.values() if near > 1} or {1})
+    return {K: (paths[near] if near > 1 else [1]) + [round(N - unsound / far * k) for k in reversed(range(far))]
+            for K, (near, far) in plans.items()}
+
+
+def _share(K, searched, unsound):
+    """How many of K steps go to the searched part and how many to the evenly filled one."""
+    near = math.ceil((1 - 0.8 * unsound / (searched + unsound)) * K)
+    near = min(near, searched, K - 1)
+    near = max(near, K - unsound)
+    return near, K - near

@@ -1,0 +1,14 @@
+rule bound:
+    input:
+        "results/{setting}/data",
+        "results/{setting}/mean",
+        "results/{setting}/trajectories.json",
+        lambda wildcards: variant_inputs(wildcards, experiment.settings[wildcards.setting].variants("ddpm")),
+    output:
+        "results/{setting}/bound.parquet",
+    params:
+        config=parts("schedule", "bound", "processes.ddpm"),
+    threads: 1
+    priority: 6
+    shell:
+        "bench bound --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

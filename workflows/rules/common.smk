@@ -1,0 +1,69 @@
+# What the rules share: the validated experiment, and the parts of it that a stage depends on.
+#
+# A rule's `params: config` holds just those parts, so that changing a number reruns the stages that use it and
+# what comes after them. Every `bench` command reads all of it from results/config.yaml, written when a run starts.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+from bench import config as bench_config
+from bench import covariance, tracking
+from bench.errors import BenchError
+
+# `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
+shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+
+RESOLVED = "results/config.yaml"
+
+try:
+    experiment = bench_config.resolve(config, "params.yaml")
+except BenchError as error:
+    sys.exit(f"error: {error}")
+
+
+wildcard_constraints:
+    setting="|".join(experiment.settings),
+    process="ddpm|ddim",
+    shard=r"\d+",
+
+
+def parts(*names):
+    """A params function: the seed and the named sections of the job's setting, as canonical JSON."""
+
+    def of_job(wildcards):
+        setting = experiment.settings[wildcards.setting].model_dump(mode="json")
+        chosen = {name: section(setting, name) for name in names}
+        return json.dumps({"seed": experiment.seed, **chosen}, sort_keys=True)
+
+    return of_job
+
+
+def section(setting, name):
+    """A section by its dotted name."""
+    for key in name.split("."):
+        setting = None if setting is None else setting[key]
+    return setting
+
+
+def of(wildcards, name):
+    """Path of a file of the job's setting."""
+    return f"results/{wildcards.setting}/{name}"
+
+
+def variant_inputs(wildcards, variants):
+    """The moments and the heads, where one of `variants` reads them."""
+    setting = experiment.settings[wildcards.setting]
+    inputs = [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
+    return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
+
+
+def announce():
+    """Says where the table is, and shows its head."""
+    table = Path("results/table1.md")
+    if table.exists():
+        lines = table.read_text().splitlines()
+        print("\n".join(lines[:18]), "", f"The tables: {table} (all of it), results/table1.csv; MLflow: mlflow ui", sep="\n")

@@ -1,0 +1,13 @@
+rule heads:
+    input:
+        "results/{setting}/data",
+        "results/{setting}/mean",
+        store=ancient("results/.store"),
+    output:
+        directory("results/{setting}/heads"),
+    params:
+        config=parts("schedule", "heads"),
+    threads: 1
+    priority: 8
+    shell:
+        "bench heads --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -1,0 +1,12 @@
+rule mean:
+    input:
+        "results/{setting}/data",
+        store=ancient("results/.store"),
+    output:
+        directory("results/{setting}/mean"),
+    params:
+        config=parts("schedule", "mean"),
+    threads: 2
+    priority: 10
+    shell:
+        "bench mean --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -1,0 +1,12 @@
+rule moments:
+    input:
+        "results/{setting}/data",
+        "results/{setting}/mean",
+    output:
+        "results/{setting}/moments.npz",
+    params:
+        config=parts("schedule", "moments"),
+    threads: 1
+    priority: 8
+    shell:
+        "bench moments --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -1,0 +1,65 @@
+def measured(wildcards):
+    """What the metrics asked for come from, over all settings."""
+    files = []
+    for name, setting in experiment.settings.items():
+        if "nll_bpd" in experiment.metrics and setting.variants("ddpm"):
+            files.append(f"results/{name}/bound.parquet")
+        if experiment.fidelity_metrics:
+            files += [f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()]
+    return files
+
+
+FIGURES = [f"results/{name}/figures/{metric}.png" for name in experiment.settings for metric in experiment.metrics]
+
+
+rule cells:
+    input:
+        measured,
+        published=sorted(str(path) for path in Path(workflow.basedir).glob("workflows/published/*.csv")),
+    output:
+        "results/cells.csv",
+        "results/paired.csv",
+    params:
+        metrics=experiment.metrics,
+        settings=list(experiment.settings),
+    shell:
+        "bench cells --config {RESOLVED}"
+
+
+rule figures:
+    input:
+        "results/cells.csv",
+    output:
+        [f"results/{{setting}}/figures/{metric}.png" for metric in experiment.metrics],
+    params:
+        metrics=experiment.metrics,
+    shell:
+        "bench figures --config {RESOLVED} --setting {wildcards.setting}"
+
+
+rule tables:
+    input:
+        "results/cells.csv",
+        "results/paired.csv",
+        FIGURES,
+    output:
+        "results/table1.csv",
+        report("results/table1.md", category="Tables"),
+        "results/table2.csv",
+        "results/metrics.json",
+        "results/tracking.json",
+        [f"results/plots/{metric}.csv" for metric in experiment.metrics],
+    params:
+        config=experiment.digest(),
+        store=tracking.uri(),
+    shell:
+        "bench tables --config {RESOLVED} && bench track --config {RESOLVED}"
+
+
+rule thresholds:
+    input:
+        sorted(str(path) for path in Path(workflow.basedir).glob("workflows/published/*.csv")),
+    output:
+        "results/table3.csv",
+    shell:
+        "bench thresholds"
