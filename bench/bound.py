@@ -14,6 +14,7 @@ The last term is a discretised Gaussian of mean x̂_0 and, for every variant, th
 chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open.
 """
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Cell:
     @property
     def edges(self):
         """The jumps (s, t) between neighbouring steps."""
-        return list(zip(self.steps[:-1], self.steps[1:]))
+        return list(itertools.pairwise(self.steps))
 
 
 def evaluate(model, heads, moments, data, process, cells, images, names, batch=512):

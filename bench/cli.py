@@ -23,8 +23,8 @@ STAGES = {
     "heads": ("train all heads in one pass of the frozen trunk: results/SETTING/heads/", ["setting", "threads"]),
     "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
     "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
-    "samples": ("sample one variant of one process, every K: results/SETTING/samples/PROCESS/VARIANT/SHARD/",
-                ["setting", "process", "variant", "shard", "threads"]),
+    "samples": ("sample every cell of one process that is not there yet: results/SETTING/samples/PROCESS/",
+                ["setting", "process", "shard", "threads"]),
     "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
                  ["setting", "process", "threads"]),
     "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv", []),
@@ -37,7 +37,6 @@ STAGES = {
 OPTIONS = {
     "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
-    "variant": dict(required=True, metavar="NAME", help="a variant that the configuration asks for in that process, such as npr"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
@@ -89,7 +88,7 @@ def run(options):
     if options.stage == "figures":
         return reports.figures(experiment, options.setting)
     if options.stage == "samples":
-        return stages.samples(experiment, options.setting, options.process, options.variant, options.shard)
+        return stages.samples(experiment, options.setting, options.process, options.shard)
     if options.stage == "fidelity":
         return stages.fidelity(experiment, options.setting, options.process)
     return getattr(stages, options.stage)(experiment, options.setting)

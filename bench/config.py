@@ -103,6 +103,10 @@ class ProcessesSection(Section):
         """(name, section) of the processes asked for."""
         return [(name, section) for name, section in self if section is not None]
 
+    def eta(self, name):
+        """η of a process; 1 for ddpm."""
+        return 1.0 if name == "ddpm" else getattr(self, name).eta
+
 
 class MomentsSection(Section):
     draws: Count
@@ -153,6 +157,8 @@ class Setting(Section):
 
     def variants(self, process):
         """Names of the variants asked for in a process, [] where the process is not asked for."""
+        if process not in PROCESSES:
+            raise unknown("process", process, PROCESSES)
         section = getattr(self.processes, process)
         return section.variants if section else []
 

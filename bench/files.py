@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,19 @@ def digest(value):
     """The first 16 hexadecimal digits of the SHA-256 of bytes, or of a value's canonical JSON."""
     data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def digest_of(path):
+    """The digest of a file's bytes, or of the names and bytes of all files in a folder."""
+    with reading(path) as found:
+        members = sorted(found.rglob("*")) if found.is_dir() else [found]
+        return digest([[str(member.relative_to(found)), digest(member.read_bytes())] for member in members if member.is_file()])
+
+
+def digest_inside(path):
+    """The `digest` array of an npz file written here; None where the file is missing or unreadable."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return str(archive["digest"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

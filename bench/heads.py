@@ -41,8 +41,10 @@ class Head(nn.Module):
 
     def forward(self, features):
         """(batch, dim) from `mean.Features`, in fp32."""
-        hidden = features.hidden.contiguous()  # the backward of GroupNorm in torch 2.13 crashes on channels_last input without gradient
-        hidden = hidden if self.block is None else self.block(hidden, features.time)
+        # On channels_last input without gradient the backward of GroupNorm crashes in torch 2.13.
+        hidden = features.hidden.contiguous()
+        if self.block is not None:
+            hidden = self.block(hidden, features.time)
         return self.conv(nn.functional.silu(self.norm(hidden))).flatten(1)
 
 
@@ -88,7 +90,8 @@ def load(folder, model, wanted):
     targets = files.read_json(folder / "heads.json")["targets"]
     missing = sorted(set(wanted) - set(targets))
     if missing:
-        raise BenchError(f"{folder}: holds no head {missing[0]!r}; make it with: snakemake --cores all --forcerun {folder} -- {folder}")
+        raise BenchError(f"{folder}: holds no head {missing[0]!r}; "
+                         f"make it with: snakemake --cores all --forcerun {folder} -- {folder}")
     heads = make({name: targets[name] for name in wanted}, model)
     for name, head in heads.items():
         state = files.read_safetensors(folder / f"{name}.safetensors")

@@ -21,9 +21,11 @@ class Setting:
         self.extractor = self.folder / "extractor"
         self.checkpoints = self.folder / "checkpoints"
 
-    def samples(self, process, variant, shard=None):
-        folder = self.folder / "samples" / process / variant
-        return folder if shard is None else folder / str(shard)
+    def samples(self, process, variant, trajectory, K, shard):
+        return self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
+
+    def manifest(self, process, shard):
+        return self.folder / "samples" / process / f"{shard}.json"
 
     def fidelity(self, process):
         return self.folder / "fidelity" / f"{process}.json"

@@ -7,6 +7,8 @@ the noise moves a pixel by y grey levels on average at most (Bao et al. 2022a, A
 Start and step noise are functions of (image, t): variants, processes and K share them.
 """
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -27,7 +29,7 @@ def sample(model, heads, moments, data, process, variant, steps, first, count, c
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
             x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim))
-            for s, t in reversed(list(zip([0, *steps[:-1]], steps))):
+            for s, t in reversed(list(itertools.pairwise([0, *steps]))):
                 x = _step(x, s, t, model, heads, moments, data, process, variant, steps[0], clip_levels, start, names)
                 if progress:
                     progress(size)

@@ -119,28 +119,55 @@ def bound(experiment, name):
         frame.to_parquet(partial, index=False)
 
 
-def samples(experiment, name, process_name, variant, shard=0):
-    """One shard of the samples of a (process, variant): <trajectory>_K<K>.npy of every cell, uint8 levels."""
+def samples(experiment, name, process_name, shard=0):
+    """One shard of every cell of a process, and the manifest that lists them: results/<setting>/samples/…
+
+    A cell's file carries a digest of everything that determines it. A file that has the right one is kept, so
+    that a new variant or K samples what is new, and an interrupted job goes on with the next cell.
+    """
     from tqdm import tqdm
 
     from bench import sampler
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    _check_asked(setting, name, process_name, variant, shard)
+    first, last = _shard_range(setting, shard)
+    variants = setting.variants(process_name)
     model, dataset, schedule = _model(setting, place)
-    forward = process.make(process_name, schedule, getattr(getattr(setting.processes, process_name), "eta", 1.0))
-    inputs = (model, _heads(setting, place, model, [variant]), _moments([variant], place), dataset, forward, variant)
-    first, last = (setting.samples.count * index // setting.samples.shards for index in (shard, shard + 1))
+    forward = process.make(process_name, schedule, setting.processes.eta(process_name))
+    heads_, moments_ = _heads(setting, place, model, variants), _moments(variants, place)
+    clip_levels = getattr(setting.clip_levels, process_name)
+    made_by = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
+               "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump(), "data": dataset.sha256,
+               "mean": files.digest_of(place.mean)}
     steps = files.read_json(place.trajectories)
-    grid = [(kind, K, _steps(steps, kind, variant, K)) for kind, K in setting.grid("samples", process_name, variant)]
-    passes = (last - first) * sum(len(taken) for _, _, taken in grid)
-    with (tqdm(total=passes, desc=f"samples {name} {process_name} {variant}", unit="pass", mininterval=1.0) as bar,
-          files.writing(place.samples(process_name, variant, shard)) as partial):
-        partial.mkdir(parents=True)
-        for kind, K, taken in grid:
-            images = sampler.sample(*inputs, taken, first, last - first, getattr(setting.clip_levels, process_name),
-                                    (experiment.seed, name), progress=bar.update)
-            np.save(partial / f"{paths.cell_name(kind, K)}.npy", images)
+    cells = {}
+    for variant in variants:
+        inputs = {"variant": variant, "moments": _digest_if(setting.needs_moments([variant]), place.moments),
+                  "heads": _digest_if(setting.heads_of([variant]), place.heads)}
+        for kind, K in setting.grid("samples", process_name, variant):
+            taken = _steps(steps, kind, variant, K)
+            cells[variant, kind, K] = taken, files.digest({**made_by, **inputs, "steps": taken})
+    missing = {cell: (taken, digest) for cell, (taken, digest) in cells.items()
+               if files.digest_inside(place.samples(process_name, *cell, shard)) != digest}
+    passes = (last - first) * sum(len(taken) for taken, _ in missing.values())
+    with tqdm(total=passes, desc=f"samples {name} {process_name}", unit="pass", mininterval=1.0) as bar:
+        for (variant, kind, K), (taken, digest) in missing.items():
+            images = sampler.sample(model, heads_, moments_, dataset, forward, variant, taken, first, last - first,
+                                    clip_levels, (experiment.seed, name), progress=bar.update)
+            files.write_npz(place.samples(process_name, variant, kind, K, shard), images=images, digest=np.array(digest))
+    files.write_json(place.manifest(process_name, shard), {
+        str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
+
+
+def _shard_range(setting, shard):
+    """(first, one past the last) image of a shard."""
+    if not 0 <= shard < setting.samples.shards:
+        raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
+    return tuple(setting.samples.count * index // setting.samples.shards for index in (shard, shard + 1))
+
+
+def _digest_if(used, path):
+    return files.digest_of(path) if used else None
 
 
 def fidelity(experiment, name, process_name):
@@ -176,9 +203,8 @@ def fidelity(experiment, name, process_name):
 
 def read_samples(setting, place, process_name, variant, kind, K):
     """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
-    shards = [files.read_npy(place.samples(process_name, variant, shard) / f"{paths.cell_name(kind, K)}.npy")
-              for shard in range(setting.samples.shards)]
-    return np.concatenate(shards)
+    return np.concatenate([files.read_npz(place.samples(process_name, variant, kind, K, shard))["images"]
+                           for shard in range(setting.samples.shards)])
 
 
 def _model(setting, place):
@@ -212,10 +238,3 @@ def _steps(saved, kind, variant, K):
         raise BenchError(f"trajectories.json: holds no {kind} trajectory with K = {K}; make it again with: "
                          "snakemake --cores all --forcerun trajectories") from error
 
-
-def _check_asked(setting, name, process_name, variant, shard):
-    if variant not in setting.variants(process_name):
-        raise BenchError(f"settings.{name}.processes.{process_name}.variants: {variant!r} is not among them "
-                         f"({', '.join(setting.variants(process_name)) or 'the process is not configured'})")
-    if not 0 <= shard < setting.samples.shards:
-        raise BenchError(f"shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")

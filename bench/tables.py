@@ -117,7 +117,8 @@ def table2(frame, targets):
                      "least_K": f">{block.K.max()}" if first is None else str(first.K),
                      "trajectory": None if first is None else first.trajectory,
                      "fid": None if first is None else first.value, "stderr": None if first is None else first.stderr})
-    return pandas.DataFrame(rows, columns=["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"])
+    return pandas.DataFrame(rows, columns=["setting", "process", "variant", "target_fid", "least_K", "trajectory",
+                                           "fid", "stderr"])
 
 
 def metrics(frame):

@@ -88,13 +88,14 @@ def _find(client, experiment_id, key):
 
 def _create(client, experiment_id, key, digest, parameters):
     """A fresh run for `key`; the one that held it goes."""
+    from mlflow.entities import Param
+
     old = _find(client, experiment_id, key)
     if old is not None:
         _retry(client.delete_run, old.info.run_id)
     tags = {KEY_TAG: key, DIGEST_TAG: digest, **_source_tags()}
     run_id = _retry(client.create_run, experiment_id, run_name=key, tags=tags).info.run_id
-    for name, value in parameters.items():
-        _retry(client.log_param, run_id, name, value)
+    _retry(client.log_batch, run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
     return run_id
 
 
@@ -171,7 +172,7 @@ def log_cells(experiment, name, process, variant, cells, grids):
         metrics += [(label, row.value, row.K), (f"{label}_stderr", row.stderr, row.K)]
     section = setting.model_dump(mode="json", include={"data", "schedule", "moments", "clip_levels"})
     parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed, **_flat(section),
-                  "eta": getattr(getattr(setting.processes, process), "eta", 1.0), "config": experiment.digest()}
+                  "eta": setting.processes.eta(process), "config": experiment.digest()}
     with tempfile.TemporaryDirectory() as folder:
         pictures = [_picture(Path(folder) / f"{label}.png", draw) for label, draw in grids.items()]
         _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})

@@ -9,6 +9,6 @@ rule bound:
     params:
         config=parts("schedule", "bound", "processes.ddpm"),
     threads: 1
-    priority: 6
+    priority: 4
     shell:
         "bench bound --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -32,21 +32,16 @@ wildcard_constraints:
 
 
 def parts(*names):
-    """A params function: the seed and the named sections of the job's setting, as canonical JSON."""
-
-    def of_job(wildcards):
-        setting = experiment.settings[wildcards.setting].model_dump(mode="json")
-        chosen = {name: section(setting, name) for name in names}
-        return json.dumps({"seed": experiment.seed, **chosen}, sort_keys=True)
-
-    return of_job
+    """A params function: the seed and the named sections of the job's setting."""
+    return lambda wildcards: ", ".join([f"seed: {experiment.seed}", *(part(wildcards, name) for name in names)])
 
 
-def section(setting, name):
-    """A section by its dotted name."""
+def part(wildcards, name):
+    """A section of the job's setting by its dotted name, as canonical JSON."""
+    value = experiment.settings[wildcards.setting].model_dump(mode="json")
     for key in name.split("."):
-        setting = None if setting is None else setting[key]
-    return setting
+        value = None if value is None else value[key]
+    return f"{name}: {json.dumps(value, sort_keys=True)}"
 
 
 def of(wildcards, name):

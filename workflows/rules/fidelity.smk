@@ -1,12 +1,6 @@
 def samples_of_process(wildcards):
-    setting = experiment.settings[wildcards.setting]
-    return expand(
-        "results/{setting}/samples/{process}/{variant}/{shard}",
-        setting=wildcards.setting,
-        process=wildcards.process,
-        variant=setting.variants(wildcards.process),
-        shard=range(setting.samples.shards),
-    )
+    shards = range(experiment.settings[wildcards.setting].samples.shards)
+    return [of(wildcards, f"samples/{wildcards.process}/{shard}.json") for shard in shards]
 
 
 # All variants of a process in one job: extracting features takes seconds here, starting a process too.
@@ -18,7 +12,7 @@ rule fidelity:
     output:
         "results/{setting}/fidelity/{process}.json",
     params:
-        config=parts("fidelity.resamples", "samples"),
+        config=parts("fidelity.resamples"),
         metrics=experiment.fidelity_metrics,
     threads: 1
     shell:

@@ -1,16 +1,18 @@
-# One job samples every K of one (process, variant), or a shard of the images of each.
+# One job samples every (variant, K) of a process, or a shard of the images of each: a process takes seconds to
+# start. Its images carry what made them, and those that are right are kept when the job runs again.
 rule samples:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
         "results/{setting}/trajectories.json",
-        lambda wildcards: variant_inputs(wildcards, [wildcards.variant]),
+        lambda wildcards: variant_inputs(wildcards, experiment.settings[wildcards.setting].variants(wildcards.process)),
     output:
-        directory("results/{setting}/samples/{process}/{variant}/{shard}"),
+        "results/{setting}/samples/{process}/{shard}.json",
     params:
-        config=parts("schedule", "samples", "processes.ddim.eta", "clip_levels"),
+        config=parts("schedule", "samples", "clip_levels"),
+        process=lambda wildcards: part(wildcards, f"processes.{wildcards.process}"),
     threads: 1
-    priority: 4
+    priority: 6
     shell:
         "bench samples --config {RESOLVED} --setting {wildcards.setting} --process {wildcards.process}"
-        " --variant {wildcards.variant} --shard {wildcards.shard} --threads {threads}"
+        " --shard {wildcards.shard} --threads {threads}"
