@@ -49,8 +49,9 @@ def parser():
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        stage.add_argument("--config", default="params.yaml", metavar="FILE",
-                           help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
+        if name != "thresholds":
+            stage.add_argument("--config", default="params.yaml", metavar="FILE",
+                               help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
         stage.add_argument("--debug", action="store_true", help="show the traceback of an error")
         for option in options:
             stage.add_argument(f"--{option}", **OPTIONS[option])
@@ -71,6 +72,11 @@ def main(arguments=None):
 
 
 def run(options):
+    """Calls the stage that was asked for; what a stage needs is imported here, so that `--help` is quick."""
+    if options.stage == "thresholds":
+        from bench import reports
+
+        return reports.thresholds_table()
     from bench import config
 
     experiment = config.load(options.config)
@@ -83,8 +89,6 @@ def run(options):
     whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track}
     if options.stage in whole:
         return whole[options.stage](experiment)
-    if options.stage == "thresholds":
-        return reports.thresholds_table()
     if options.stage == "figures":
         return reports.figures(experiment, options.setting)
     if options.stage == "samples":

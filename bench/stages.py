@@ -179,6 +179,8 @@ def fidelity(experiment, name, process_name):
     from bench import fidelity as scores
 
     setting, place = experiment.setting(name), paths.Setting(name)
+    cells = [(variant, kind, K) for variant in setting.variants(process_name)
+             for kind, K in setting.grid("samples", process_name, variant)]
     dataset = datasets.load(place.data)
     network = extractors.get(setting.extractor.name).load(place.extractor)
     reference = scores.features(network, dataset.train, dataset.levels)
@@ -190,8 +192,6 @@ def fidelity(experiment, name, process_name):
         return [{**cell, "metric": metric, "value": value, "stderr": stderr, "n": len(images)}
                 for metric, (value, stderr) in scored.items()]
 
-    cells = [(variant, kind, K) for variant in setting.variants(process_name)
-             for kind, K in setting.grid("samples", process_name, variant)]
     measured = []
     for variant, kind, K in tqdm(cells, desc=f"fidelity {name} {process_name}", unit="cell", mininterval=1.0):
         images = read_samples(setting, place, process_name, variant, kind, K)

@@ -1,0 +1,25 @@
+"""The classifier extractor as torch-fidelity calls it."""
+
+import numpy as np
+import torch
+
+from bench import config, extractor, fidelity, files
+from bench import data as datasets
+
+
+def test_classifier_learns_the_digits_and_extracts(tmp_path):
+    datasets.prepare("digits", tmp_path / "data")
+    data = datasets.load(tmp_path / "data")
+    section = config.ExtractorSection(name="classifier", train=config.TrainSection(
+        steps=120, batch=128, learning_rate=5e-3, warmup=10, ema=0.9))
+    module = extractor.get("classifier")
+    module.prepare(data, section, (0, "test"), tmp_path / "extractor", tmp_path / "c.pt")
+    about = files.read_json(tmp_path / "extractor" / "extractor.json")
+    assert about["test_accuracy"] >= 0.95  # the default run trains five times as long for its 0.97
+
+    network = module.load(tmp_path / "extractor")
+    features = fidelity.features(network, data.test, data.levels)
+    assert features.shape == (180, 64) and features.dtype == torch.float64
+    # The logits on top of the extracted features are the recorded classifier: the same accuracy
+    predicted = network.classifier.logits(features.float()).argmax(1).numpy()
+    assert np.isclose((predicted == data.test_labels).mean(), about["test_accuracy"], atol=1 / 180)

@@ -1,0 +1,78 @@
+"""Files: whole or absent, and named when they are broken."""
+
+import os
+
+import numpy as np
+import pytest
+
+from bench import files
+from bench.errors import BenchError
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path):
+    with pytest.raises(RuntimeError), files.writing(tmp_path / "out.txt") as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_replaces_the_old_one_whole(tmp_path):
+    for content in ("a", "b"):
+        with files.writing(tmp_path / "out") as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match="file/out.json: cannot be written"):
+        files.write_json(tmp_path / "file" / "out.json", {})
+
+
+def test_missing_file_says_what_makes_it(tmp_path):
+    with pytest.raises(BenchError, match="moments.npz: missing; make it with: snakemake --cores all .*moments.npz"):
+        files.read_npz(tmp_path / "moments.npz")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_truncated_files_are_named(tmp_path, keep):
+    import pandas
+    import torch
+
+    frame = pandas.DataFrame({"a": np.arange(1000.0)})
+    makers = {
+        "a.npz": (lambda path: files.write_npz(path, a=np.arange(1000)), files.read_npz),
+        "a.json": (lambda path: files.write_json(path, list(range(1000))), files.read_json),
+        "a.npy": (lambda path: np.save(path, np.arange(1000)), files.read_npy),
+        "a.safetensors": (lambda path: files.write_safetensors(path, {"a": torch.zeros(1000)}), files.read_safetensors),
+        "a.parquet": (frame.to_parquet, files.read_parquet),
+    }
+    for name, (write, read) in makers.items():
+        path = tmp_path / name
+        write(path)
+        read(path)
+        os.truncate(path, int(path.stat().st_size * keep))
+        with pytest.raises(BenchError, match=f"{name}: corrupt or truncated .*make it again with: snakemake"):
+            read(path)
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(BenchError, match="a.npy: corrupt"):
+        files.read_npy(tmp_path / "a.npy")
+
+
+def test_digest_inside(tmp_path):
+    assert files.digest_inside(tmp_path / "a.npz") is None
+    files.write_npz(tmp_path / "a.npz", images=np.zeros(3), digest=np.array("abc"))
+    assert files.digest_inside(tmp_path / "a.npz") == "abc"
+    os.truncate(tmp_path / "a.npz", 50)
+    assert files.digest_inside(tmp_path / "a.npz") is None
+
+
+def test_digest_of_a_folder_sees_names_and_bytes(tmp_path):
+    (tmp_path / "a").write_text("1")
+    first = files.digest_of(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert files.digest_of(tmp_path) != first

@@ -1,0 +1,56 @@
+"""Moments against closed forms: for ε̂ = k x_t they are polynomials of E[x_0] and E[x_0²]."""
+
+import numpy as np
+import pytest
+
+from bench import moments, schedule
+
+STEPS = 30
+DRAWS = 400
+
+
+@pytest.fixture
+def estimated(linear_model, data):
+    return moments.estimate(linear_model, data, schedule.make("linear", STEPS), DRAWS, (0, "test"))
+
+
+def test_closed_forms_within_four_standard_errors(estimated, linear_model, data):
+    made, k = schedule.make("linear", STEPS), linear_model.k
+    x_0 = data.to_float(data.train)
+    mean, square = x_0.mean(axis=0), (x_0**2).mean(axis=0)
+    a2, b = made.alpha_bar[1:, None], made.noise[1:, None]
+    exact = {"eps_sq": k**2 * (a2 * square + b**2), "error_sq": (1 - k * b) ** 2 + k**2 * a2 * square}
+    # x̂_0 = ((1 − k b) x_t)/a: of the centred data, Var[x_0] less E(x̂_0 − E x_0)²
+    shrink = 1 - k * b
+    a = np.sqrt(a2)
+    missed = (shrink * mean - mean) ** 2 + shrink**2 * (square - mean**2) + (shrink * b / a) ** 2
+    exact["total_variance"] = a2 / b**2 * (square - mean**2 - missed)
+    for name, values in exact.items():
+        scaled = (estimated[name][1:] - values) / estimated[f"{name}_se"][1:]
+        assert np.abs(scaled).max() < 5.5  # 480 values: P(|z| > 5.5) · 480 < 1e-4
+        overall = (estimated[name][1:].mean(axis=1) - values.mean(axis=1)) / estimated[f"{name}_mean_se"][1:]
+        assert np.abs(overall).max() < 4.5 and np.sqrt((overall**2).mean()) < 1.6
+
+
+def test_control_variate_leaves_less_than_the_plain_variance(estimated):
+    # At t = N, ε̂ = k x_t ≈ k ε: the plain estimate of E[ε̂²] has standard error k² √(2/M).
+    assert estimated["eps_sq_se"][STEPS].mean() < 0.5 * 0.25 * np.sqrt(2 / DRAWS)
+
+
+def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_model):
+    made = schedule.make("cosine", 5)
+    whole = moments.estimate(linear_model, data, made, 10, (0, "test"))
+    assert linear_model.rows == 5 * 10
+    parts = moments.estimate(linear_model, data, made, 10, (0, "test"), batch=3)
+    for name in whole:
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-12)
+
+
+def test_clipped_prediction(data):
+    class Wild:
+        def __call__(self, x_t, t):
+            return -1000 + 0 * x_t, None
+
+    found = moments.estimate(Wild(), data, schedule.make("linear", 3), 50, (0, "test"))
+    assert (found["x0_hat"][1:] == 1).all() and (found["x0_hat_sq"][1:] == 1).all()
+    assert np.isnan(found["eps_sq"][0]).all()

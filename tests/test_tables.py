@@ -1,0 +1,70 @@
+"""Tables from hand-made cells."""
+
+import numpy as np
+import pandas
+import pytest
+
+from bench import tables
+
+
+def per_image():
+    """Two variants on three images: `good` is ahead by 1, 2 and 3."""
+    rows = [{"trajectory": "even", "variant": variant, "K": K, "image": image, "nll_bpd": base + image * 10 + behind * (image + 1)}
+            for variant, behind in [("bad", 1), ("good", 0)] for K, base in [(50, 2.0), (10, 4.0)] for image in range(3)]
+    return pandas.DataFrame(rows)
+
+
+def fid_rows():
+    report = {"extractor": "net", "cells": [
+        {"variant": variant, "trajectory": "even", "K": K, "metric": "fid", "value": value, "stderr": 1.0, "n": 100}
+        for variant, values in [("good", {5: 12.0, 10: 9.0, 50: 5.0}), ("bad", {5: 30.0, 10: 20.0, 50: 15.0})]
+        for K, value in values.items()]}
+    return tables.fidelity_cells("toy", "ddim", report)
+
+
+@pytest.fixture
+def frame():
+    published = {("toy", "nll_bpd", "ddpm", "even", "good", 10): (13.5, "Someone2020 Table 1 (primary)")}
+    return tables.cells(tables.bound_cells("toy", per_image()) + fid_rows(), published)
+
+
+def test_cells(frame):
+    assert list(frame.columns) == tables.COLUMNS and len(frame) == 4 + 6
+    row = frame[(frame.variant == "good") & (frame.metric == "nll_bpd") & (frame.K == 10)].iloc[0]
+    assert row.value == 14 and row.stderr == pytest.approx(10 / np.sqrt(3)) and row.n == 3
+    assert row.published == 13.5 and row.published_source == "Someone2020 Table 1 (primary)"
+    assert frame.published.notna().sum() == 1
+
+
+def test_table1(frame):
+    wide = tables.table1(frame)
+    assert list(wide.columns) == ["setting", "metric", "process", "trajectory", "variant", 5, 10, 50]
+    assert list(wide.variant) == ["bad", "good", "good", "bad"]
+    assert wide.loc[1, 10] == 14 and np.isnan(wide.loc[1, 5]) and wide.loc[2, 5] == 12
+
+
+def test_table1_markdown(frame):
+    text = tables.table1_markdown(frame, tables.paired("toy", per_image()))
+    assert "**14.000** ± 5.774 [13.5]" in text and "16.000 ± 6.351" in text
+    assert "**12.0** ± 1.0" in text and "**20.0**" not in text
+    assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
+
+
+def test_paired():
+    pairs = tables.paired("toy", per_image()).set_index(["K", "variant"])
+    assert set(pairs.best) == {"good"}
+    assert pairs.loc[(50, "bad"), "difference"] == pytest.approx(2) and pairs.loc[(50, "good"), "difference"] == 0
+    assert pairs.loc[(50, "bad"), "stderr"] == pytest.approx(1 / np.sqrt(3))
+
+
+def test_table2(frame):
+    found = tables.table2(frame, {"toy": 10.0}).set_index("variant")
+    assert found.loc["good", "least_K"] == "10" and found.loc["good", "fid"] == 9
+    assert found.loc["bad", "least_K"] == ">50"
+
+
+def test_metrics_and_curves(frame):
+    assert tables.metrics(frame)["toy"] == {
+        "nll_bpd_K10": {"ddpm": {"bad": 16.0, "good": 14.0}}, "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}}}
+    curve = tables.curves(frame, "nll_bpd")
+    assert list(curve.K) == [10, 50] and list(curve.columns) == ["setting", "K", "bad", "good"]

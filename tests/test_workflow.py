@@ -1,0 +1,153 @@
+"""The whole pipeline for real: one run of the tiny experiment, and what Snakemake does after it."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import TINY, bench, snakemake
+
+VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
+                     "mle_diagonal", "npr", "sn"],
+            "ddim": ["zero", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal", "npr", "sn"]}
+
+
+@pytest.fixture
+def copy(tiny_run, tmp_path):
+    """A copy of the finished run that a test may break, timestamps kept."""
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def again(folder, *arguments, overlay=TINY):
+    return snakemake(folder, "results/table1.csv", *arguments, "--configfile", str(overlay))
+
+
+def test_every_cell_is_measured(tiny_run):
+    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    measured = set(cells[["process", "variant", "metric"]].itertuples(index=False, name=None))
+    expected = {("ddpm", variant, "nll_bpd") for variant in VARIANTS["ddpm"]}
+    expected |= {(process, variant, metric) for process, names in VARIANTS.items() for variant in names for metric in ("fid", "kid")}
+    assert measured == expected
+    assert np.isfinite(cells.value).all() and (cells.stderr > 0).all()
+    assert set(cells.trajectory) == {"even", "even_ddim", "quadratic_ddim", "optimal"}
+    assert cells[cells.metric == "fid"].extractor.str.startswith("bench-classifier-").all()
+
+
+def test_the_papers_pattern_on_the_tiny_setting(tiny_run):
+    """At K = 5 β̃ is far off, β is behind the closed form, and the imperfect-mean diagonal is ahead of its scalar."""
+    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    nll = cells[(cells.metric == "nll_bpd") & (cells.trajectory == "even") & (cells.K == 5)].set_index("variant").value
+    assert nll["beta_tilde"] > 5 * nll["beta"] and nll["beta"] > nll["analytic_scalar"] > nll["mle_diagonal"]
+
+
+def test_tables_hold_the_cells(tiny_run):
+    results = tiny_run / "results"
+    cells = pandas.read_csv(results / "cells.csv")
+    wide = pandas.read_csv(results / "table1.csv").set_index(["metric", "process", "trajectory", "variant"])
+    for row in cells[cells.metric != "kid"].itertuples():
+        assert wide.loc[(row.metric, row.process, row.trajectory, row.variant), str(row.K)] == row.value
+    assert "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
+    assert len(pandas.read_csv(results / "table2.csv")) == 17
+    table3 = pandas.read_csv(results / "table3.csv")
+    assert len(table3) == 96 and table3.agrees.all()
+    assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {"nll_bpd_K5", "fid_K5", "kid_K5"}
+    assert (results / "tiny" / "figures" / "nll_bpd.png").stat().st_size > 10_000
+
+
+def test_bounds_are_kept_per_image(tiny_run):
+    frame = pandas.read_parquet(tiny_run / "results" / "tiny" / "bound.parquet")
+    assert list(frame.columns) == ["trajectory", "variant", "K", "image", "nll_bpd"] and set(frame.image) == set(range(16))
+
+
+def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
+    client = MlflowClient(tracking_uri=f"sqlite:///{tiny_run}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    cell_runs = {f"{process}/{variant}" for process, names in VARIANTS.items() for variant in names}
+    assert set(runs) == cell_runs | {"mean", "heads", "extractor", "tables"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    npr = cells[(cells.process == "ddpm") & (cells.variant == "npr") & (cells.trajectory == "even") & (cells.metric == "nll_bpd")]
+    points = client.get_metric_history(runs["ddpm/npr"].info.run_id, "nll_bpd")
+    assert {point.step: point.value for point in points} == dict(zip(npr.K, npr.value, strict=True))
+    assert [point.step for point in client.get_metric_history(runs["mean"].info.run_id, "loss")][0] == 20
+    tables = {file.path for file in client.list_artifacts(runs["tables"].info.run_id, "tables")}
+    assert {"tables/table1.csv", "tables/table1.md", "tables/cells.csv"} <= tables
+    grids = [file.path for file in client.list_artifacts(runs["ddim/zero"].info.run_id, "samples")]
+    assert "samples/even_K5.png" in grids
+
+
+def test_a_second_run_has_nothing_to_do(tiny_run):
+    found = again(tiny_run)
+    assert found.returncode == 0 and "Nothing to be done" in found.stdout + found.stderr
+
+
+def jobs_after(folder, tmp_path, change):
+    """The rules that a dry run would execute after `change` of the overlay's text."""
+    overlay = tmp_path / "changed.yaml"
+    overlay.write_text(change(TINY.read_text()))
+    found = again(folder, "--dry-run", "--quiet", "rules", overlay=overlay)
+    assert found.returncode == 0, found.stderr
+    verbose = again(folder, "--dry-run", overlay=overlay)
+    text = verbose.stdout + verbose.stderr
+    stats = text[text.index("Job stats:"):].splitlines()[3:]
+    return {line.split()[0] for line in stats[:stats.index(next(row for row in stats if row.startswith("total")))]}
+
+
+def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
+    found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("count: 40", "count: 50"))
+    assert found == {"samples", "fidelity", "cells", "figures", "tables"}
+
+
+def test_another_target_reruns_the_tables_only(tiny_run, tmp_path):
+    assert jobs_after(tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")) == {"tables"}
+
+
+def test_more_draws_rerun_moments_and_later_but_no_training(tiny_run, tmp_path):
+    found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("draws: 20", "draws: 30"))
+    assert found == {"moments", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
+
+
+def test_a_new_K_samples_only_what_is_new(copy):
+    """Images that are there and right are kept to the byte; a damaged one is made again, equal."""
+    folder = copy / "results" / "tiny" / "samples" / "ddim"
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*.npz")}
+    damaged = folder / "npr" / "even_K5" / "0.npz"
+    os.truncate(damaged, 100)
+    config = copy / "results" / "config.yaml"
+    config.write_text(config.read_text().replace("    samples:\n      K:\n      - 5\n", "    samples:\n      K:\n      - 5\n      - 7\n"))
+    found = bench(copy, "samples", "--config", str(config), "--setting", "tiny", "--process", "ddim")
+    assert found.returncode == 1 and "holds no even trajectory with K = 7" in found.stderr
+    assert bench(copy, "trajectories", "--config", str(config), "--setting", "tiny").returncode == 0
+    assert bench(copy, "samples", "--config", str(config), "--setting", "tiny", "--process", "ddim").returncode == 0
+    for path, (mtime, content) in before.items():
+        assert path.read_bytes() == content and (path == damaged or path.stat().st_mtime_ns == mtime)
+    assert (folder / "zero" / "even_K7" / "0.npz").exists()
+
+
+@pytest.mark.parametrize("file, stage", [
+    ("moments.npz", ["bound"]), ("bound.parquet", ["cells"]), ("mean/unet/diffusion_pytorch_model.safetensors", ["moments"]),
+    ("heads/npr.safetensors", ["bound"]), ("trajectories.json", ["bound"]), ("data/train.npy", ["moments"]),
+])
+def test_a_truncated_file_is_named_with_what_rebuilds_it(copy, file, stage):
+    path = copy / "results" / "tiny" / file
+    os.truncate(path, path.stat().st_size // 2)
+    options = ["--setting", "tiny"] if stage != ["cells"] else []
+    found = bench(copy, *stage, "--config", "results/config.yaml", *options)
+    assert found.returncode == 1 and found.stderr.strip().count("\n") == 0
+    assert f"results/tiny/{file.split('/')[0]}" in found.stderr and "snakemake --cores all --forcerun" in found.stderr
+
+
+def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
+    overlay = tmp_path / "bad.yaml"
+    overlay.write_text("settings: [tiny]\nmoments: {draws: -3}\n")
+    found = again(tmp_path, overlay=overlay)
+    assert found.returncode == 1 and "Traceback" not in found.stderr
+    assert [line for line in found.stderr.splitlines() if "error" in line.lower()] == [
+        "error: params.yaml: moments.draws: input should be greater than or equal to 1, found -3"]
+    assert not (tmp_path / "results").exists()
+
