@@ -23,7 +23,6 @@ import torch
 from tqdm import tqdm
 
 from bench import covariance, noise
-from bench import heads as heads_module
 
 LN2 = float(np.log(2))
 
@@ -43,13 +42,13 @@ class Cell:
         return list(itertools.pairwise(self.steps))
 
 
-def evaluate(model, heads, moments, data, process, cells, images, names, batch=512):
+def evaluate(denoiser, process, cells, images, names, batch=512):
     """Bits per dimension of the first `images` test images, float64 of shape (len(cells), images).
 
-    heads: {name: Head} that the variants of `cells` need; moments: from `bench.moments`, or None where no
-    variant uses them; process: DDPM; names: (seed, setting); batch: images a network pass.
+    denoiser: `bench.denoiser.Denoiser` with the heads and moments that the variants of `cells` need; process: DDPM;
+    names: (seed, setting), the root of the noise; batch: images a network pass.
     """
-    edges = _edges_by_step(cells)
+    data, edges = denoiser.data, _edges_by_step(cells)
     result = torch.zeros(len(cells), images, dtype=torch.float64)
     starts = range(0, images, batch)
     with torch.inference_mode(), tqdm(total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass",
@@ -60,7 +59,9 @@ def evaluate(model, heads, moments, data, process, cells, images, names, batch=5
             for column, cell in enumerate(cells):
                 part[column] += prior_term(process.schedule, cell.steps[-1], x_0)
             for t in sorted(edges):
-                _add_step(part, edges[t], t, model, heads, moments, data, process, cells, x_0, start, names)
+                eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim))
+                prediction = denoiser.predict(process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t)
+                _add_step(part, edges[t], x_0, prediction, process, data)
                 bar.update()
     return (result / (data.dim * LN2)).numpy()
 
@@ -74,29 +75,19 @@ def _edges_by_step(cells):
     return edges
 
 
-def _add_step(part, variants, t, model, heads, moments, data, process, cells, x_0, start, names):
-    """Makes the pass at step t and adds its terms, in nats, to every cell that has an edge ending there."""
-    schedule = process.schedule
-    a, b = schedule.signal[t], schedule.noise[t]
-    eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim))
-    x_t = a * x_0 + b * eps
-    eps_hat, features = model(x_t, torch.full((len(x_t),), t))
-    head_outputs = heads_module.outputs(heads, features)
-    x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
-    error_sq = (x_0 - x0_hat) ** 2
+def _add_step(part, variants, x_0, prediction, process, data):
+    """Adds to every cell, in nats, its edges that end at the step of `prediction`."""
+    error_sq = (x_0 - prediction.x0_hat) ** 2
     last = None
-    for name, jumps in variants.items():
-        variant = covariance.get(name)
-        data_variance = None
+    for variant, jumps in variants.items():
+        data_variance = prediction.data_variance(variant)
         for s, columns in jumps.items():
-            if s == 0:
-                last = last if last is not None else last_term(schedule, data, x_0, x0_hat)
+            if s > 0:
+                sigma_sq = covariance.get(variant).variance(process, s, prediction.t, data_variance)
+                part[columns] += middle_term(process, s, prediction.t, sigma_sq, error_sq)
+            else:
+                last = last_term(process.schedule, data, x_0, prediction.x0_hat) if last is None else last
                 part[columns] += last
-                continue
-            if data_variance is None:
-                data_variance = torch.as_tensor(variant.data_variance(
-                    t, schedule, data.radius, moments, eps_hat, head_outputs.get(variant.head)))
-            part[columns] += middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
 
 
 def prior_term(schedule, t, x_0):

@@ -57,7 +57,7 @@ def make(targets, model):
 
 
 def train(model, data, schedule, section, names, checkpoint, on_loss=None):
-    """Trains all heads of `section` (`config.HeadsSection`) together; returns (EMA heads, training log).
+    """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads, training log).
 
     names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`.
     """

@@ -13,41 +13,36 @@ import numpy as np
 import torch
 
 from bench import covariance, noise
-from bench import heads as heads_module
 from bench.thresholds import clip_threshold
 
 
-def sample(model, heads, moments, data, process, variant, steps, first, count, clip_levels, names, batch=256, progress=None):
+def sample(denoiser, process, variant, steps, first, count, clip_levels, names, batch=256, progress=None):
     """uint8 levels (count, channels, height, width) of images first .. first + count − 1.
 
-    steps: τ_1 < … < τ_K; clip_levels: y above; names: (seed, setting); batch: images a pass;
-    progress: called with the number of network passes × images done.
+    denoiser: `bench.denoiser.Denoiser` with what the variant called `variant` needs; steps: τ_1 < … < τ_K;
+    clip_levels: y above; names: (seed, setting), the root of the noise; batch: images a pass;
+    progress: called with the number of images after every pass.
     """
-    variant = covariance.get(variant)
-    parts = []
+    data, parts = denoiser.data, []
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
             x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim))
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
-                x = _step(x, s, t, model, heads, moments, data, process, variant, steps[0], clip_levels, start, names)
+                limit = clip_threshold(clip_levels, data.levels, data.radius) if s == steps[0] else np.inf
+                eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
+                x = step(denoiser.predict(x, t), x, s, process, variant, limit, eps)
                 if progress:
                     progress(size)
             parts.append(data.to_levels(x))
     return np.concatenate(parts)
 
 
-def _step(x_t, s, t, model, heads, moments, data, process, variant, first_step, clip_levels, start, names):
-    """x_s from x_t, both float64 (batch, dim)."""
-    schedule = process.schedule
-    eps_hat, features = model(x_t, torch.full((len(x_t),), t))
-    x0_hat = ((x_t - schedule.noise[t] * eps_hat) / schedule.signal[t]).clamp(data.lo, data.hi)
+def step(prediction, x_t, s, process, variant, limit, eps):
+    """x_s from x_t, float64 (batch, dim): the process's mean, and noise `eps` of the variant's variance, at most `limit`."""
     if s == 0:
-        return x0_hat
-    head = heads_module.outputs(heads, features).get(variant.head)
-    data_variance = torch.as_tensor(variant.data_variance(t, schedule, data.radius, moments, eps_hat, head))
-    sigma_sq = variant.variance(process, s, t, data_variance)
-    if s == first_step:
-        sigma_sq = sigma_sq.clamp(max=clip_threshold(clip_levels, data.levels, data.radius))
-    eps = torch.from_numpy(noise.normal((*names, "samples", t), start, len(x_t), data.dim))
-    return process.mean(s, t, x_t, x0_hat, eps_hat) + sigma_sq.sqrt() * eps
+        return prediction.x0_hat
+    t = prediction.t
+    sigma_sq = covariance.get(variant).variance(process, s, t, prediction.data_variance(variant))
+    mean = process.mean(s, t, x_t, prediction.x0_hat, prediction.eps_hat)
+    return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps)

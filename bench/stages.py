@@ -103,15 +103,15 @@ def bound(experiment, name):
 
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")
-    model, dataset, schedule = _model(setting, place)
-    if setting.bound.images > len(dataset.test):
-        raise BenchError(f"bound.images: expected at most the {len(dataset.test)} test images of {name}, "
+    denoiser = _denoiser(setting, place, variants)
+    if setting.bound.images > len(denoiser.data.test):
+        raise BenchError(f"bound.images: expected at most the {len(denoiser.data.test)} test images of {name}, "
                          f"found {setting.bound.images}")
     steps = files.read_json(place.trajectories)
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
              for variant in variants for kind, K in setting.grid("bound", "ddpm", variant)]
-    values = bounds.evaluate(model, _heads(setting, place, model, variants), _moments(variants, place), dataset,
-                             process.make("ddpm", schedule), cells, setting.bound.images, (experiment.seed, name))
+    values = bounds.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
+                             (experiment.seed, name))
     frame = pandas.concat([pandas.DataFrame({
         "trajectory": cell.trajectory, "variant": cell.variant, "K": cell.K,
         "image": np.arange(setting.bound.images), "nll_bpd": row}) for cell, row in zip(cells, values, strict=True)])
@@ -132,12 +132,11 @@ def samples(experiment, name, process_name, shard=0):
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
     variants = setting.variants(process_name)
-    model, dataset, schedule = _model(setting, place)
-    forward = process.make(process_name, schedule, setting.processes.eta(process_name))
-    heads_, moments_ = _heads(setting, place, model, variants), _moments(variants, place)
+    denoiser = _denoiser(setting, place, variants)
+    forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     clip_levels = getattr(setting.clip_levels, process_name)
     made_by = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
-               "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump(), "data": dataset.sha256,
+               "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump(), "data": denoiser.data.sha256,
                "mean": files.digest_of(place.mean)}
     steps = files.read_json(place.trajectories)
     cells = {}
@@ -152,8 +151,8 @@ def samples(experiment, name, process_name, shard=0):
     passes = (last - first) * sum(len(taken) for taken, _ in missing.values())
     with tqdm(total=passes, desc=f"samples {name} {process_name}", unit="pass", mininterval=1.0) as bar:
         for (variant, kind, K), (taken, digest) in missing.items():
-            images = sampler.sample(model, heads_, moments_, dataset, forward, variant, taken, first, last - first,
-                                    clip_levels, (experiment.seed, name), progress=bar.update)
+            images = sampler.sample(denoiser, forward, variant, taken, first, last - first, clip_levels,
+                                    (experiment.seed, name), progress=bar.update)
             files.write_npz(place.samples(process_name, variant, kind, K, shard), images=images, digest=np.array(digest))
     files.write_json(place.manifest(process_name, shard), {
         str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
@@ -216,17 +215,14 @@ def _model(setting, place):
     return means.load(place.mean, schedule, dataset.shape), dataset, schedule
 
 
-def _heads(setting, place, model, variants):
+def _denoiser(setting, place, variants):
+    """The setting's Denoiser, with the heads and the moments that some of `variants` need."""
+    from bench import denoiser
     from bench import heads as networks
 
-    return networks.load(place.heads, model, setting.heads_of(variants))
-
-
-def _moments(variants, place):
-    """The moments, where one of the variants uses them."""
-    from bench import covariance
-
-    return files.read_npz(place.moments) if any(covariance.get(name).uses_moments for name in variants) else None
+    model, dataset, schedule = _model(setting, place)
+    moments_ = files.read_npz(place.moments) if setting.needs_moments(variants) else None
+    return denoiser.Denoiser(model, networks.load(place.heads, model, setting.heads_of(variants)), moments_, dataset, schedule)
 
 
 def _steps(saved, kind, variant, K):

@@ -20,7 +20,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     """Trains `network` in place and returns (EMA network, log).
 
     loss_of_step: step (0-based) → scalar loss tensor, or a dict of named ones, which are summed.
-    section: a `config.TrainSection`; checkpoint: path of the resumable state, deleted at the end.
+    section: a `sections.TrainSection`; checkpoint: path of the resumable state, deleted at the end.
     on_loss: called with (step, {name: mean loss}) at every logged step.
     log: list of {"step": n, name: mean loss over the last steps}.
     """

@@ -9,6 +9,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from bench import bound, covariance, noise, process, schedule
+from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 20)
 DDPM = process.make("ddpm", MADE)
@@ -19,7 +20,7 @@ def test_normal_mass_in_both_tails(lower, upper):
     with mpmath.workdps(60):
         ends = [mpmath.ncdf(mpmath.mpf(end)) if lower <= 0 else mpmath.ncdf(-mpmath.mpf(end)) for end in (lower, upper)]
         exact = float(mpmath.log(abs(ends[1] - ends[0])))
-    found = bound.log_normal_mass(torch.tensor([float(lower)], dtype=torch.float64), torch.tensor([float(upper)], dtype=torch.float64))
+    found = bound.log_normal_mass(*(torch.tensor([float(end)], dtype=torch.float64) for end in (lower, upper)))
     # The width of the narrowest interval is known to 1e-16/1e-9 relative
     assert found.item() == pytest.approx(exact, abs=1e-6 if upper == 1e-9 else 1e-12 * abs(exact) + 1e-12)
 
@@ -48,7 +49,8 @@ def test_last_term_is_a_distribution_over_levels(data):
     """exp(−last term) sums to one over the levels of a pixel, whatever the prediction."""
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
-        terms = torch.stack([bound.last_term(MADE, data, level.reshape(1, 1), torch.full((1, 1), prediction)) for level in levels])
+        x0_hat = torch.full((1, 1), prediction)
+        terms = torch.stack([bound.last_term(MADE, data, level.reshape(1, 1), x0_hat) for level in levels])
         assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
 
 
@@ -62,7 +64,7 @@ def cells():
 def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
     """Every cell afresh, image by image, with its own passes; the grid needs N passes an image."""
     moments = {"eps_sq": np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))}
-    found = bound.evaluate(linear_model, {}, moments, data, DDPM, cells(), 6, (0, "test"), batch=4)
+    found = bound.evaluate(Denoiser(linear_model, {}, moments, data, MADE), DDPM, cells(), 6, (0, "test"), batch=4)
     assert linear_model.rows == 20 * 6
     for cell, row in zip(cells(), found, strict=True):
         variant = covariance.get(cell.variant)
@@ -83,7 +85,7 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
 
 
 def test_batches_change_nothing(data, linear_model):
-    whole = bound.evaluate(linear_model, {}, None, data, DDPM, cells()[:4], 20, (0, "test"))
+    whole = bound.evaluate(Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test"))
     for batch in (1, 7):
-        parts = bound.evaluate(linear_model, {}, None, data, DDPM, cells()[:4], 20, (0, "test"), batch=batch)
+        parts = bound.evaluate(Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test"), batch=batch)
         np.testing.assert_allclose(parts, whole, rtol=1e-12)

@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from bench import config, extractor, fidelity, files
 from bench import data as datasets
+from bench import extractor, fidelity, files, sections
 
 
 def test_classifier_learns_the_digits_and_extracts(tmp_path):
     datasets.prepare("digits", tmp_path / "data")
     data = datasets.load(tmp_path / "data")
-    section = config.ExtractorSection(name="classifier", train=config.TrainSection(
+    section = sections.ExtractorSection(name="classifier", train=sections.TrainSection(
         steps=120, batch=128, learning_rate=5e-3, warmup=10, ema=0.9))
     module = extractor.get("classifier")
     module.prepare(data, section, (0, "test"), tmp_path / "extractor", tmp_path / "c.pt")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench import config, heads, mean, schedule
+from bench import heads, mean, schedule, sections
 from bench.errors import BenchError
 from bench.mean import train as mean_train
 from tests.test_mean import OPTIONS, SHAPE
@@ -39,8 +39,8 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
     counted.unet = model.unet
-    section = config.HeadsSection(targets={"npr": "simple", "sn": "complex"},
-                                  train=config.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
+    section = sections.HeadsSection(targets={"npr": "simple", "sn": "complex"},
+                                  train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")
     assert passes == [32] * 150
     x_t, t, eps, _ = mean_train.draw(data, MADE, ("fresh",), 0, 512)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench import config, mean, schedule, training
+from bench import mean, schedule, sections, training
 from bench.errors import BenchError
 from bench.mean import checkpoint
 from bench.mean import train as mean_train
@@ -64,7 +64,7 @@ def write_checkpoint(unet, folder, **changes):
 
 
 def section(N=1000, name="linear"):
-    return config.ScheduleSection(name=name, N=N)
+    return sections.ScheduleSection(name=name, N=N)
 
 
 def test_import_gives_the_same_outputs(unet, tmp_path):
@@ -106,8 +106,8 @@ def test_wrong_unet_option_is_one_line():
 
 def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
-    how = config.TrainSection(steps=10, batch=4, learning_rate=1e-2, warmup=2, ema=0.9)
-    options = config.MeanSection(unet=OPTIONS, train=how)
+    how = sections.TrainSection(steps=10, batch=4, learning_rate=1e-2, warmup=2, ema=0.9)
+    options = sections.MeanSection(unet=OPTIONS, train=how)
     made = schedule.make("linear", 10)
     small = (data, made, options, (0, "test"))
     straight, log = mean_train.train(*small, tmp_path / "a.pt")
@@ -134,7 +134,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
 
 
 def test_checkpoint_of_another_training_is_not_resumed(tmp_path):
-    how = config.TrainSection(steps=3, batch=4, learning_rate=1e-2, ema=0.5)
+    how = sections.TrainSection(steps=3, batch=4, learning_rate=1e-2, ema=0.5)
     seen = []
 
     def loss(network):
@@ -151,7 +151,7 @@ def test_average_of_the_weights_is_the_exponential_one(tmp_path):
     network = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         network.weight.zero_()
-    how = config.TrainSection(steps=4, batch=1, learning_rate=0.1, ema=0.5)
+    how = sections.TrainSection(steps=4, batch=1, learning_rate=0.1, ema=0.5)
     seen = []
     average, log = train(network, lambda step: (seen.append(network.weight.item()), -network.weight.sum())[1], how,
                          tmp_path / "d.pt", "test")

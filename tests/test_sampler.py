@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import process, sampler, schedule, trajectory
+from bench import noise, process, sampler, schedule, trajectory
+from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 50)
 STEPS = trajectory.even(50, 10)
+
+
+def denoiser(model, data):
+    return Denoiser(model, {}, None, data, MADE)
 
 
 class PointModel:
@@ -25,13 +30,13 @@ class PointModel:
 @pytest.mark.parametrize("name, variant", [("ddpm", "beta"), ("ddpm", "beta_tilde"), ("ddim", "zero")])
 def test_a_single_data_point_is_recovered(data, name, variant):
     model = PointModel(torch.from_numpy(data.to_float(data.train[:1])))
-    images = sampler.sample(model, {}, None, data, process.make(name, MADE), variant, STEPS, 0, 5, 1.0, (0, "test"))
+    images = sampler.sample(denoiser(model, data), process.make(name, MADE), variant, STEPS, 0, 5, 1.0, (0, "test"))
     assert (images == data.train[:1]).all() and model.rows == 5 * len(STEPS)
 
 
 def test_images_do_not_depend_on_batch_or_shard(data, linear_model):
     def draw(first, count, batch):
-        return sampler.sample(linear_model, {}, None, data, process.make("ddpm", MADE), "beta", STEPS, first, count, 1.0,
+        return sampler.sample(denoiser(linear_model, data), process.make("ddpm", MADE), "beta", STEPS, first, count, 1.0,
                               (0, "test"), batch=batch)
 
     whole = draw(0, 20, 64)
@@ -41,24 +46,33 @@ def test_images_do_not_depend_on_batch_or_shard(data, linear_model):
 
 def test_variants_share_start_and_noise(data, linear_model):
     """σ² = λ² for both, so the images of `beta_tilde` and of ddim with η = 1 differ by clipping alone."""
-    ddpm = sampler.sample(linear_model, {}, None, data, process.make("ddpm", MADE), "beta_tilde", STEPS, 0, 10, 1.0, (0, "x"))
-    ddim = sampler.sample(linear_model, {}, None, data, process.make("ddim", MADE, 1.0), "zero", STEPS, 0, 10, 1.0, (0, "x"))
+    ours = denoiser(linear_model, data)
+    ddpm = sampler.sample(ours, process.make("ddpm", MADE), "beta_tilde", STEPS, 0, 10, 1.0, (0, "x"))
+    ddim = sampler.sample(ours, process.make("ddim", MADE, 1.0), "zero", STEPS, 0, 10, 1.0, (0, "x"))
     assert np.corrcoef(ddpm.ravel(), ddim.ravel())[0, 1] > 0.9
 
 
-def test_the_step_to_the_first_is_clipped(data):
-    """Landing on τ_1 the noise has the threshold's variance; elsewhere the variant's."""
-    class Silent:
-        def __call__(self, x_t, t):
-            return 0 * x_t, None
-
+@pytest.mark.parametrize("limit", [np.inf, 1e-3])
+def test_a_step_has_the_mean_and_variance_asked_for(data, linear_model, limit):
     forward = process.make("ddpm", MADE)
-    threshold = sampler.clip_threshold(0.01, data.levels)
-    assert forward.schedule.skip_beta(1, 6) > 100 * threshold
-    x = torch.zeros(400, data.dim, dtype=torch.float64)
-    inputs = (Silent(), {}, None, data, forward, sampler.covariance.get("beta"))
-    landed = sampler._step(x, 1, 6, *inputs, 1, 0.01, 0, (0, "t"))
-    free = sampler._step(x, 6, 12, *inputs, 1, 0.01, 0, (0, "t"))
-    tolerance = 4 * np.sqrt(2 / x.numel())
-    assert landed.var().item() == pytest.approx(threshold, rel=tolerance)
-    assert free.var().item() == pytest.approx(MADE.skip_beta(6, 12), rel=tolerance)
+    x_t = torch.full((2000, data.dim), 0.3, dtype=torch.float64)
+    eps = noise.normal((0, "t"), 0, 2000, data.dim)
+    x_s = sampler.step(denoiser(linear_model, data).predict(x_t, 12), x_t, 6, forward, "beta", limit, eps)
+    variance = min(MADE.skip_beta(6, 12), limit)
+    x0_hat = (0.3 - MADE.noise[12] * 0.15) / MADE.signal[12]
+    mean = forward.gamma(6, 12) * x0_hat + forward.carry(6, 12) / MADE.noise[12] * 0.3
+    assert x_s.mean().item() == pytest.approx(mean, abs=4 * np.sqrt(variance / eps.size))
+    assert x_s.var().item() == pytest.approx(variance, rel=4 * np.sqrt(2 / eps.size))
+
+
+def test_the_step_that_lands_on_the_first_is_clipped(data, linear_model, monkeypatch):
+    """Every other step is free; the threshold is that of the data's 17 levels."""
+    seen = []
+
+    def step(prediction, x_t, s, process, variant, limit, eps):
+        seen.append((s, limit))
+        return x_t
+
+    monkeypatch.setattr(sampler, "step", step)
+    sampler.sample(denoiser(linear_model, data), process.make("ddpm", MADE), "beta", [1, 20, 50], 0, 2, 1.5, (0, "t"))
+    assert seen == [(20, np.inf), (1, (1.5 * 2 / 16) ** 2 * np.pi / 2), (0, np.inf)]

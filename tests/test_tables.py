@@ -9,7 +9,8 @@ from bench import tables
 
 def per_image():
     """Two variants on three images: `good` is ahead by 1, 2 and 3."""
-    rows = [{"trajectory": "even", "variant": variant, "K": K, "image": image, "nll_bpd": base + image * 10 + behind * (image + 1)}
+    rows = [{"trajectory": "even", "variant": variant, "K": K, "image": image,
+             "nll_bpd": base + image * 10 + behind * (image + 1)}
             for variant, behind in [("bad", 1), ("good", 0)] for K, base in [(50, 2.0), (10, 4.0)] for image in range(3)]
     return pandas.DataFrame(rows)
 

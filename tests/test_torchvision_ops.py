@@ -5,5 +5,6 @@ import sys
 
 
 def test_torchvision_imports():
-    code = "from bench import torchvision_ops; torchvision_ops.declare(); torchvision_ops.declare(); import torchvision, torch_fidelity"
+    declare = "torchvision_ops.declare(); " * 2
+    code = f"from bench import torchvision_ops; {declare} import torchvision, torch_fidelity"
     subprocess.run([sys.executable, "-c", code], check=True)

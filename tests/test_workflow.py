@@ -30,7 +30,8 @@ def test_every_cell_is_measured(tiny_run):
     cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
     measured = set(cells[["process", "variant", "metric"]].itertuples(index=False, name=None))
     expected = {("ddpm", variant, "nll_bpd") for variant in VARIANTS["ddpm"]}
-    expected |= {(process, variant, metric) for process, names in VARIANTS.items() for variant in names for metric in ("fid", "kid")}
+    expected |= {(process, variant, metric) for metric in ("fid", "kid")
+                 for process, names in VARIANTS.items() for variant in names}
     assert measured == expected
     assert np.isfinite(cells.value).all() and (cells.stderr > 0).all()
     assert set(cells.trajectory) == {"even", "even_ddim", "quadratic_ddim", "optimal"}
@@ -119,7 +120,8 @@ def test_a_new_K_samples_only_what_is_new(copy):
     damaged = folder / "npr" / "even_K5" / "0.npz"
     os.truncate(damaged, 100)
     config = copy / "results" / "config.yaml"
-    config.write_text(config.read_text().replace("    samples:\n      K:\n      - 5\n", "    samples:\n      K:\n      - 5\n      - 7\n"))
+    samples = "    samples:\n      K:\n      - 5\n"
+    config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
     found = bench(copy, "samples", "--config", str(config), "--setting", "tiny", "--process", "ddim")
     assert found.returncode == 1 and "holds no even trajectory with K = 7" in found.stderr
     assert bench(copy, "trajectories", "--config", str(config), "--setting", "tiny").returncode == 0

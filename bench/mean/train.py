@@ -22,7 +22,7 @@ def make_unet(options, shape):
 def train(data, schedule, section, names, checkpoint, on_loss=None):
     """Returns (EMA network, training log).
 
-    data: `bench.data.Data`; section: `config.MeanSection`; names: (seed, setting), the root of every draw;
+    data: `bench.data.Data`; section: `sections.MeanSection`; names: (seed, setting), the root of every draw;
     checkpoint: path of the resumable state; on_loss: see `bench.training.train`.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))

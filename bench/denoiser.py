@@ -1,0 +1,49 @@
+"""What reverse steps are made of: the frozen networks and the moments of a setting, seen through one network pass.
+
+From x_t = a_t x_0 + b_t ε a pass gives ε̂, and with it x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range, and for
+every variant its estimate of Cov[x_0 | x_t]. The bound and the sampler are both written in these.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from bench import covariance
+from bench import heads as head_networks
+from bench.data import Data
+from bench.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """model: `bench.mean.MeanModel`; heads: {name: Head}; moments: of `bench.moments`, None where no variant reads them."""
+
+    model: object
+    heads: dict
+    moments: dict | None
+    data: Data
+    schedule: Schedule
+
+    def predict(self, x_t, t):
+        """One pass at step t (an int, 1..N) for x_t, float64 (batch, dim)."""
+        eps_hat, features = self.model(x_t, torch.full((len(x_t),), t))
+        x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
+        outputs = head_networks.outputs(self.heads, features)
+        return Prediction(self, t, eps_hat, x0_hat.clamp(self.data.lo, self.data.hi), outputs)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one pass says about x_0 given x_t: float64 tensors (batch, dim)."""
+
+    denoiser: Denoiser
+    t: int
+    eps_hat: torch.Tensor
+    x0_hat: torch.Tensor
+    heads: dict
+
+    def data_variance(self, variant):
+        """The diagonal of Σ_0(x_t) as the variant called `variant` has it, (1 or batch, 1 or dim)."""
+        chosen = covariance.get(variant)
+        return torch.as_tensor(chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius,
+                                                    self.denoiser.moments, self.eps_hat, self.heads.get(chosen.head)))

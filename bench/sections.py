@@ -1,0 +1,209 @@
+"""The sections of an experiment, as pydantic models: which keys there are, their types, units and ranges.
+
+`bench.config` reads the files they stand in.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench import covariance, schedule
+from bench.errors import unknown
+from bench.files import digest
+from bench.process import PROCESSES
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScheduleSection(Section):
+    """Noise schedule: its name and the number N of steps of the full chain."""
+
+    name: str
+    N: Count
+
+    def make(self):
+        return schedule.make(self.name, self.N)
+
+
+class TrainSection(Section):
+    """One training: optimiser steps, images a step, peak learning rate of Adam, warm-up steps, EMA decay."""
+
+    steps: Count
+    batch: Count
+    learning_rate: Positive
+    warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
+class MeanSection(Section):
+    """The mean model: a UNet2DModel trained here (`unet`, `train`), or a folder in diffusers' layout (`checkpoint`)."""
+
+    unet: dict | None = None
+    train: TrainSection | None = None
+    checkpoint: str | None = None
+
+    @model_validator(mode="after")
+    def trained_or_imported(self):
+        if (self.checkpoint is None) == (self.unet is None) or (self.unet is None) != (self.train is None):
+            raise ValueError("expected either unet and train, or checkpoint")
+        return self
+
+
+class DataSection(Section):
+    name: str
+
+
+class HeadsSection(Section):
+    """Heads on the frozen trunk: name → mode, and their common training."""
+
+    targets: dict[Literal["npr", "sn"], Literal["simple", "complex"]]
+    train: TrainSection
+
+
+class ExtractorSection(Section):
+    """The feature extractor of FID and KID."""
+
+    name: str
+    train: TrainSection
+
+
+class ProcessSection(Section):
+    variants: Annotated[list[str], Field(min_length=1)]
+
+
+class DdimSection(ProcessSection):
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class ProcessesSection(Section):
+    ddpm: ProcessSection | None = None
+    ddim: DdimSection | None = None
+
+    @model_validator(mode="after")
+    def at_least_one(self):
+        if self.ddpm is None and self.ddim is None:
+            raise ValueError("expected at least one of ddpm, ddim")
+        return self
+
+    def items(self):
+        """(name, section) of the processes asked for."""
+        return [(name, section) for name, section in self if section is not None]
+
+    def eta(self, name):
+        """η of a process; 1 for ddpm."""
+        return 1.0 if name == "ddpm" else getattr(self, name).eta
+
+
+class MomentsSection(Section):
+    draws: Count
+
+
+class GridSection(Section):
+    K: Annotated[list[Count], Field(min_length=1)]
+    trajectories: Annotated[list[str], Field(min_length=1)]
+
+
+class BoundSection(GridSection):
+    images: Count
+
+
+class SamplesSection(GridSection):
+    count: Annotated[int, Field(strict=True, ge=2)]
+    shards: Count = 1
+
+
+class FidelitySection(Section):
+    target_fid: Positive
+    resamples: Annotated[int, Field(strict=True, ge=2)]
+
+
+class ClipSection(Section):
+    ddpm: Positive
+    ddim: Positive
+
+
+class Setting(Section):
+    """One block of the tables: data + noise schedule + mean model, and the grid it is measured on."""
+
+    data: DataSection
+    schedule: ScheduleSection
+    mean: MeanSection
+    heads: HeadsSection | None = None
+    clip_levels: ClipSection
+    extractor: ExtractorSection | None = None
+    processes: ProcessesSection
+    moments: MomentsSection
+    bound: BoundSection
+    samples: SamplesSection
+    fidelity: FidelitySection
+
+    @property
+    def head_names(self):
+        return list(self.heads.targets) if self.heads else []
+
+    def variants(self, process):
+        """Names of the variants asked for in a process, [] where the process is not asked for."""
+        if process not in PROCESSES:
+            raise unknown("process", process, PROCESSES)
+        section = getattr(self.processes, process)
+        return section.variants if section else []
+
+    def grid(self, stage, process, variant):
+        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a process.
+
+        An `optimal` trajectory exists only for variants that define its cost, and is DDPM's.
+        """
+        section = getattr(self, stage)
+        return [(name, K) for name in section.trajectories for K in section.K
+                if name != "optimal" or (process == "ddpm" and has_optimal(variant))]
+
+
+    def trajectories(self):
+        """{(trajectory, variant): sorted Ks} of everything the grid needs; variant is '*' unless it is `optimal`."""
+        wanted = {}
+        for stage, names in (("bound", ["ddpm"]), ("samples", PROCESSES)):
+            for process in names:
+                for variant in self.variants(process):
+                    for name, K in self.grid(stage, process, variant):
+                        wanted.setdefault((name, variant if name == "optimal" else "*"), set()).add(K)
+        return {key: sorted(Ks) for key, Ks in wanted.items()}
+
+    def heads_of(self, variants):
+        """Names of the heads that some of `variants` read, in the order of heads.targets."""
+        wanted = {covariance.get(name).head for name in variants}
+        return [name for name in self.head_names if name in wanted]
+
+    def needs_moments(self, variants):
+        """Whether some of `variants` read the moments, for their variance or for an optimal trajectory."""
+        return any(covariance.get(name).uses_moments for name in variants)
+
+
+def has_optimal(variant):
+    """Whether a variant defines edge costs, and so an optimal trajectory."""
+    return type(covariance.get(variant)).edge_costs is not covariance.Variant.edge_costs
+
+
+class Experiment(Section):
+    """Everything a run is made of; `settings` holds every setting resolved."""
+
+    seed: Annotated[int, Field(strict=True, ge=0)]
+    metrics: Annotated[list[str], Field(min_length=1)]
+    settings: dict[str, Setting]
+
+    @property
+    def fidelity_metrics(self):
+        return [metric for metric in self.metrics if metric != "nll_bpd"]
+
+    def setting(self, name):
+        if name not in self.settings:
+            raise unknown("setting", name, self.settings)
+        return self.settings[name]
+
+    def digest(self):
+        """A short hash of the whole resolved configuration."""
+        return digest(self.model_dump(mode="json"))
