@@ -13,8 +13,15 @@ from bench.errors import BenchError
 def data(experiment, name):
     from bench import data as datasets
 
-    setting = experiment.setting(name)
-    datasets.prepare(setting.data.name, paths.Setting(name).data)
+    setting, place = experiment.setting(name), paths.Setting(name)
+    datasets.prepare(setting.data.name, place.data)
+    _check_images(setting, name, datasets.load(place.data))  # hours before the bound would
+
+
+def _check_images(setting, name, dataset):
+    if setting.bound.images > len(dataset.test):
+        raise BenchError(f"bound.images: expected at most the {len(dataset.test)} test images of {name}, "
+                         f"found {setting.bound.images}")
 
 
 def mean(experiment, name):
@@ -104,9 +111,7 @@ def bound(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")
     denoiser = _denoiser(setting, place, variants)
-    if setting.bound.images > len(denoiser.data.test):
-        raise BenchError(f"bound.images: expected at most the {len(denoiser.data.test)} test images of {name}, "
-                         f"found {setting.bound.images}")
+    _check_images(setting, name, denoiser.data)
     steps = files.read_json(place.trajectories)
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
              for variant in variants for kind, K in setting.grid("bound", "ddpm", variant)]

@@ -23,6 +23,7 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # beside the default store
 KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI opens an experiment as
 LOCK_RETRIES = 8
 
 
@@ -63,7 +64,7 @@ def _experiment_id(client, name):
     found = client.get_experiment_by_name(name)
     if found is None:
         location = (ARTIFACTS / name).resolve().as_uri() if uri() == DEFAULT_URI else None
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id

@@ -19,8 +19,12 @@ shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PAT
 
 RESOLVED = "results/config.yaml"
 
+# params.yaml and its overlays, as an error names them
+CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in workflow.configfiles},
+                                 key=lambda file: Path(file).name != "params.yaml"))
+
 try:
-    experiment = bench_config.resolve(config, "params.yaml")
+    experiment = bench_config.resolve(config, CONFIG_FILES)
 except BenchError as error:
     sys.exit(f"error: {error}")
 
