@@ -20,7 +20,7 @@ shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PAT
 RESOLVED = "results/config.yaml"
 
 # params.yaml and its overlays, as an error names them
-CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in workflow.configfiles},
+CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in map(str, workflow.configfiles)},
                                  key=lambda file: Path(file).name != "params.yaml"))
 
 try:
