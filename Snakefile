@@ -16,6 +16,9 @@ include: "workflows/rules/fidelity.smk"
 include: "workflows/rules/tables.smk"
 
 
+STARTED = time.time()
+
+
 rule all:
     default_target: True
     input:
@@ -28,4 +31,4 @@ onstart:
 
 
 onsuccess:
-    announce()
+    announce(STARTED)

@@ -139,10 +139,11 @@ def digest(value):
 
 
 def digest_of(path):
-    """The digest of a file's bytes, or of the names and bytes of all files in a folder."""
+    """The digest of a file's bytes, or of the names and bytes of the files in a folder that are not hidden."""
     with reading(path) as found:
-        members = sorted(found.rglob("*")) if found.is_dir() else [found]
-        return digest([[str(member.relative_to(found)), digest(member.read_bytes())] for member in members if member.is_file()])
+        members = [found] if found.is_file() else sorted(
+            member for member in found.rglob("*") if member.is_file() and not member.name.startswith("."))
+        return digest([[str(member.relative_to(found)), digest(member.read_bytes())] for member in members])
 
 
 def digest_inside(path):

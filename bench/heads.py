@@ -50,9 +50,9 @@ class Head(nn.Module):
 
 def make(targets, model):
     """Heads {name: Head} for {name: mode}, shaped to the trunk of `model`."""
-    config = model.unet.config
-    channels, time_channels = config.block_out_channels[0], 4 * config.block_out_channels[0]
-    return nn.ModuleDict({name: Head(mode, channels, time_channels, config.out_channels, config.norm_num_groups)
+    unet, norm = model.unet, model.unet.conv_norm_out
+    return nn.ModuleDict({name: Head(mode, norm.num_channels, unet.time_embedding.linear_2.out_features,
+                                     unet.config.out_channels, norm.num_groups)
                           for name, mode in targets.items()})
 
 

@@ -5,14 +5,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bench import covariance, schedule
 from bench.errors import unknown
 from bench.files import digest
 from bench.process import PROCESSES
 
+def no_repeats(values):
+    """Refuses a list that names something twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"expected no repetitions, found {value!r} {values.count(value)} times")
+    return values
+
+
 Count = Annotated[int, Field(strict=True, ge=1)]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -73,7 +82,7 @@ class ExtractorSection(Section):
 
 
 class ProcessSection(Section):
-    variants: Annotated[list[str], Field(min_length=1)]
+    variants: Names
 
 
 class DdimSection(ProcessSection):
@@ -104,8 +113,8 @@ class MomentsSection(Section):
 
 
 class GridSection(Section):
-    K: Annotated[list[Count], Field(min_length=1)]
-    trajectories: Annotated[list[str], Field(min_length=1)]
+    K: Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
+    trajectories: Names
 
 
 class BoundSection(GridSection):
@@ -192,7 +201,7 @@ class Experiment(Section):
     """Everything a run is made of; `settings` holds every setting resolved."""
 
     seed: Annotated[int, Field(strict=True, ge=0)]
-    metrics: Annotated[list[str], Field(min_length=1)]
+    metrics: Names
     settings: dict[str, Setting]
 
     @property

@@ -140,27 +140,37 @@ def samples(experiment, name, process_name, shard=0):
     denoiser = _denoiser(setting, place, variants)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     clip_levels = getattr(setting.clip_levels, process_name)
-    made_by = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
-               "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump(), "data": denoiser.data.sha256,
-               "mean": files.digest_of(place.mean)}
-    steps = files.read_json(place.trajectories)
-    cells = {}
-    for variant in variants:
-        inputs = {"variant": variant, "moments": _digest_if(setting.needs_moments([variant]), place.moments),
-                  "heads": _digest_if(setting.heads_of([variant]), place.heads)}
-        for kind, K in setting.grid("samples", process_name, variant):
-            taken = _steps(steps, kind, variant, K)
-            cells[variant, kind, K] = taken, files.digest({**made_by, **inputs, "steps": taken})
-    missing = {cell: (taken, digest) for cell, (taken, digest) in cells.items()
-               if files.digest_inside(place.samples(process_name, *cell, shard)) != digest}
-    passes = (last - first) * sum(len(taken) for taken, _ in missing.values())
+    common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
+              "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
+    cells = _cells_to_sample(setting, place, process_name, common)
+    missing = [cell for cell, (_, digest) in cells.items()
+               if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
+    passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
     with tqdm(total=passes, desc=f"samples {name} {process_name}", unit="pass", mininterval=1.0) as bar:
-        for (variant, kind, K), (taken, digest) in missing.items():
-            images = sampler.sample(denoiser, forward, variant, taken, first, last - first, clip_levels,
+        for cell in missing:
+            steps, digest = cells[cell]
+            images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
                                     (experiment.seed, name), progress=bar.update)
-            files.write_npz(place.samples(process_name, variant, kind, K, shard), images=images, digest=np.array(digest))
+            files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
     files.write_json(place.manifest(process_name, shard), {
         str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
+
+
+def _cells_to_sample(setting, place, process_name, common):
+    """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
+    from bench import covariance
+
+    saved = files.read_json(place.trajectories)
+    parts = {part: files.digest_of(getattr(place, part)) for part in ("data", "mean")}
+    optional = {"moments": setting.needs_moments, "heads": setting.heads_of}
+    cells = {}
+    for variant in setting.variants(process_name):
+        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant),
+                   **{part: files.digest_of(getattr(place, part)) for part, used in optional.items() if used([variant])}}
+        for kind, K in setting.grid("samples", process_name, variant):
+            steps = _steps(saved, kind, variant, K)
+            cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})
+    return cells
 
 
 def _shard_range(setting, shard):
@@ -168,10 +178,6 @@ def _shard_range(setting, shard):
     if not 0 <= shard < setting.samples.shards:
         raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
     return tuple(setting.samples.count * index // setting.samples.shards for index in (shard, shard + 1))
-
-
-def _digest_if(used, path):
-    return files.digest_of(path) if used else None
 
 
 def fidelity(experiment, name, process_name):

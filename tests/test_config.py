@@ -56,6 +56,8 @@ def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
     ("bound.K", [float("nan")], "bound.K.0: .*found nan"),
     ("bound.K", ["ten"], "bound.K.0: .*valid integer, found 'ten'"),
     ("bound.K", [1], "bound.K: expected 2 ≤ K"),
+    ("bound.K", [10, 50, 10], "bound.K: expected no repetitions, found 10 2 times"),
+    ("processes.ddpm.variants", ["npr", "npr"], "processes.ddpm.variants: expected no repetitions, found 'npr' 2 times"),
     ("samples.K", [], "samples.K: .*at least 1 item"),
     ("samples.trajectories", ["evn"], "samples.trajectories: unknown trajectory 'evn'; did you mean 'even'"),
     ("samples", {**RAW["samples"], "K": [300], "trajectories": ["even_ddim"]}, "samples.K: trajectory even_ddim: .*K = 300"),

@@ -74,5 +74,7 @@ def test_digest_inside(tmp_path):
 def test_digest_of_a_folder_sees_names_and_bytes(tmp_path):
     (tmp_path / "a").write_text("1")
     first = files.digest_of(tmp_path)
+    (tmp_path / ".hidden").write_text("2")
+    assert files.digest_of(tmp_path) == first
     (tmp_path / "a").rename(tmp_path / "b")
     assert files.digest_of(tmp_path) != first

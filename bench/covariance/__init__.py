@@ -12,8 +12,11 @@ Everything here is elementwise arithmetic on whatever array type it is given, an
 """
 
 import importlib
+import inspect
 import pkgutil
+from pathlib import Path
 
+from bench import files
 from bench.errors import BenchError, unknown
 from bench.process import PROCESSES
 
@@ -63,6 +66,11 @@ def get(name):
     if name not in VARIANTS:
         raise unknown("variant", name, VARIANTS)
     return VARIANTS[name]
+
+
+def code(name):
+    """A digest of the file that defines the variant: what depends on its formula is made anew when it changes."""
+    return files.digest(Path(inspect.getfile(type(get(name)))).read_bytes())
 
 
 def check(name, process, heads):

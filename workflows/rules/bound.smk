@@ -8,6 +8,7 @@ rule bound:
         "results/{setting}/bound.parquet",
     params:
         config=parts("schedule", "bound", "processes.ddpm"),
+        code=lambda wildcards: variant_code(wildcards, "ddpm"),
     threads: 1
     priority: 4
     shell:

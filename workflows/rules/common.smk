@@ -6,6 +6,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
@@ -60,9 +61,14 @@ def variant_inputs(wildcards, variants):
     return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
 
 
-def announce():
-    """Says where the table is, and shows its head."""
+def variant_code(wildcards, process):
+    """Digests of the code of a process's variants: who edits a formula gets its numbers anew."""
+    return " ".join(f"{name}:{covariance.code(name)}" for name in experiment.settings[wildcards.setting].variants(process))
+
+
+def announce(started):
+    """Says where the table is, and shows its head, if this run made it."""
     table = Path("results/table1.md")
-    if table.exists():
-        lines = table.read_text().splitlines()
-        print("\n".join(lines[:18]), "", f"The tables: {table} (all of it), results/table1.csv; MLflow: mlflow ui", sep="\n")
+    if table.exists() and table.stat().st_mtime >= started:
+        print(*table.read_text().splitlines()[:18], "", sep="\n")
+        print(f"The tables: {table} (all of it), results/table1.csv. Every run: mlflow ui --host 127.0.0.1")

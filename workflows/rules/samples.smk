@@ -11,6 +11,7 @@ rule samples:
     params:
         config=parts("schedule", "samples", "clip_levels"),
         process=lambda wildcards: part(wildcards, f"processes.{wildcards.process}"),
+        code=lambda wildcards: variant_code(wildcards, wildcards.process),
     threads: 1
     priority: 6
     shell:

@@ -44,7 +44,7 @@ rule tables:
         FIGURES,
     output:
         "results/table1.csv",
-        report("results/table1.md", category="Tables"),
+        "results/table1.md",
         "results/table2.csv",
         "results/metrics.json",
         "results/tracking.json",
