@@ -12,6 +12,7 @@ from bench.errors import unknown
 from bench.files import digest
 from bench.process import PROCESSES
 
+
 def no_repeats(values):
     """Refuses a list that names something twice."""
     for value in values:
