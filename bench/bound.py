@@ -11,7 +11,8 @@ runs over t, makes the one pass, and adds every edge s → t that any cell needs
 noise and steps are shared by all cells (common random numbers), which is what makes paired differences sharp.
 
 The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2} of the full
-chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open.
+chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open. For
+continuous data it is the density of a Gaussian with the variant's own σ²_{0|τ1}, or β̃_{1|2} where that is zero.
 """
 
 import itertools
@@ -77,17 +78,17 @@ def _edges_by_step(cells):
 
 def _add_step(part, variants, x_0, prediction, process, data):
     """Adds to every cell, in nats, its edges that end at the step of `prediction`."""
-    error_sq = (x_0 - prediction.x0_hat) ** 2
-    last = None
+    t, error_sq = prediction.t, (x_0 - prediction.x0_hat) ** 2
     for variant, jumps in variants.items():
         data_variance = prediction.data_variance(variant)
         for s, columns in jumps.items():
+            sigma_sq = covariance.get(variant).variance(process, s, t, data_variance)
             if s > 0:
-                sigma_sq = covariance.get(variant).variance(process, s, prediction.t, data_variance)
-                part[columns] += middle_term(process, s, prediction.t, sigma_sq, error_sq)
+                part[columns] += middle_term(process, s, t, sigma_sq, error_sq)
+            elif data.levels is None:
+                part[columns] += last_term_continuous(process.schedule, sigma_sq, error_sq)
             else:
-                last = last_term(process.schedule, data, x_0, prediction.x0_hat) if last is None else last
-                part[columns] += last
+                part[columns] += last_term(process.schedule, data, x_0, prediction.x0_hat)
 
 
 def prior_term(schedule, t, x_0):
@@ -115,6 +116,12 @@ def last_term(schedule, data, x_0, x0_hat):
     upper = torch.where(x_0 > data.hi - half_bin, torch.inf, (x_0 - x0_hat + half_bin) / sigma)
     lower = torch.where(x_0 < data.lo + half_bin, -torch.inf, (x_0 - x0_hat - half_bin) / sigma)
     return -log_normal_mass(lower, upper).sum(1)
+
+
+def last_term_continuous(schedule, sigma_sq, error_sq):
+    """−log N(x_0; x̂_0, σ²) of each point, in nats, shape (batch,)."""
+    variance = torch.where(sigma_sq > 0, sigma_sq, schedule.beta_tilde(1, 2))
+    return 0.5 * (torch.log(2 * np.pi * variance) + error_sq / variance).sum(1)
 
 
 def log_normal_mass(lower, upper):

@@ -30,6 +30,7 @@ STAGES = {
     "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv", []),
     "tables": ("table1.csv, table1.md, table2.csv and metrics.json from results/cells.csv", []),
     "thresholds": ("thresholds and bounds of σ_2² from the schedules alone: results/table3.csv", []),
+    "theory": ("the papers' claims, checked on a Gaussian mixture where the answer is known: results/theory.csv", ["threads"]),
     "figures": ("a metric against K: results/SETTING/figures/METRIC.png", ["setting"]),
     "track": ("log cells, sample grids, tables and figures to MLflow (MLFLOW_TRACKING_URI, default sqlite:///mlflow.db)", []),
 }
@@ -86,7 +87,8 @@ def run(options):
         _set_threads(options.threads)
     from bench import reports, stages, tracking
 
-    whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track}
+    whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track,
+             "theory": reports.theory_table}
     if options.stage in whole:
         return whole[options.stage](experiment)
     if options.stage == "figures":

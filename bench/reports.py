@@ -3,6 +3,7 @@
 import pandas
 
 from bench import files, paths, published, tables, thresholds, tracking
+from bench.errors import BenchError
 from bench.stages import read_samples
 
 TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv", "metrics.json")
@@ -11,6 +12,18 @@ TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv
 def thresholds_table():
     """results/table3.csv, from the schedules alone."""
     files.write_csv(paths.RESULTS / "table3.csv", pandas.DataFrame(thresholds.table(published.sigma2_cells())))
+
+
+def theory_table(experiment):
+    """results/theory.csv; BenchError where a verdict is false, after the file is written."""
+    from bench import theory
+
+    frame = pandas.DataFrame(theory.check(experiment.seed))
+    files.write_csv(paths.RESULTS / "theory.csv", frame)
+    failed = frame[~frame.verdict]
+    if len(failed):
+        raise BenchError(f"results/theory.csv: {len(failed)} of {len(frame)} claims do not hold, "
+                         f"the first: {failed.claim.iloc[0]}")
 
 
 def cells(experiment):

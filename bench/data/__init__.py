@@ -30,12 +30,15 @@ class Raw:
 
 @dataclass(frozen=True)
 class Data:
-    """A prepared data set. Levels 0..levels − 1 are spread evenly over [lo, hi] = [−1, 1]."""
+    """A prepared data set. Levels 0..levels − 1 are spread evenly over [lo, hi] = [−1, 1].
+
+    Continuous data have `levels` None, floats in place of levels, and an infinite range.
+    """
 
     name: str
     train: np.ndarray
     test: np.ndarray
-    levels: int
+    levels: int | None
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
     sha256: str
@@ -59,6 +62,8 @@ class Data:
     def to_float(self, levels):
         """Levels (n, channels, height, width) as float64 values in [lo, hi], flattened to (n, dim)."""
         flat = np.asarray(levels, dtype=np.float64).reshape(len(levels), -1)
+        if self.levels is None:
+            return flat
         return self.lo + flat * ((self.hi - self.lo) / (self.levels - 1))
 
     def to_levels(self, values):

@@ -63,3 +63,13 @@ rule thresholds:
         "results/table3.csv",
     shell:
         "bench thresholds"
+
+
+rule theory:
+    output:
+        "results/theory.csv",
+    params:
+        seed=experiment.seed,
+    threads: 2
+    shell:
+        "bench theory --config {RESOLVED} --threads {threads}"

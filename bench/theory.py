@@ -1,0 +1,280 @@
+"""The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture (`bench.mixture`).
+
+Every check is a function that yields rows (claim, source, expected, measured, stderr, verdict). `expected` comes from
+a closed form or from an average of one; `measured` from the code that measures real models. A verdict on a Monte
+Carlo number allows four standard errors, on the worst of n numbers as many as make n of them as unlikely to be
+exceeded; on a closed form, the rounding that is stated.
+"""
+
+import itertools
+
+import numpy as np
+import torch
+from scipy.stats import norm
+
+from bench import bound, covariance, mixture, moments, noise, process, schedule, trajectory
+from bench.data import Data
+from bench.denoiser import Denoiser
+
+SIGMAS = 4.0  # standard errors that a verdict allows
+POOL = 200_000  # draws that stand for the data; the moments draw from them
+SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
+
+
+class OracleModel:
+    """The perfect mean model, plus a smooth bias field of root mean square about `imperfection` per coordinate."""
+
+    def __init__(self, oracle, imperfection=0.0):
+        self.oracle, self.imperfection = oracle, imperfection
+        draws = noise.generator("bias", oracle.mixture.dim)
+        self.waves = torch.from_numpy(draws.normal(size=(oracle.mixture.dim, oracle.mixture.dim)) / oracle.mixture.dim**0.5)
+        self.phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, size=oracle.mixture.dim))
+
+    def bias(self, x_t):
+        return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
+
+    def __call__(self, x_t, t):
+        return self.oracle.eps(x_t, int(t[0])) + self.bias(x_t), None
+
+
+class Ground:
+    """A mixture, its diffusion, data drawn from it, and the moments of the perfect and of an imperfect mean model."""
+
+    def __init__(self, seed, dim=16, components=8, N=50, draws=4000, imperfection=0.3):
+        self.names = (seed, "mixture")
+        self.schedule = schedule.make("linear", N)
+        self.ddpm = process.make("ddpm", self.schedule)
+        self.oracle = mixture.Oracle(mixture.random(self.names, components, dim), self.schedule)
+        pool, test = (self.oracle.mixture.draw((*self.names, split), count).numpy()[:, :, None, None]
+                      for split, count in (("train", POOL), ("test", draws)))
+        self.data = Data("mixture", pool, test, None, None, None, "", -np.inf, np.inf)
+        self.perfect, self.imperfect = OracleModel(self.oracle), OracleModel(self.oracle, imperfection)
+        self.draws = draws
+        self.moments = self.estimate(self.perfect)
+        self.imperfect_moments = self.estimate(self.imperfect)
+
+    def estimate(self, model, *names):
+        return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
+
+    def noised(self, t, purpose):
+        """Fresh draws of x_t, independent of those behind the moments."""
+        x_0 = self.oracle.mixture.draw((*self.names, purpose, t), self.draws)
+        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.oracle.mixture.dim))
+        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
+
+    def exact_v(self, t):
+        """(a²/b²) Cov[x_0 | x_t] averaged over x_t: its mean (d, d) and standard error (d, d)."""
+        scale = self.schedule.alpha_bar[t] / self.schedule.noise_sq[t]
+        matrices = scale * self.oracle.conditional(self.noised(t, "exact"), t)[1]
+        return matrices.mean(0).numpy(), (matrices.std(0) / self.draws**0.5).numpy()
+
+
+def row(claim, source, expected, measured, stderr, verdict):
+    return {"claim": claim, "source": source, "expected": float(expected), "measured": float(measured),
+            "stderr": float(stderr), "verdict": bool(verdict)}
+
+
+def within(claim, source, expected, measured, stderr, worst_of=1):
+    """A row whose verdict is that the two agree within the standard errors allowed for the worst of so many numbers."""
+    return row(claim, source, expected, measured, stderr, abs(measured - expected) <= sigmas(worst_of) * stderr)
+
+
+def sigmas(count):
+    """As many standard errors as one of `count` numbers exceeds as rarely as a single one exceeds SIGMAS."""
+    return norm.isf(norm.sf(SIGMAS) / count)
+
+
+def perfect_mean(ground, steps):
+    """At perfect mean the closed forms all equal (a²/b²) E Cov[x_0 | x_t]."""
+    dim = ground.oracle.mixture.dim
+    for t in steps:
+        exact, error = ground.exact_v(t)
+        trace_error = np.sqrt((np.diag(error) ** 2).mean())
+        for name, quantity in (("analytic_scalar", "eps_sq"), ("total_variance", "total_variance"), ("mle_scalar", "error_sq")):
+            variant = covariance.get(name)
+            stderr = np.hypot(ground.moments[f"{quantity}_mean_se"][t], trace_error)
+            yield within(f"perfect mean: {name} is (a²/b²) E tr Cov[x_0|x_t]/d at t = {t}", variant.source,
+                         np.trace(exact) / dim, variant.v(t, ground.moments, None, None).item(), stderr)
+        for name, quantity in (("analytic_diagonal", "eps_sq"), ("mle_diagonal", "error_sq")):
+            variant = covariance.get(name)
+            stderr = np.hypot(ground.moments[f"{quantity}_se"][t], np.diag(error))
+            score = (variant.v(t, ground.moments, None, None)[0] - np.diag(exact)) / stderr
+            worst = np.abs(score).argmax()
+            yield within(f"perfect mean: {name} is its diagonal at t = {t} (worst coordinate)", variant.source,
+                         exact[worst, worst], variant.v(t, ground.moments, None, None)[0, worst], stderr[worst],
+                         worst_of=dim)
+
+
+def full_matrices(ground, steps):
+    """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su 2022b, eq. 5)."""
+    dim = ground.oracle.mixture.dim
+    for t in steps:
+        exact, error = ground.exact_v(t)
+        x_0 = ground.oracle.mixture.draw((*ground.names, "full", t), ground.draws)
+        eps = torch.from_numpy(noise.normal((*ground.names, "full", t), 0, ground.draws, dim))
+        eps_hat = ground.oracle.eps(ground.schedule.signal[t] * x_0 + ground.schedule.noise[t] * eps, t)
+        outer = lambda z: z[:, :, None] * z[:, None]
+        for name, samples in (("I − E[ε̂ε̂ᵀ]", outer(eps) - outer(eps_hat)), ("E[(ε−ε̂)(ε−ε̂)ᵀ]", outer(eps - eps_hat))):
+            stderr = np.hypot((samples.std(0) / ground.draws**0.5).numpy(), error)
+            score = np.abs(samples.mean(0).numpy() - exact) / stderr
+            worst = np.unravel_index(score.argmax(), score.shape)
+            yield within(f"perfect mean: {name} is the full matrix at t = {t} (worst entry)", "Su 2022b",
+                         exact[worst], samples.mean(0).numpy()[worst], stderr[worst],
+                         worst_of=dim * (dim + 1) // 2)
+
+
+def ranges(ground):
+    """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every (s, t)."""
+    N = ground.schedule.N
+    v = 1 - ground.moments["eps_sq"][1:].mean(axis=1)
+    stderr = ground.moments["eps_sq_mean_se"][1:]
+    slack = sigmas(N) * stderr
+    yield row("perfect mean: smallest analytic_scalar v over t is at least 0", "Bao 2022a", 0, v.min(), stderr[v.argmin()],
+              (v >= -slack).all())
+    yield row("perfect mean: largest analytic_scalar v over t is at most 1", "Bao 2022a", 1, v.max(), stderr[v.argmax()],
+              (v <= 1 + slack).all())
+    variant, broken, pairs = covariance.get("analytic_scalar"), 0, list(itertools.combinations(range(1, N + 1), 2))
+    for s, t in pairs:
+        data_variance = variant.data_variance(t, ground.schedule, np.inf, ground.moments)
+        sigma_sq = variant.variance(ground.ddpm, s, t, data_variance).item()
+        lower = ground.ddpm.lambda_sq(s, t)
+        b = ground.schedule.noise[t] / np.sqrt(ground.schedule.skip_alpha(s, t))
+        upper = lower + (b - ground.ddpm.carry(s, t)) ** 2
+        broken += not lower * (1 - 1e-12) <= sigma_sq <= upper * (1 + 1e-12)
+    yield row(f"perfect mean: edges of {len(pairs)} that break Theorem 2's lower or first upper bound", "Bao 2022a", 0, broken, 0,
+              broken == 0)
+
+
+def imperfect_mean(ground, steps):
+    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is told."""
+    dim = ground.oracle.mixture.dim
+    for t in steps:
+        exact, error = ground.exact_v(t)
+        bias_sq = ground.imperfect.bias(ground.noised(t, "bias")).square().mean(1)
+        expected = np.trace(exact) / dim + bias_sq.mean().item()
+        stderr = np.sqrt(ground.imperfect_moments["error_sq_mean_se"][t] ** 2 + (np.diag(error) ** 2).mean()
+                         + bias_sq.var().item() / ground.draws)
+        mle = covariance.get("mle_scalar").v(t, ground.imperfect_moments, None, None).item()
+        yield within(f"imperfect mean: mle_scalar is the perfect value plus E‖bias‖²/d at t = {t}", "Su 2022b", expected,
+                     mle, stderr)
+        analytic = covariance.get("analytic_scalar").v(t, ground.imperfect_moments, None, None).item()
+        miss = np.hypot(stderr, ground.imperfect_moments["eps_sq_mean_se"][t])
+        yield row(f"imperfect mean: what analytic_scalar makes of it at t = {t} (told, not judged)", "Su 2022b", expected,
+                  analytic, miss, True)
+
+
+def likelihood_is_best(ground):
+    """On fresh draws no scalar variance has a lower expected KL than `mle_scalar`, at any edge."""
+    fresh = ground.estimate(ground.imperfect, "fresh")
+    error, stderr = fresh["error_sq"].mean(axis=1), fresh["error_sq_mean_se"]
+    N, dim = ground.schedule.N, ground.oracle.mixture.dim
+    for name in SCALARS:
+        if name == "mle_scalar":
+            continue
+        worst, allowed = -np.inf, 0.0
+        for s, t in itertools.combinations(range(1, N + 1), 2):
+            scale = ground.schedule.noise_sq[t] / ground.schedule.alpha_bar[t]
+            gamma_sq, lam = ground.ddpm.gamma(s, t) ** 2 * scale, ground.ddpm.lambda_sq(s, t)
+            sigma_sq = {other: covariance.get(other).variance(ground.ddpm, s, t, covariance.get(other).data_variance(
+                t, ground.schedule, np.inf, ground.imperfect_moments)).item() for other in (name, "mle_scalar")}
+            cost = {other: 0.5 * dim * (np.log(value / lam) + (lam + gamma_sq * error[t]) / value - 1)
+                    for other, value in sigma_sq.items()}
+            slack = 0.5 * dim * gamma_sq * stderr[t] * abs(1 / sigma_sq["mle_scalar"] - 1 / sigma_sq[name])
+            excess = cost["mle_scalar"] - cost[name]
+            if excess - SIGMAS * slack > worst - SIGMAS * allowed:
+                worst, allowed = excess, slack
+        yield row(f"imperfect mean: at the worst edge mle_scalar's KL exceeds {name}'s by at most 0 nats", "Su 2022b; Bao 2022b",
+                  0, worst, allowed, worst <= SIGMAS * allowed)
+
+
+def bound_is_above(ground, Ks):
+    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the variant's own variance."""
+    variants = [*SCALARS, "analytic_diagonal", "mle_diagonal"]
+    kinds = [name for name in trajectory.FIXED if name != "even_ddim"]
+    cells = [bound.Cell(kind, name, K, tuple(trajectory.fixed(kind, ground.schedule.N, K)))
+             for kind in kinds for name in variants for K in Ks]
+    nats = np.log(2) * ground.oracle.mixture.dim
+    truth = -ground.oracle.mixture.law().log_prob(torch.from_numpy(ground.data.to_float(ground.data.test))).numpy()
+    models = {"perfect": (ground.perfect, ground.moments), "imperfect": (ground.imperfect, ground.imperfect_moments)}
+    for label, (model, known) in models.items():
+        values = nats * bound.evaluate(Denoiser(model, {}, known, ground.data, ground.schedule), ground.ddpm, cells,
+                                       len(ground.data.test), ground.names)
+        for cell, value in zip(cells, values, strict=True):
+            gap, stderr = (value - truth).mean(), (value - truth).std(ddof=1) / len(truth) ** 0.5
+            yield row(f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} is above −E log p (nats)",
+                      "Ho 2020", truth.mean(), truth.mean() + gap, stderr, gap >= -SIGMAS * stderr)
+
+
+def one_gaussian(seed, dim=16, N=50):
+    """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0, I)) alone."""
+    made = schedule.make("linear", N)
+    forward, oracle = process.make("ddpm", made), mixture.Oracle(mixture.random((seed, "one"), 1, dim), made)
+    mean, matrix = oracle.mixture.moments()
+    log_det = lambda m: torch.linalg.slogdet(m)[1].item()
+    identity = torch.eye(dim, dtype=torch.float64)
+    cov = {t: oracle.conditional(mean[None], t)[1][0] for t in range(1, N + 1)}  # of a Gaussian, the same for every x_t
+    a2, b2 = made.alpha_bar[N], made.noise_sq[N]
+    total = 0.5 * (dim * (b2 - 1 - np.log(b2)) + a2 * (mean @ mean + torch.trace(matrix)).item())
+    for s, t in itertools.pairwise(range(1, N + 1)):
+        lam, gamma_sq = forward.lambda_sq(s, t), forward.gamma(s, t) ** 2
+        reverse = lam * identity + gamma_sq * cov[t]
+        trace = torch.trace(torch.linalg.solve(reverse, lam * identity + gamma_sq * cov[t])).item()
+        total += 0.5 * (log_det(reverse) - dim * np.log(lam) + trace - dim)
+    total += 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det(cov[1]))
+    entropy = 0.5 * (dim * np.log(2 * np.pi * np.e) + log_det(matrix))
+    end = a2 * matrix + b2 * identity
+    divergence = 0.5 * (torch.trace(end).item() + a2 * (mean @ mean).item() - dim - log_det(end))
+    yield row("one Gaussian, exact full covariance: bound less −E log p is KL(q(x_N) ‖ N(0, I)) (nats)", "Bao 2022b", divergence,
+              total - entropy, 0, abs(total - entropy - divergence) < 1e-9)
+
+
+def trajectories(seed, N=10):
+    """The dynamic programme against all paths, and `optimal` against `even` on its own cost."""
+    cost = noise.generator(seed, "costs").normal(size=(N + 1, N + 1))
+    for K, found in trajectory.optimal(cost, range(2, N + 1)).items():
+        paths = [(1, *middle, N) for middle in itertools.combinations(range(2, N), K - 2)]
+        totals = [sum(cost[edge] for edge in itertools.pairwise(path)) for path in (*paths, found, trajectory.even(N, K))]
+        least, optimal, even = min(totals[:-2]), totals[-2], totals[-1]
+        yield row(f"dynamic programme equals brute force, N = {N}, K = {K}", "Watson 2021", least, optimal, 0,
+                  abs(least - optimal) < 1e-12 and optimal <= even + 1e-12)
+
+
+def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
+    """One reverse step with the exact conditional moments gives x_s its exact mean and covariance; with λ² alone it does not."""
+    made = schedule.make("linear", N)
+    oracle = mixture.Oracle(mixture.random((seed, "two"), 4, 2), made)
+    x_0 = oracle.mixture.draw((seed, "two", "x_0"), draws)
+    x_t = made.signal[t] * x_0 + made.noise[t] * torch.from_numpy(noise.normal((seed, "two", "ε"), 0, draws, 2))
+    x0_hat, matrices = oracle.conditional(x_t, t)
+    eps_hat, fresh = oracle.eps(x_t, t), torch.from_numpy(noise.normal((seed, "two", "step"), 0, draws, 2))
+    mean, matrix = oracle.mixture.moments()
+    exact_mean, exact = made.signal[s] * mean, made.alpha_bar[s] * matrix + made.noise_sq[s] * torch.eye(2, dtype=torch.float64)
+    for name, eta in (("ddpm", 1.0), ("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0)):
+        forward = process.make(name, made, eta)
+        lam, gamma_sq = forward.lambda_sq(s, t), forward.gamma(s, t) ** 2
+        factors = torch.linalg.cholesky(lam * torch.eye(2, dtype=torch.float64) + gamma_sq * matrices)
+        centre = forward.mean(s, t, x_t, x0_hat, eps_hat)
+        steps = {"exact covariance": centre + (factors @ fresh[:, :, None])[:, :, 0], "λ² alone": centre + lam**0.5 * fresh}
+        for label, x_s in steps.items():
+            yield within(f"{name}, η = {eta:g}, {label}: mean of x_s (first coordinate)", "Su 2022a", exact_mean[0],
+                         x_s[:, 0].mean(), x_s[:, 0].std() / draws**0.5)
+            squares = (x_s - exact_mean).square().sum(1)
+            stderr = squares.std() / draws**0.5
+            met = abs(squares.mean() - exact.trace()) <= SIGMAS * stderr
+            yield row(f"{name}, η = {eta:g}, {label}: tr Cov of x_s is {'missed' if label == 'λ² alone' else 'met'}",
+                      "Su 2022a", exact.trace(), squares.mean(), stderr, met != (label == "λ² alone"))
+            if label == "exact covariance":
+                centred = x_s - x_s.mean(0)
+                products = centred[:, 0] * centred[:, 1]
+                yield within(f"{name}, η = {eta:g}, {label}: covariance of the two coordinates of x_s", "Su 2022a", exact[0, 1],
+                             products.mean(), products.std() / draws**0.5)
+
+
+def check(seed, draws=4000):
+    """All rows. draws: Monte Carlo size of the checks on the 16-dimensional mixture."""
+    ground = Ground(seed, draws=draws)
+    steps = [1, 5, 15, 30, 50]
+    checks = [perfect_mean(ground, steps), full_matrices(ground, steps), ranges(ground), imperfect_mean(ground, steps),
+              likelihood_is_best(ground), bound_is_above(ground, [2, 5, ground.schedule.N]), one_gaussian(seed),
+              trajectories(seed), reverse_step(seed)]
+    return [found for rows in checks for found in rows]

@@ -1,0 +1,43 @@
+"""The theory table at small Monte Carlo size, and that its verdicts can be false."""
+
+import pytest
+from scipy.stats import norm
+
+from bench import covariance, theory
+
+
+@pytest.fixture(scope="module")
+def ground():
+    return theory.Ground(1, dim=4, components=3, N=20, draws=500)
+
+
+def test_every_claim_holds(ground):
+    rows = [*theory.perfect_mean(ground, [1, 10, 20]), *theory.full_matrices(ground, [1, 10]), *theory.ranges(ground),
+            *theory.imperfect_mean(ground, [1, 10, 20]), *theory.likelihood_is_best(ground),
+            *theory.bound_is_above(ground, [2, 20]), *theory.one_gaussian(1), *theory.trajectories(1, N=8),
+            *theory.reverse_step(1, draws=20_000)]
+    assert [row for row in rows if not row["verdict"]] == [] and len(rows) > 80
+
+
+def test_one_gaussian_in_closed_form_for_other_sizes():
+    for seed, dim, N in ((2, 1, 5), (3, 7, 200)):
+        assert all(row["verdict"] for row in theory.one_gaussian(seed, dim, N))
+
+
+def test_a_wrong_variance_is_found(ground, monkeypatch):
+    analytic = type(covariance.get("analytic_scalar"))
+    right = analytic.v
+    monkeypatch.setattr(analytic, "v", lambda self, *arguments: 0.5 * right(self, *arguments))
+    rows = [row for row in theory.perfect_mean(ground, [1, 2]) if "analytic_scalar" in row["claim"]]
+    assert rows and not any(row["verdict"] for row in rows)
+
+
+def test_a_wrong_mean_is_found(ground, monkeypatch):
+    """The imperfect model passed off as the perfect one."""
+    monkeypatch.setattr(ground, "moments", ground.imperfect_moments)
+    assert not all(row["verdict"] for row in theory.perfect_mean(ground, [1, 10, 20]))
+
+
+def test_more_numbers_are_allowed_more_deviation():
+    assert theory.sigmas(1) == pytest.approx(4)
+    assert 100 * norm.sf(theory.sigmas(100)) == pytest.approx(norm.sf(4))
