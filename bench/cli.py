@@ -44,8 +44,15 @@ OPTIONS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake on the command line in one line, as any other."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def parser():
-    root = argparse.ArgumentParser(prog="bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    root = Parser(prog="bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
                                    description="Reference benchmark of reverse-process variances for diffusion models.")
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():

@@ -96,13 +96,12 @@ def _shown(path):
 def _known_keys(model, loc):
     """The field names of the section that `loc` leads to."""
     for name in loc:
-        fields = getattr(model, "model_fields", {})
-        if name not in fields:
-            return []
-        annotation = fields[name].annotation
+        if name not in model.model_fields:
+            continue  # the key of a mapping of sections, such as a setting's name
+        annotation = model.model_fields[name].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)
-    return list(getattr(model, "model_fields", {}))
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(model.model_fields)
 
 
 def _check_names(experiment, path):

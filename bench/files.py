@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import paths
 from bench.errors import BenchError
 
 
@@ -73,17 +74,22 @@ def write_npz(path, **arrays):
 @contextlib.contextmanager
 def reading(path, remedy=None):
     """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
-    path = Path(path)
+    path, target = Path(path), paths.target(path)
     if not path.exists():
-        raise BenchError(f"{path}: missing; {remedy or f'make it with: snakemake --cores all {path}'}")
+        raise BenchError(f"{path}: missing; {remedy or f'make it with: snakemake --cores all {_forced(target)}'}")
     try:
         yield path
     except BenchError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        remedy = remedy or f"make it again with: snakemake --cores all --forcerun {path} -- {path}"
+        remedy = remedy or f"make it again with: snakemake --cores all --forcerun {target} -- {target}"
         raise BenchError(f"{path}: corrupt or truncated ({reason}); {remedy}") from error
+
+
+def _forced(target):
+    """The arguments that make a target; forced where it is there but lacks a part."""
+    return f"--forcerun {target} -- {target}" if target.exists() else target
 
 
 def read_json(path):

@@ -37,3 +37,15 @@ class Setting:
 def cell_name(trajectory, K):
     """The name of a cell's file or artifact."""
     return f"{trajectory}_K{K}"
+
+
+def target(path):
+    """The Snakemake target that `path` is, or is a part of."""
+    parts = Path(path).parts
+    start = parts.index(RESULTS.name) if RESULTS.name in parts else len(parts)
+    match parts[start + 2:]:
+        case ("data" | "mean" | "extractor" | "heads", _, *_):
+            return Path(*parts[:start + 3])
+        case ("samples", process, _, _, shard):
+            return Path(*parts[:start + 3], process, shard).with_suffix(".json")
+    return Path(path)

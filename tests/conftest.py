@@ -1,6 +1,7 @@
 """Shared pieces: a small data set, networks with closed-form answers, and one real run of the tiny experiment."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,12 @@ def bench(folder, *arguments, **extra):
     """Runs the `bench` command in `folder`."""
     return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=folder, env=environment(**extra),
                           capture_output=True, text=True)
+
+
+@pytest.fixture
+def copy(tiny_run, tmp_path):
+    """A copy of the finished run that a test may break, timestamps kept."""
+    return shutil.copytree(tiny_run, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from bench import files
+from bench import files, paths
 from bench.errors import BenchError
 
 
@@ -78,3 +78,16 @@ def test_digest_of_a_folder_sees_names_and_bytes(tmp_path):
     assert files.digest_of(tmp_path) == first
     (tmp_path / "a").rename(tmp_path / "b")
     assert files.digest_of(tmp_path) != first
+
+
+@pytest.mark.parametrize("path, target", [
+    ("results/digits/moments.npz", "results/digits/moments.npz"),
+    ("results/digits/data/train.npy", "results/digits/data"),
+    ("results/digits/mean/unet/config.json", "results/digits/mean"),
+    ("/somewhere/results/digits/heads", "/somewhere/results/digits/heads"),
+    ("results/digits/samples/ddpm/npr/even_K5/3.npz", "results/digits/samples/ddpm/3.json"),
+    ("results/digits/fidelity/ddim.json", "results/digits/fidelity/ddim.json"),
+    ("results/cells.csv", "results/cells.csv"), ("elsewhere/unet", "elsewhere/unet"),
+])
+def test_targets_are_outputs_of_rules(path, target):
+    assert str(paths.target(path)) == target
