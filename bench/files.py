@@ -51,13 +51,15 @@ def remove(path):
 
 
 def write_json(path, value):
+    """Writes a value as indented JSON."""
     with writing(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def write_text(path, text):
+    """Writes a text in UTF-8."""
     with writing(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_csv(path, frame):
@@ -67,6 +69,7 @@ def write_csv(path, frame):
 
 
 def write_npz(path, **arrays):
+    """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
     with writing(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
 
@@ -93,6 +96,7 @@ def _forced(target):
 
 
 def read_json(path):
+    """The value of a JSON file."""
     with reading(path):
         return json.loads(Path(path).read_text())
 
@@ -110,6 +114,7 @@ def read_npy(path):
 
 
 def read_csv(path):
+    """A pandas frame from a csv file."""
     import pandas
 
     with reading(path):
@@ -117,6 +122,7 @@ def read_csv(path):
 
 
 def read_parquet(path):
+    """A pandas frame from a parquet file."""
     import pandas
 
     with reading(path):
@@ -132,6 +138,7 @@ def read_safetensors(path):
 
 
 def write_safetensors(path, state):
+    """Writes a state dict."""
     from safetensors.torch import save_file
 
     with writing(path) as partial:

@@ -32,6 +32,7 @@ class Mixture:
 
     @property
     def dim(self):
+        """The dimension d."""
         return self.means.shape[1]
 
     def law(self, signal=1.0, noise_sq=0.0):

@@ -8,7 +8,7 @@ CELLS = RESULTS / "cells.csv"
 
 
 class Setting:
-    """The files of one setting, results/<name>/."""
+    """The files of one setting, results/<name>/; results/README.md says what each is."""
 
     def __init__(self, name):
         self.folder = RESULTS / name

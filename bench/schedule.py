@@ -36,14 +36,17 @@ class Schedule:
 
     @property
     def N(self):
+        """The number of steps."""
         return len(self.beta) - 1
 
     @cached_property
     def log_alpha_bar(self):
+        """log ᾱ_n in extended precision (where the platform has it), shape (N + 1,)."""
         return np.cumsum(np.log1p(-self.beta.astype(np.longdouble)))
 
     @cached_property
     def alpha_bar(self):
+        """ᾱ_n, shape (N + 1,)."""
         return np.exp(self.log_alpha_bar).astype(np.float64)
 
     @cached_property

@@ -27,6 +27,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
+    """A mapping of the configuration: unknown keys are refused, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -37,6 +39,7 @@ class ScheduleSection(Section):
     N: Count
 
     def make(self):
+        """The `bench.schedule.Schedule` itself."""
         return schedule.make(self.name, self.N)
 
 
@@ -65,6 +68,8 @@ class MeanSection(Section):
 
 
 class DataSection(Section):
+    """The data set: the name of a reader in bench/data/."""
+
     name: str
 
 
@@ -83,14 +88,20 @@ class ExtractorSection(Section):
 
 
 class ProcessSection(Section):
+    """A process: the variants asked for, rows of its tables."""
+
     variants: Names
 
 
 class DdimSection(ProcessSection):
+    """DDIM, with λ² = η² β̃."""
+
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class ProcessesSection(Section):
+    """The processes asked for."""
+
     ddpm: ProcessSection | None = None
     ddim: DdimSection | None = None
 
@@ -110,29 +121,41 @@ class ProcessesSection(Section):
 
 
 class MomentsSection(Section):
+    """Moments: draws of (x_0, ε) at each step, one network pass each."""
+
     draws: Count
 
 
 class GridSection(Section):
+    """A grid of cells: numbers of steps K, each on every trajectory."""
+
     K: Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
     trajectories: Names
 
 
 class BoundSection(GridSection):
+    """The bound: its grid and the number of test images, from the first."""
+
     images: Count
 
 
 class SamplesSection(GridSection):
+    """Sampling: its grid, images a cell, and the number of jobs that share them."""
+
     count: Annotated[int, Field(strict=True, ge=2)]
     shards: Count = 1
 
 
 class FidelitySection(Section):
+    """Scores: the FID that table2 asks for, and the replicates behind standard errors."""
+
     target_fid: Positive
     resamples: Annotated[int, Field(strict=True, ge=2)]
 
 
 class ClipSection(Section):
+    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most."""
+
     ddpm: Positive
     ddim: Positive
 
@@ -154,6 +177,7 @@ class Setting(Section):
 
     @property
     def head_names(self):
+        """Names of the heads that are configured."""
         return list(self.heads.targets) if self.heads else []
 
     def variants(self, process):
@@ -207,9 +231,11 @@ class Experiment(Section):
 
     @property
     def fidelity_metrics(self):
+        """The metrics asked for that need samples."""
         return [metric for metric in self.metrics if metric != "nll_bpd"]
 
     def setting(self, name):
+        """The setting called `name`; BenchError for an unknown one."""
         if name not in self.settings:
             raise unknown("setting", name, self.settings)
         return self.settings[name]

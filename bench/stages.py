@@ -11,6 +11,7 @@ from bench.errors import BenchError
 
 
 def data(experiment, name):
+    """Reads and splits the data set: results/<setting>/data/."""
     from bench import data as datasets
 
     setting, place = experiment.setting(name), paths.Setting(name)
@@ -25,6 +26,7 @@ def _check_images(setting, name, dataset):
 
 
 def mean(experiment, name):
+    """Trains the mean model, or imports it from mean.checkpoint: results/<setting>/mean/."""
     from bench import data as datasets
     from bench import mean as means
     from bench.mean import checkpoint
@@ -43,6 +45,7 @@ def mean(experiment, name):
 
 
 def extractor(experiment, name):
+    """Prepares the feature extractor of FID and KID: results/<setting>/extractor/."""
     from bench import data as datasets
     from bench import extractor as extractors
 
@@ -54,6 +57,7 @@ def extractor(experiment, name):
 
 
 def moments(experiment, name):
+    """Moments of the mean model at every step: results/<setting>/moments.npz."""
     import torch
 
     from bench import moments as estimators
@@ -66,6 +70,7 @@ def moments(experiment, name):
 
 
 def heads(experiment, name):
+    """Trains all heads together: results/<setting>/heads/. BenchError where none is configured."""
     from bench import heads as networks
 
     setting, place = experiment.setting(name), paths.Setting(name)
@@ -104,6 +109,7 @@ def _optimal(forward, variant, Ks, place):
 
 
 def bound(experiment, name):
+    """Bits/dim of every DDPM cell and test image, in rows: results/<setting>/bound.parquet."""
     import pandas
 
     from bench import bound as bounds

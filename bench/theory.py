@@ -31,6 +31,7 @@ class OracleModel:
         self.phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, size=oracle.mixture.dim))
 
     def bias(self, x_t):
+        """The field that is added to the perfect ε̂, (n, d)."""
         return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
 
     def __call__(self, x_t, t):
@@ -54,6 +55,7 @@ class Ground:
         self.imperfect_moments = self.estimate(self.imperfect)
 
     def estimate(self, model, *names):
+        """The moments of a mean model, from draws named by `names`."""
         return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
 
     def noised(self, t, purpose):
@@ -70,6 +72,7 @@ class Ground:
 
 
 def row(claim, source, expected, measured, stderr, verdict):
+    """A row of results/theory.csv."""
     return {"claim": claim, "source": source, "expected": float(expected), "measured": float(measured),
             "stderr": float(stderr), "verdict": bool(verdict)}
 

@@ -52,6 +52,7 @@ class Data:
 
     @property
     def dim(self):
+        """The number d of coordinates."""
         return int(np.prod(self.shape))
 
     @property

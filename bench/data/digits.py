@@ -9,6 +9,7 @@ from bench.data import Raw
 
 
 def read():
+    """The digits as a `Raw`, with their labels."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
