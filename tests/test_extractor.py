@@ -17,7 +17,8 @@ def test_classifier_learns_the_digits_and_extracts(tmp_path):
     about = files.read_json(tmp_path / "extractor" / "extractor.json")
     assert about["test_accuracy"] >= 0.95  # the default run trains five times as long for its 0.97
 
-    network = module.load(tmp_path / "extractor")
+    module.load(tmp_path / "extractor")
+    network = module.load(tmp_path / "extractor")  # a second time in one process
     features = fidelity.features(network, data.test, data.levels)
     assert features.shape == (180, 64) and features.dtype == torch.float64
     # The logits on top of the extracted features are the recorded classifier: the same accuracy

@@ -62,7 +62,7 @@ def load(folder):
     """The trained classifier's penultimate layer as a torch-fidelity feature extractor, registered as 'bench-classifier'."""
     torchvision_ops.declare()
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-    from torch_fidelity.registry import register_feature_extractor
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
     from torch_fidelity.utils import create_feature_extractor
 
     about = files.read_json(folder / "extractor.json")
@@ -93,5 +93,6 @@ def load(folder):
             return False
 
     name = f"bench-classifier-{files.digest(b''.join(tensor.numpy().tobytes() for tensor in state.values()))}"
-    register_feature_extractor(name, ClassifierFeatures)
+    if name not in FEATURE_EXTRACTORS_REGISTRY:  # the name tells the weights
+        register_feature_extractor(name, ClassifierFeatures)
     return create_feature_extractor(name, [LAYER], cuda=False)
