@@ -77,22 +77,25 @@ def write_npz(path, **arrays):
 @contextlib.contextmanager
 def reading(path, remedy=None):
     """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
-    path, target = Path(path), paths.target(path)
+    path = Path(path)
     if not path.exists():
-        raise BenchError(f"{path}: missing; {remedy or f'make it with: snakemake --cores all {_forced(target)}'}")
+        raise BenchError(f"{path}: missing; {remedy or remake(path)}")
     try:
         yield path
     except BenchError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        remedy = remedy or f"make it again with: snakemake --cores all --forcerun {target} -- {target}"
-        raise BenchError(f"{path}: corrupt or truncated ({reason}); {remedy}") from error
+        raise BenchError(f"{path}: corrupt or truncated ({reason}); {remedy or remake(path)}") from error
 
 
-def _forced(target):
-    """The arguments that make a target; forced where it is there but lacks a part."""
-    return f"--forcerun {target} -- {target}" if target.exists() else target
+def remake(path):
+    """The advice that ends an error about a file: the command that makes it, forced where its target is there."""
+    target = paths.target(path)
+    if target.exists():
+        again = " again" if Path(path).exists() else ""
+        return f"make it{again} with: snakemake --cores all --forcerun {target} -- {target}"
+    return f"make it with: snakemake --cores all {target}"
 
 
 def read_json(path):

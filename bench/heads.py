@@ -90,8 +90,7 @@ def load(folder, model, wanted):
     targets = files.read_json(folder / "heads.json")["targets"]
     missing = sorted(set(wanted) - set(targets))
     if missing:
-        raise BenchError(f"{folder}: holds no head {missing[0]!r}; "
-                         f"make it with: snakemake --cores all --forcerun {folder} -- {folder}")
+        raise BenchError(f"{folder}: holds no head {missing[0]!r}; {files.remake(folder)}")
     heads = make({name: targets[name] for name in wanted}, model)
     for name, head in heads.items():
         state = files.read_safetensors(folder / f"{name}.safetensors")

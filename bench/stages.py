@@ -166,13 +166,13 @@ def _cells_to_sample(setting, place, process_name, common):
     """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
     from bench import covariance
 
-    saved = files.read_json(place.trajectories)
-    parts = {part: files.digest_of(getattr(place, part)) for part in ("data", "mean")}
-    optional = {"moments": setting.needs_moments, "heads": setting.heads_of}
+    saved, variants = files.read_json(place.trajectories), setting.variants(process_name)
+    needed = {"data": bool, "mean": bool, "moments": setting.needs_moments, "heads": setting.heads_of}
+    digests = {part: files.digest_of(getattr(place, part)) for part, needed_by in needed.items() if needed_by(variants)}
     cells = {}
-    for variant in setting.variants(process_name):
-        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant),
-                   **{part: files.digest_of(getattr(place, part)) for part, used in optional.items() if used([variant])}}
+    for variant in variants:
+        parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
+        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant)}
         for kind, K in setting.grid("samples", process_name, variant):
             steps = _steps(saved, kind, variant, K)
             cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from bench import bound, covariance, mixture, moments, noise, process, schedule, trajectory
+from bench import bound, covariance, mixture, moments, noise, process, schedule, thresholds, trajectory
 from bench.data import Data
 from bench.denoiser import Denoiser
 
@@ -140,9 +140,7 @@ def ranges(ground):
     for s, t in pairs:
         data_variance = variant.data_variance(t, ground.schedule, np.inf, ground.moments)
         sigma_sq = variant.variance(ground.ddpm, s, t, data_variance).item()
-        lower = ground.ddpm.lambda_sq(s, t)
-        b = ground.schedule.noise[t] / np.sqrt(ground.schedule.skip_alpha(s, t))
-        upper = lower + (b - ground.ddpm.carry(s, t)) ** 2
+        lower, upper, _ = thresholds.bounds(ground.ddpm, s, t)
         broken += not lower * (1 - 1e-12) <= sigma_sq <= upper * (1 + 1e-12)
     yield row(f"perfect mean: edges of {len(pairs)} that break Theorem 2's lower or first upper bound", "Bao 2022a", 0, broken, 0,
               broken == 0)

@@ -98,8 +98,7 @@ def load(folder):
     data = Data(about["name"], files.read_npy(f"{folder}/train.npy"), files.read_npy(f"{folder}/test.npy"),
                 about["levels"], labels["train_labels"], labels["test_labels"], about["sha256"])
     if [len(data.train), len(data.test), *data.shape] != [about["train"], about["test"], *about["shape"]]:
-        raise BenchError(f"{folder}: arrays do not have the shapes that data.json gives; "
-                         f"make it again with: snakemake --cores all --forcerun {folder} -- {folder}")
+        raise BenchError(f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}")
     return data
 
 
