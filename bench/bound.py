@@ -1,4 +1,4 @@
-"""The variational bound in bits per dimension, of every (variant, trajectory, K) from one network pass per (image, t).
+"""The variational bound on −log p(x), of every (variant, trajectory, K) from one network pass per (image, t).
 
     L = KL(q(x_τK | x_0) ‖ N(0, I)) + Σ_k E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) − E log p(x_0 | x_τ1)
 
@@ -13,6 +13,7 @@ noise and steps are shared by all cells (common random numbers), which is what m
 The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2} of the full
 chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open. For
 continuous data it is the density of a Gaussian with the variant's own σ²_{0|τ1}, or β̃_{1|2} where that is zero.
+Data with levels are told in bits per dimension, L/(d ln 2), continuous data in nats, L.
 """
 
 import itertools
@@ -44,7 +45,7 @@ class Cell:
 
 
 def evaluate(denoiser, process, cells, images, names, batch=512):
-    """Bits per dimension of the first `images` test images, float64 of shape (len(cells), images).
+    """The bound of the first `images` test images, float64 of shape (len(cells), images): bits/dim, or nats (see above).
 
     denoiser: `bench.denoiser.Denoiser` with the heads and moments that the variants of `cells` need; process: DDPM;
     names: (seed, setting), the root of the noise; batch: images a network pass.
@@ -64,7 +65,7 @@ def evaluate(denoiser, process, cells, images, names, batch=512):
                 prediction = denoiser.predict(process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t)
                 _add_step(part, edges[t], x_0, prediction, process, data)
                 bar.update()
-    return (result / (data.dim * LN2)).numpy()
+    return (result / (1.0 if data.levels is None else data.dim * LN2)).numpy()
 
 
 def _edges_by_step(cells):

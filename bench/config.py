@@ -13,11 +13,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, trajectory
+from bench import data as datasets
 from bench.errors import BenchError, unknown
 from bench.files import write_text
 from bench.sections import Experiment, Setting
 
-METRICS = ("nll_bpd", "fid", "kid")
+METRICS = ("nll", "fid", "kid")
 SETTINGS = Path(__file__).parent.parent / "workflows" / "settings"
 
 
@@ -74,17 +75,23 @@ def _validate(model, value, path, shared=(), shared_path=None):
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        where = shared_path if first["loc"] and first["loc"][0] in shared else path
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = str(unknown("key", first["loc"][-1], _known_keys(model, first["loc"][:-1])))
-        elif first["type"] == "missing":
-            message = "missing"
-        elif first["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
-        raise BenchError(f"{_shown(where)}: {key}: {message}") from error
+        first = error.errors()[0]["loc"][:1]
+        where = shared_path if first and first[0] in shared else path
+        raise BenchError(f"{_shown(where)}: {_problem(error, model)}") from error
+
+
+def _problem(error, model):
+    """The first problem of a pydantic error in a line: the key, and what was expected and found."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = str(unknown("key", first["loc"][-1], _known_keys(model, first["loc"][:-1])))
+    elif first["type"] == "missing":
+        message = "missing"
+    elif first["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
+    return f"{key}: {message}"
 
 
 def _shown(path):
@@ -120,6 +127,7 @@ def _check_names(experiment, path):
 
 
 def _check_setting(setting):
+    _check_options(setting.data)
     if setting.schedule.name not in schedule.SCHEDULES:
         raise BenchError(f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}")
     for process, section in setting.processes.items():
@@ -135,6 +143,15 @@ def _check_setting(setting):
                 raise BenchError(f"{stage}.trajectories: {unknown('trajectory', name, trajectory.TRAJECTORIES)}")
             for K in section.K:
                 _check_steps(stage, name, K, setting.schedule.N)
+
+
+def _check_options(section):
+    """The keys of `data` beside the name are what its reader takes."""
+    model = datasets.options(section.name)
+    try:
+        model.model_validate(section.options)
+    except ValidationError as error:
+        raise BenchError(f"data.{_problem(error, model)}") from error
 
 
 def _check_steps(stage, name, K, N):

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 
 
 def features(extractor, levels_images, levels, batch=512):
-    """float64 (n, features) of uint8 level images (n, channels, h, w), shown to the extractor as 0..255."""
+    """float64 (n, features) of images (n, channels, h, w): uint8 levels are shown to the extractor as 0..255, others as are."""
     torchvision_ops.declare()
     from torch_fidelity.utils import get_featuresdict_from_dataset
 
@@ -23,7 +23,7 @@ def features(extractor, levels_images, levels, batch=512):
 
 
 class _Images(torch.utils.data.Dataset):
-    """Level images as the uint8 tensors in 0..255 that torch-fidelity's extractors take."""
+    """Level images as the uint8 tensors in 0..255 that torch-fidelity's extractors take; continuous data as they are."""
 
     def __init__(self, images, levels):
         self.images, self.levels = images, levels
@@ -32,6 +32,8 @@ class _Images(torch.utils.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, index):
+        if self.levels is None:
+            return torch.from_numpy(np.array(self.images[index]))
         return torch.from_numpy(np.rint(self.images[index] * (255 / (self.levels - 1))).astype(np.uint8))
 
 

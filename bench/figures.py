@@ -7,9 +7,9 @@ import numpy as np  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 
-from bench import files  # noqa: E402
+from bench import files, tables  # noqa: E402
 
-LABELS = {"nll_bpd": "NLL bound (bits/dim)", "fid": "FID", "kid": "KID"}
+LABELS = {"nll_bpd": "NLL bound (bits/dim)", "nll_nats": "NLL bound + E log p(x) (nats)", "fid": "FID", "kid": "KID"}
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
 
@@ -17,9 +17,11 @@ DASHES = ["-", "--", ":", "-."]
 def curves(cells, metric, path):
     """Draws `metric` against K: a panel per process, a colour per variant, a dash per trajectory, ±1 standard error.
 
-    cells: the rows of cells.csv of one setting. Both axes are logarithmic.
+    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn.
+    Both axes are logarithmic.
     """
-    block = cells[cells.metric == metric]
+    block = cells[cells.metric.isin(tables.named(metric))]
+    block = block.assign(value=block.value - block.exact.fillna(0.0))
     processes, trajectories = list(block.process.unique()), list(block.trajectory.unique())
     variants = list(cells.variant.unique())
     styles = {name: {"color": f"C{index % 10}", "marker": MARKERS[index % len(MARKERS)]} for index, name in enumerate(variants)}
@@ -32,7 +34,7 @@ def curves(cells, metric, path):
             axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
                           linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
         _decorate(axis, process, sorted(panel.K.unique()))
-    axes[0][0].set_ylabel(LABELS[metric])
+    axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
     handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
     if len(trajectories) > 1:
         handles += [Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
@@ -51,6 +53,30 @@ def _decorate(axis, process, Ks):
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.yaxis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.6)))
     axis.grid(alpha=0.3, which="both")
+
+
+def samples(found, data, path):
+    """Draws samples of `data` (`bench.data.Data`): a grid of images, or for vectors their first two coordinates."""
+    if data.levels is None:
+        scatter(found.reshape(len(found), -1), data.train.reshape(len(data.train), -1)[:len(found)], path)
+    else:
+        sample_grid(found, data.levels, path)
+
+
+def scatter(found, reference, path):
+    """The first two coordinates of samples over as many of the training data, both (n, d); a histogram where d is 1."""
+    figure, axis = pyplot.subplots(figsize=(4.4, 4.4), layout="constrained")
+    styles = ({"color": "0.7", "label": "training data"}, {"color": "C0", "label": "samples"})
+    for points, style in zip((reference, found), styles, strict=True):
+        if points.shape[1] == 1:
+            axis.hist(points[:, 0], bins=50, histtype="step", **style)
+        else:
+            axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.7, **style)
+    axis.set(xlabel="x₁", ylabel="x₂" if reference.shape[1] > 1 else "count")
+    axis.legend(fontsize=8)
+    with files.writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
+    pyplot.close(figure)
 
 
 def sample_grid(images, levels, path, side=8):

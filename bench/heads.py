@@ -6,9 +6,10 @@ conditional expectation given x_t by least squares on its target,
     npr  (ε − ε̂)²        sn  ε²
 
 A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map; a `complex` one has
-a time-conditioned residual block in front. The convolution starts at zero. All heads asked for are trained
-together, in one pass of the trunk a step, each on its own output; the loss is the squared error summed over
-coordinates, averaged over the batch, t uniform on 1..N. The EMA of the weights is what is kept.
+a time-conditioned residual block in front. For vectors an `mlp` has two hidden layers on the features, their
+squares (sn must learn a square of ε̂ to subtract it) and the time embedding. The last layer starts at zero. All
+heads asked for are trained together, in one pass of the trunk a step, each on its own output; the loss is the
+squared error summed over coordinates, averaged over the batch, t uniform on 1..N. The EMA of the weights is kept.
 """
 
 import torch
@@ -18,6 +19,8 @@ from bench import files, noise, training
 from bench.errors import BenchError
 from bench.mean.train import draw
 
+HIDDEN = 128  # width of an mlp head
+
 TARGETS = {
     "npr": lambda eps, eps_hat: (eps - eps_hat) ** 2,
     "sn": lambda eps, eps_hat: eps**2,
@@ -25,19 +28,17 @@ TARGETS = {
 
 
 class Head(nn.Module):
-    """A head of mode 'simple' or 'complex' with `out_channels` outputs a pixel."""
+    """A convolutional head of mode 'simple' or 'complex' on a `bench.mean.Trunk`."""
 
-    def __init__(self, mode, channels, time_channels, out_channels, groups):
+    def __init__(self, mode, trunk):
         super().__init__()
-        from diffusers.models.resnet import ResnetBlock2D
-
         self.block = None
         if mode == "complex":
-            self.block = ResnetBlock2D(in_channels=channels, temb_channels=time_channels, groups=groups)
-        self.norm = nn.GroupNorm(groups, channels)
-        self.conv = nn.Conv2d(channels, out_channels, 3, padding=1)
-        nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+            from diffusers.models.resnet import ResnetBlock2D
+
+            self.block = ResnetBlock2D(in_channels=trunk.channels, temb_channels=trunk.time_channels, groups=trunk.groups)
+        self.norm = nn.GroupNorm(trunk.groups, trunk.channels)
+        self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
 
     def forward(self, features):
         """(batch, dim) from `mean.Features`, in fp32."""
@@ -48,12 +49,34 @@ class Head(nn.Module):
         return self.conv(nn.functional.silu(self.norm(hidden))).flatten(1)
 
 
+class VectorHead(nn.Module):
+    """A head of mode 'mlp', for images of one pixel: the channels are the coordinates of a vector."""
+
+    def __init__(self, mode, trunk):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(2 * trunk.channels + trunk.time_channels, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(),
+            _zero(nn.Linear(HIDDEN, trunk.out_channels)))
+
+    def forward(self, features):
+        """(batch, dim) from `mean.Features`, in fp32."""
+        hidden = features.hidden.flatten(1)
+        return self.layers(torch.cat([hidden, hidden**2, features.time], dim=1))
+
+
+MODES = {"simple": Head, "complex": Head, "mlp": VectorHead}
+
+
+def _zero(layer):
+    """The layer with weights and bias at zero."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def make(targets, model):
-    """Heads {name: Head} for {name: mode}, shaped to the trunk of `model`."""
-    unet, norm = model.unet, model.unet.conv_norm_out
-    return nn.ModuleDict({name: Head(mode, norm.num_channels, unet.time_embedding.linear_2.out_features,
-                                     unet.config.out_channels, norm.num_groups)
-                          for name, mode in targets.items()})
+    """Heads {name: module} for {name: mode}, shaped to the trunk of `model`."""
+    return nn.ModuleDict({name: MODES[mode](mode, model.trunk) for name, mode in targets.items()})
 
 
 def train(model, data, schedule, section, names, checkpoint, on_loss=None):

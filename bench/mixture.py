@@ -10,7 +10,6 @@ and E[ε | x_t] = (x_t − a_t E[x_0 | x_t])/b_t is the perfect mean model.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -29,6 +28,15 @@ class Mixture:
     weights: torch.Tensor
     means: torch.Tensor
     covariances: torch.Tensor
+
+    def arrays(self):
+        """The parameters as named numpy arrays; `of` makes the mixture of them."""
+        return {"weights": self.weights.numpy(), "means": self.means.numpy(), "covariances": self.covariances.numpy()}
+
+    @classmethod
+    def of(cls, weights, means, covariances):
+        """The mixture with these numpy arrays as parameters."""
+        return cls(*(torch.from_numpy(array) for array in (weights, means, covariances)))
 
     @property
     def dim(self):
@@ -49,7 +57,8 @@ class Mixture:
 
     def moments(self):
         """(E[x_0], Cov[x_0]) of the mixture, (d,) and (d, d)."""
-        return _combine(self.weights[None], self.means[None], self.covariances[None], squeeze=True)
+        mean, covariance = _combine(self.weights[None], self.means[None], self.covariances[None])
+        return mean[0], covariance[0]
 
 
 def random(names, components, dim):
@@ -60,40 +69,63 @@ def random(names, components, dim):
     factors = rotations * scales
     weights = draws.dirichlet(np.full(components, 5.0))
     means = SPREAD * draws.normal(size=(components, dim))
-    return Mixture(*(torch.from_numpy(array) for array in (weights, means, factors @ factors.transpose(0, 2, 1))))
+    return Mixture.of(weights, means, factors @ factors.transpose(0, 2, 1))
 
 
-def _combine(weights, means, covariances, squeeze=False):
+def _combine(weights, means, covariances):
     """Mean (n, d) and covariance (n, d, d) of mixtures: weights (n, k), means (n, k, d), covariances (1 or n, k, d, d)."""
     mean = (weights[:, :, None] * means).sum(1)
     centred = means - mean[:, None]
     spread = torch.einsum("nk,nki,nkj->nij", weights, centred, centred)
-    within = torch.einsum("nk,nkij->nij", weights, covariances.expand(len(weights), -1, -1, -1))
-    return (mean[0], (spread + within)[0]) if squeeze else (mean, spread + within)
+    return mean, spread + (weights[:, :, None, None] * covariances).sum(1)
 
 
 class Oracle:
-    """The conditional moments of a diffused mixture, and the perfect mean model made of them."""
+    """The conditional moments of a diffused mixture, at any step of a schedule.
+
+    All matrices of a component share the eigenvectors U of its Σ_k, so that with y = Uᵀ(x_t − a_t μ_k) everything is
+    elementwise in the eigenvalues: C_k has a_t² λ + b_t², the gain a_t λ/(a_t² λ + b_t²), Cov_k b_t² λ/(a_t² λ + b_t²).
+    """
 
     def __init__(self, mixture: Mixture, schedule: Schedule):
-        self.mixture, self.schedule = mixture, schedule
-        self._step = lru_cache(maxsize=None)(self._step)
+        self.mixture = mixture
+        self.signal, self.noise = torch.from_numpy(schedule.signal), torch.from_numpy(schedule.noise)
+        self.eigenvalues, self.bases = torch.linalg.eigh(mixture.covariances)
 
-    def _step(self, t):
-        """What step t needs whatever x_t is: (components' law of x_t, gains (k, d, d), covariances (k, d, d))."""
-        a, b2 = self.schedule.signal[t], self.schedule.noise_sq[t]
-        law = self.mixture.law(a, b2)
-        gains = a * torch.linalg.solve(law.component_distribution.covariance_matrix, self.mixture.covariances).mT
-        return law, gains, self.mixture.covariances - a * gains @ self.mixture.covariances
+    def components(self, x_t, t):
+        """The responsibilities r_k, (n, k), and E_k[x_0 | x_t], (n, k, d).
 
-    def conditional(self, x_t, t):
-        """(E[x_0 | x_t], Cov[x_0 | x_t]) for x_t float64 (n, d) and a step t ≥ 1: (n, d) and (n, d, d)."""
-        law, gains, covariances = self._step(t)
-        log_joint = law.component_distribution.log_prob(x_t[:, None]) + torch.log(self.mixture.weights)
-        innovation = x_t[:, None] - self.schedule.signal[t] * self.mixture.means
-        means = self.mixture.means + torch.einsum("kij,nkj->nki", gains, innovation)
-        return _combine(torch.softmax(log_joint, dim=1), means, covariances[None])
+        x_t: float64 (n, d); t: a step 1..N, or an int64 tensor (n,) of them.
+        """
+        a, spread = self._spread(t)
+        y = torch.einsum("kij,nki->nkj", self.bases, x_t[:, None] - a * self.mixture.means)
+        log_joint = torch.log(self.mixture.weights) - 0.5 * (y**2 / spread + torch.log(spread)).sum(2)
+        means = self.mixture.means + torch.einsum("kij,nkj->nki", self.bases, a * self.eigenvalues / spread * y)
+        return torch.softmax(log_joint, dim=1), means
 
     def eps(self, x_t, t):
         """E[ε | x_t], (n, d)."""
-        return (x_t - self.schedule.signal[t] * self.conditional(x_t, t)[0]) / self.schedule.noise[t]
+        responsibilities, means = self.components(x_t, t)
+        x_0 = (responsibilities[:, :, None] * means).sum(1)
+        return (x_t - self._column(self.signal, t) * x_0) / self._column(self.noise, t)
+
+    def conditional(self, x_t, t):
+        """(E[x_0 | x_t], Cov[x_0 | x_t]), (n, d) and (n, d, d)."""
+        _, spread = self._spread(t)
+        kept = self._column(self.noise, t)[:, None] ** 2 * self.eigenvalues / spread
+        within = torch.einsum("kij,nkj,klj->nkil", self.bases, kept, self.bases)
+        return _combine(*self.components(x_t, t), within)
+
+    def variance(self, x_t, t):
+        """The diagonal of Cov[ε | x_t] = (a_t²/b_t²) Cov[x_0 | x_t], (n, d)."""
+        scale = self._column(self.signal, t) / self._column(self.noise, t)
+        return scale**2 * torch.diagonal(self.conditional(x_t, t)[1], dim1=1, dim2=2)
+
+    def _spread(self, t):
+        """a_t (n or 1, 1, 1) and the eigenvalues of C_k, (n or 1, k, d)."""
+        a, b = self._column(self.signal, t)[:, None], self._column(self.noise, t)[:, None]
+        return a, a**2 * self.eigenvalues + b**2
+
+    @staticmethod
+    def _column(values, t):
+        return values[torch.as_tensor(t)].reshape(-1, 1)

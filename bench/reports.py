@@ -31,7 +31,7 @@ def cells(experiment):
     rows, pairs = [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
-        if "nll_bpd" in experiment.metrics and setting.variants("ddpm"):
+        if "nll" in experiment.metrics and setting.variants("ddpm"):
             frame = files.read_parquet(place.bound)
             rows += tables.bound_cells(name, frame)
             pairs.append(tables.paired(name, frame))
@@ -80,15 +80,16 @@ def track(experiment):
 
 def _grids(experiment, name, process, variant):
     """{artifact name: function that draws it} of every sampled cell of a (process, variant)."""
+    from bench import data as datasets
     from bench import figures as drawing
 
     setting, place = experiment.setting(name), paths.Setting(name)
     if not experiment.fidelity_metrics:
         return {}
-    levels = files.read_json(place.data / "data.json")["levels"]
+    dataset = datasets.load(place.data)
 
     def grid(kind, K):
-        return lambda path: drawing.sample_grid(read_samples(setting, place, process, variant, kind, K), levels, path)
+        return lambda path: drawing.samples(read_samples(setting, place, process, variant, kind, K), dataset, path)
 
     return {paths.cell_name(kind, K): grid(kind, K) for kind, K in setting.grid("samples", process, variant)}
 

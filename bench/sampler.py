@@ -17,19 +17,20 @@ from bench.thresholds import clip_threshold
 
 
 def sample(denoiser, process, variant, steps, first, count, clip_levels, names, batch=256, progress=None):
-    """uint8 levels (count, channels, height, width) of images first .. first + count − 1.
+    """Images first .. first + count − 1 as the data are kept: uint8 levels (count, channels, height, width), or floats.
 
     denoiser: `bench.denoiser.Denoiser` with what the variant called `variant` needs; steps: τ_1 < … < τ_K;
-    clip_levels: y above; names: (seed, setting), the root of the noise; batch: images a pass;
-    progress: called with the number of images after every pass.
+    clip_levels: y above, of no account for data without levels; names: (seed, setting), the root of the noise;
+    batch: images a pass; progress: called with the number of images after every pass.
     """
     data, parts = denoiser.data, []
+    at_last = np.inf if data.levels is None else clip_threshold(clip_levels, data.levels, data.radius)
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
             x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim))
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
-                limit = clip_threshold(clip_levels, data.levels, data.radius) if s == steps[0] else np.inf
+                limit = at_last if s == steps[0] else np.inf
                 eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
                 x = step(denoiser.predict(x, t), x, s, process, variant, limit, eps)
                 if progress:

@@ -53,38 +53,54 @@ class TrainSection(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
 
 
+class OracleSection(Section):
+    """The exact ε* of data whose law is known, plus a smooth bias field of root mean square `imperfection`."""
+
+    imperfection: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
 class MeanSection(Section):
-    """The mean model: a UNet2DModel trained here (`unet`, `train`), or a folder in diffusers' layout (`checkpoint`)."""
+    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout (`checkpoint`), or the
+    exact answer (`oracle`)."""
 
     unet: dict | None = None
     train: TrainSection | None = None
     checkpoint: str | None = None
+    oracle: OracleSection | None = None
 
     @model_validator(mode="after")
-    def trained_or_imported(self):
-        if (self.checkpoint is None) == (self.unet is None) or (self.unet is None) != (self.train is None):
-            raise ValueError("expected either unet and train, or checkpoint")
+    def one_of_three(self):
+        given = [name for name in ("unet", "checkpoint", "oracle") if getattr(self, name) is not None]
+        if len(given) != 1 or (self.unet is None) != (self.train is None):
+            raise ValueError("expected either unet and train, or checkpoint, or oracle")
         return self
 
 
 class DataSection(Section):
-    """The data set: the name of a reader in bench/data/."""
+    """The data set: the name of a reader in bench/data/, and the reader's own options (checked by `bench.config`)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+
+    @property
+    def options(self):
+        """The keys beside the name, as a dict."""
+        return dict(self.model_extra)
 
 
 class HeadsSection(Section):
     """Heads on the frozen trunk: name → mode, and their common training."""
 
-    targets: dict[Literal["npr", "sn"], Literal["simple", "complex"]]
+    targets: dict[Literal["npr", "sn"], Literal["simple", "complex", "mlp"]]
     train: TrainSection
 
 
 class ExtractorSection(Section):
-    """The feature extractor of FID and KID."""
+    """The feature extractor of FID and KID; `train` for one that is trained."""
 
     name: str
-    train: TrainSection
+    train: TrainSection | None = None
 
 
 class ProcessSection(Section):
@@ -167,7 +183,7 @@ class Setting(Section):
     schedule: ScheduleSection
     mean: MeanSection
     heads: HeadsSection | None = None
-    clip_levels: ClipSection
+    clip_levels: ClipSection | None = None
     extractor: ExtractorSection | None = None
     processes: ProcessesSection
     moments: MomentsSection
@@ -232,7 +248,7 @@ class Experiment(Section):
     @property
     def fidelity_metrics(self):
         """The metrics asked for that need samples."""
-        return [metric for metric in self.metrics if metric != "nll_bpd"]
+        return [metric for metric in self.metrics if metric != "nll"]
 
     def setting(self, name):
         """The setting called `name`; BenchError for an unknown one."""

@@ -15,25 +15,32 @@ def data(experiment, name):
     from bench import data as datasets
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    datasets.prepare(setting.data.name, place.data)
+    datasets.prepare(setting.data.name, place.data, **setting.data.options)
     _check_images(setting, name, datasets.load(place.data))  # hours before the bound would
 
 
 def _check_images(setting, name, dataset):
+    if (setting.clip_levels is None) != (dataset.levels is None):
+        raise BenchError(f"settings.{name}.clip_levels: expected " + (
+            "none, as continuous data have no grey levels" if dataset.levels is None
+            else "y of ddpm and ddim, as the data have grey levels"))
     if setting.bound.images > len(dataset.test):
         raise BenchError(f"bound.images: expected at most the {len(dataset.test)} test images of {name}, "
                          f"found {setting.bound.images}")
 
 
 def mean(experiment, name):
-    """Trains the mean model, or imports it from mean.checkpoint: results/<setting>/mean/."""
+    """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     from bench import data as datasets
     from bench import mean as means
-    from bench.mean import checkpoint
+    from bench.mean import checkpoint, oracle
     from bench.mean import train as training
 
     setting, place = experiment.setting(name), paths.Setting(name)
     dataset = datasets.load(place.data)
+    if setting.mean.oracle:
+        oracle.save(setting.mean.oracle, dataset, place.mean)
+        return
     if setting.mean.checkpoint:
         network, prediction_type = checkpoint.read(setting.mean.checkpoint, setting.schedule, dataset.shape)
         means.save(network, prediction_type, place.mean, source=setting.mean.checkpoint, log=[])
@@ -98,18 +105,22 @@ def trajectories(experiment, name):
 def _optimal(forward, variant, Ks, place):
     """Optimal trajectories of one variant, {K: steps}, from the moments alone."""
     from bench import covariance
+    from bench import data as datasets
 
-    arrays = files.read_npz(place.moments)
-    about = files.read_json(place.data / "data.json")
+    arrays, radius = files.read_npz(place.moments), datasets.load(place.data).radius
     above = np.flatnonzero(arrays["eps_sq"][1:].mean(axis=1) > 1)
     estimated = covariance.get(variant).uses_moments
     last_sound = max(int(above[0]), 1) if estimated and len(above) else None
-    cost = covariance.get(variant).edge_costs(forward, (about["hi"] - about["lo"]) / 2, arrays)
+    cost = covariance.get(variant).edge_costs(forward, radius, arrays)
     return trajectory.optimal(cost, Ks, last_sound)
 
 
 def bound(experiment, name):
-    """Bits/dim of every DDPM cell and test image, in rows: results/<setting>/bound.parquet."""
+    """The bound of every DDPM cell and test image, in rows: results/<setting>/bound.parquet.
+
+    Columns trajectory, variant, K, image, and nll_bpd, or for continuous data nll_nats and, where the law is known,
+    exact_nats, the −log p(x) of the very point.
+    """
     import pandas
 
     from bench import bound as bounds
@@ -123,9 +134,11 @@ def bound(experiment, name):
              for variant in variants for kind, K in setting.grid("bound", "ddpm", variant)]
     values = bounds.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
                              (experiment.seed, name))
+    unit = "nll_nats" if denoiser.data.levels is None else "nll_bpd"
+    exact = denoiser.data.exact_nats(setting.bound.images)
     frame = pandas.concat([pandas.DataFrame({
         "trajectory": cell.trajectory, "variant": cell.variant, "K": cell.K,
-        "image": np.arange(setting.bound.images), "nll_bpd": row}) for cell, row in zip(cells, values, strict=True)])
+        "image": np.arange(setting.bound.images), unit: row, **exact}) for cell, row in zip(cells, values, strict=True)])
     with files.writing(place.bound) as partial:
         frame.to_parquet(partial, index=False)
 
@@ -145,7 +158,7 @@ def samples(experiment, name, process_name, shard=0):
     variants = setting.variants(process_name)
     denoiser = _denoiser(setting, place, variants)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
-    clip_levels = getattr(setting.clip_levels, process_name)
+    clip_levels = getattr(setting.clip_levels, process_name, None)
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
               "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
     cells = _cells_to_sample(setting, place, process_name, common)
@@ -229,7 +242,7 @@ def _model(setting, place):
     from bench import mean as means
 
     dataset, schedule = datasets.load(place.data), setting.schedule.make()
-    return means.load(place.mean, schedule, dataset.shape), dataset, schedule
+    return means.load(place.mean, schedule, dataset), dataset, schedule
 
 
 def _denoiser(setting, place, variants):

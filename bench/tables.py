@@ -9,16 +9,37 @@ import pandas
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
 COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "extractor",
-           "published", "published_source"]
-TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "fid": "FID (lower is better)"}
+           "published", "published_source", "exact"]
+BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
+TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL bound (nats, lower is better)",
+          "fid": "FID (lower is better)"}
+
+
+def unit(frame):
+    """Which of `BOUNDS` a setting's frame of per-image bounds holds."""
+    return next(name for name in BOUNDS if name in frame)
+
+
+def named(metric):
+    """The names in cells.csv of a metric of the configuration."""
+    return BOUNDS if metric == "nll" else (metric,)
 
 
 def bound_cells(setting, frame):
-    """Rows of cells.csv from a setting's per-image bounds (columns trajectory, variant, K, image, nll_bpd)."""
-    groups = frame.groupby(["trajectory", "variant", "K"], sort=False).nll_bpd
-    return [{"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
-             "metric": "nll_bpd", "value": values.mean(), "stderr": values.sem(), "n": len(values)}
-            for (trajectory, variant, K), values in groups]
+    """Rows of cells.csv from a setting's per-image bounds.
+
+    frame: columns trajectory, variant, K, image, one of `BOUNDS`, and exact_nats where the law of the data is known;
+    `exact` is its mean −E log p(x), and the standard error then that of the bound's excess over it.
+    """
+    metric, known = unit(frame), "exact_nats" in frame
+    rows = []
+    for (trajectory, variant, K), block in frame.groupby(["trajectory", "variant", "K"], sort=False):
+        values = block[metric]
+        stderr = (values - block.exact_nats).sem() if known else values.sem()
+        rows.append({"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
+                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values),
+                     "exact": block.exact_nats.mean() if known else None})
+    return rows
 
 
 def fidelity_cells(setting, process, report):
@@ -61,14 +82,15 @@ def table1_markdown(frame, pairs):
         text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
         wide = text.pivot(index=["process", "trajectory", "variant"], columns="K", values="text")
         wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna("")
-        parts.append(f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}\n\n{_markdown(wide.reset_index())}\n")
+        exact = "" if pandas.isna(block.exact.iloc[0]) else f", −E log p = {block.exact.iloc[0]:.3f}"
+        parts.append(f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}{exact}\n\n{_markdown(wide.reset_index())}\n")
     if len(pairs):
         parts.append(_paired_markdown(pairs))
     return "\n".join(parts)
 
 
 def _cell_text(row, best):
-    digits = 3 if row.metric == "nll_bpd" else 1
+    digits = 3 if row.metric in BOUNDS else 1 if row.value >= 10 else 2
     text = f"{row.value:.{digits}f}"
     text = f"**{text}**" if row.value == best else text
     published = "" if pandas.isna(row.published) else f" [{row.published:g}]"
@@ -83,11 +105,11 @@ def paired(setting, frame):
     """How far each variant of the bound lies behind the best one of its column, with the paired standard error.
 
     frame: per-image bounds as in `bound_cells`. Returns a frame: setting, trajectory, K, variant, best,
-    difference, stderr (bits/dim).
+    difference, stderr (bits/dim, or nats for continuous data).
     """
-    rows = []
+    rows, metric = [], unit(frame)
     for (trajectory, K), block in frame.groupby(["trajectory", "K"], sort=False):
-        wide = block.pivot(index="image", columns="variant", values="nll_bpd")[list(block.variant.unique())]
+        wide = block.pivot(index="image", columns="variant", values=metric)[list(block.variant.unique())]
         best = wide.mean().idxmin()
         behind = wide.sub(wide[best], axis=0)
         rows += [{"setting": setting, "trajectory": trajectory, "K": K, "variant": variant, "best": best,
@@ -100,7 +122,7 @@ def _paired_markdown(pairs):
                               for row in pairs.itertuples()])
     wide = text.pivot(index=["setting", "trajectory", "variant"], columns="K", values="text")
     wide = wide.reindex(pandas.MultiIndex.from_frame(pairs[["setting", "trajectory", "variant"]].drop_duplicates()))
-    return ("## NLL bound: behind the best of the column (bits/dim, paired over images)\n\n"
+    return ("## NLL bound: behind the best of the column (bits/dim or nats, paired over images)\n\n"
             f"{_markdown(wide.fillna('').reset_index())}\n")
 
 
@@ -136,7 +158,7 @@ def metrics(frame):
 
 def curves(frame, metric):
     """A metric against K on the first trajectory, a column per process and variant; for plots of `dvc plots`."""
-    block = frame[(frame.metric == metric) & (frame.trajectory == frame.trajectory.iloc[0])]
+    block = frame[frame.metric.isin(named(metric)) & (frame.trajectory == frame.trajectory.iloc[0])]
     names = block.process + "_" + block.variant if block.process.nunique() > 1 else block.variant
     wide = block.assign(curve=names).pivot_table(index=["setting", "K"], columns="curve", values="value", sort=False)
     return wide.sort_index().reset_index()

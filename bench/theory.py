@@ -7,35 +7,25 @@ exceeded; on a closed form, the rounding that is stated.
 """
 
 import itertools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.stats import norm
 
-from bench import bound, covariance, mixture, moments, noise, process, schedule, thresholds, trajectory
+from bench import bound, covariance, heads, mixture, moments, noise, process, published, schedule, thresholds, trajectory
 from bench.data import Data
+from bench.data.mixture import law_of
 from bench.denoiser import Denoiser
+from bench.mean.oracle import OracleModel
+from bench.mean.train import draw
+from bench.sections import HeadsSection, TrainSection
 
 SIGMAS = 4.0  # standard errors that a verdict allows
 POOL = 200_000  # draws that stand for the data; the moments draw from them
+R_SQUARED = 0.95  # of a head that has learned its variance
 SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
-
-
-class OracleModel:
-    """The perfect mean model, plus a smooth bias field of root mean square about `imperfection` per coordinate."""
-
-    def __init__(self, oracle, imperfection=0.0):
-        self.oracle, self.imperfection = oracle, imperfection
-        draws = noise.generator("bias", oracle.mixture.dim)
-        self.waves = torch.from_numpy(draws.normal(size=(oracle.mixture.dim, oracle.mixture.dim)) / oracle.mixture.dim**0.5)
-        self.phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, size=oracle.mixture.dim))
-
-    def bias(self, x_t):
-        """The field that is added to the perfect ε̂, (n, d)."""
-        return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
-
-    def __call__(self, x_t, t):
-        return self.oracle.eps(x_t, int(t[0])) + self.bias(x_t), None
 
 
 class Ground:
@@ -45,11 +35,10 @@ class Ground:
         self.names = (seed, "mixture")
         self.schedule = schedule.make("linear", N)
         self.ddpm = process.make("ddpm", self.schedule)
-        self.oracle = mixture.Oracle(mixture.random(self.names, components, dim), self.schedule)
-        pool, test = (self.oracle.mixture.draw((*self.names, split), count).numpy()[:, :, None, None]
-                      for split, count in (("train", POOL), ("test", draws)))
-        self.data = Data("mixture", pool, test, None, None, None, "", -np.inf, np.inf)
-        self.perfect, self.imperfect = OracleModel(self.oracle), OracleModel(self.oracle, imperfection)
+        self.law = law_of(components, dim)
+        self.data = data_of(self.law, self.names, test=draws)
+        self.perfect, self.imperfect = (OracleModel(self.law, self.schedule, size) for size in (0.0, imperfection))
+        self.oracle = self.perfect.oracle
         self.draws = draws
         self.moments = self.estimate(self.perfect)
         self.imperfect_moments = self.estimate(self.imperfect)
@@ -60,8 +49,8 @@ class Ground:
 
     def noised(self, t, purpose):
         """Fresh draws of x_t, independent of those behind the moments."""
-        x_0 = self.oracle.mixture.draw((*self.names, purpose, t), self.draws)
-        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.oracle.mixture.dim))
+        x_0 = self.law.draw((*self.names, purpose, t), self.draws)
+        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.law.dim))
         return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
 
     def exact_v(self, t):
@@ -69,6 +58,12 @@ class Ground:
         scale = self.schedule.alpha_bar[t] / self.schedule.noise_sq[t]
         matrices = scale * self.oracle.conditional(self.noised(t, "exact"), t)[1]
         return matrices.mean(0).numpy(), (matrices.std(0) / self.draws**0.5).numpy()
+
+
+def data_of(law, names, test):
+    """Data drawn from a mixture: `POOL` training points and `test` test points."""
+    splits = (law.draw((*names, split), count).numpy()[:, :, None, None] for split, count in (("train", POOL), ("test", test)))
+    return Data("mixture", *splits, levels=None, train_labels=None, test_labels=None, sha256="", law=law)
 
 
 def row(claim, source, expected, measured, stderr, verdict):
@@ -89,7 +84,7 @@ def sigmas(count):
 
 def perfect_mean(ground, steps):
     """At perfect mean the closed forms all equal (a²/b²) E Cov[x_0 | x_t]."""
-    dim = ground.oracle.mixture.dim
+    dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
         trace_error = np.sqrt((np.diag(error) ** 2).mean())
@@ -110,10 +105,10 @@ def perfect_mean(ground, steps):
 
 def full_matrices(ground, steps):
     """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su 2022b, eq. 5)."""
-    dim = ground.oracle.mixture.dim
+    dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
-        x_0 = ground.oracle.mixture.draw((*ground.names, "full", t), ground.draws)
+        x_0 = ground.law.draw((*ground.names, "full", t), ground.draws)
         eps = torch.from_numpy(noise.normal((*ground.names, "full", t), 0, ground.draws, dim))
         eps_hat = ground.oracle.eps(ground.schedule.signal[t] * x_0 + ground.schedule.noise[t] * eps, t)
         outer = lambda z: z[:, :, None] * z[:, None]
@@ -148,7 +143,7 @@ def ranges(ground):
 
 def imperfect_mean(ground, steps):
     """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is told."""
-    dim = ground.oracle.mixture.dim
+    dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
         bias_sq = ground.imperfect.bias(ground.noised(t, "bias")).square().mean(1)
@@ -168,7 +163,7 @@ def likelihood_is_best(ground):
     """On fresh draws no scalar variance has a lower expected KL than `mle_scalar`, at any edge."""
     fresh = ground.estimate(ground.imperfect, "fresh")
     error, stderr = fresh["error_sq"].mean(axis=1), fresh["error_sq_mean_se"]
-    N, dim = ground.schedule.N, ground.oracle.mixture.dim
+    N, dim = ground.schedule.N, ground.law.dim
     for name in SCALARS:
         if name == "mle_scalar":
             continue
@@ -194,23 +189,23 @@ def bound_is_above(ground, Ks):
     kinds = [name for name in trajectory.FIXED if name != "even_ddim"]
     cells = [bound.Cell(kind, name, K, tuple(trajectory.fixed(kind, ground.schedule.N, K)))
              for kind in kinds for name in variants for K in Ks]
-    nats = np.log(2) * ground.oracle.mixture.dim
-    truth = -ground.oracle.mixture.law().log_prob(torch.from_numpy(ground.data.to_float(ground.data.test))).numpy()
+    truth = -ground.law.law().log_prob(torch.from_numpy(ground.data.to_float(ground.data.test))).numpy()
     models = {"perfect": (ground.perfect, ground.moments), "imperfect": (ground.imperfect, ground.imperfect_moments)}
     for label, (model, known) in models.items():
-        values = nats * bound.evaluate(Denoiser(model, {}, known, ground.data, ground.schedule), ground.ddpm, cells,
-                                       len(ground.data.test), ground.names)
+        values = bound.evaluate(Denoiser(model, {}, known, ground.data, ground.schedule), ground.ddpm, cells,
+                                len(ground.data.test), ground.names)
         for cell, value in zip(cells, values, strict=True):
             gap, stderr = (value - truth).mean(), (value - truth).std(ddof=1) / len(truth) ** 0.5
             yield row(f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} is above −E log p (nats)",
                       "Ho 2020", truth.mean(), truth.mean() + gap, stderr, gap >= -SIGMAS * stderr)
 
 
-def one_gaussian(seed, dim=16, N=50):
+def one_gaussian(dim=16, N=50):
     """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0, I)) alone."""
     made = schedule.make("linear", N)
-    forward, oracle = process.make("ddpm", made), mixture.Oracle(mixture.random((seed, "one"), 1, dim), made)
-    mean, matrix = oracle.mixture.moments()
+    forward, law = process.make("ddpm", made), law_of(1, dim)
+    oracle = mixture.Oracle(law, made)
+    mean, matrix = law.moments()
     log_det = lambda m: torch.linalg.slogdet(m)[1].item()
     identity = torch.eye(dim, dtype=torch.float64)
     cov = {t: oracle.conditional(mean[None], t)[1][0] for t in range(1, N + 1)}  # of a Gaussian, the same for every x_t
@@ -229,26 +224,79 @@ def one_gaussian(seed, dim=16, N=50):
               total - entropy, 0, abs(total - entropy - divergence) < 1e-9)
 
 
-def trajectories(seed, N=10):
-    """The dynamic programme against all paths, and `optimal` against `even` on its own cost."""
-    cost = noise.generator(seed, "costs").normal(size=(N + 1, N + 1))
-    for K, found in trajectory.optimal(cost, range(2, N + 1)).items():
-        paths = [(1, *middle, N) for middle in itertools.combinations(range(2, N), K - 2)]
-        totals = [sum(cost[edge] for edge in itertools.pairwise(path)) for path in (*paths, found, trajectory.even(N, K))]
-        least, optimal, even = min(totals[:-2]), totals[-2], totals[-1]
-        yield row(f"dynamic programme equals brute force, N = {N}, K = {K}", "Watson 2021", least, optimal, 0,
-                  abs(least - optimal) < 1e-12 and optimal <= even + 1e-12)
+def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=20_000):
+    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t: NPR learns it, SN at perfect mean only.
+
+    sizes: of the imperfection of the mean. The mixture is one of three components in the plane, which a small network
+    learns in seconds.
+    """
+    made, names = schedule.make("linear", 50), (seed, "heads")
+    law = law_of(3, 2)
+    data = data_of(law, names, test=1)
+    section = HeadsSection(targets={"npr": "mlp", "sn": "mlp"}, train=TrainSection(
+        steps=steps, batch=batch, learning_rate=5e-3, warmup=steps // 20, ema=0.995))
+    for size in sizes:
+        model = OracleModel(law, made, size)
+        with tempfile.TemporaryDirectory() as folder:
+            trained, _ = heads.train(model, data, made, section, (*names, f"imperfection {size:g}"), Path(folder) / "heads.pt")
+        x_t, t, _, _ = draw(data, made, (*names, "evaluated"), 0, evaluated)
+        truth = model.oracle.variance(x_t, t) + model.bias(x_t) ** 2
+        eps_hat, features = model(x_t, t)
+        for name, output in heads.outputs(dict(trained.items()), features).items():
+            variant = covariance.get(name)
+            missed = (variant.v(t, None, eps_hat, output) - truth).square().mean(1) / truth.var()
+            value, stderr = 1 - missed.mean().item(), missed.std().item() / evaluated**0.5
+            holds = name == "npr" or size == 0
+            claim = f"R² of {name} against E[(ε−ε̂)²|x_t] at imperfection {size:g} is {'above' if holds else 'below'} {R_SQUARED}"
+            yield row(claim, variant.source, R_SQUARED, value, stderr, (value > R_SQUARED) == holds)
+
+
+def total(cost, steps):
+    """The cost of a trajectory, from the costs (N + 1, N + 1) of its edges."""
+    return sum(cost[edge] for edge in itertools.pairwise(steps))
+
+
+def trajectories(seed, largest=12):
+    """The dynamic programme against all paths, for all K: the largest difference of their costs."""
+    for N in range(2, largest + 1):
+        cost = noise.generator(seed, "costs", N).normal(size=(N + 1, N + 1))
+        differences = []
+        for K, found in trajectory.optimal(cost, range(2, N + 1)).items():
+            paths = ((1, *middle, N) for middle in itertools.combinations(range(2, N), K - 2))
+            differences.append(total(cost, found) - min(total(cost, path) for path in paths))
+        worst = max(differences, key=abs)
+        yield row(f"dynamic programme less brute force over all paths, N = {N}, worst K", "Watson 2021", 0, worst, 0,
+                  len(differences) == N - 1 and abs(worst) < 1e-12)
+
+
+def optimal_is_least(ground):
+    """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from the moments."""
+    N = ground.schedule.N
+    for name in ("beta", "analytic_scalar"):
+        cost = covariance.get(name).edge_costs(ground.ddpm, np.inf, ground.moments)
+        excess = [total(cost, found) - total(cost, trajectory.even(N, K))
+                  for K, found in trajectory.optimal(cost, range(2, N + 1)).items()]
+        yield row(f"{name}: cost of `optimal` less cost of `even`, worst of K = 2 … {N} (nats)", "Watson 2021; Bao 2022a", 0,
+                  max(excess), 0, max(excess) <= 1e-9)
+
+
+def published_thresholds():
+    """Every cell of Table 7 of Bao 2022a, at its printed digits."""
+    for cell in thresholds.table(published.sigma2_cells()):
+        yield row(f"Table 7: {cell['quantity']}, {cell['setting']}, {cell['process']}, K = {cell['K']}", cell["published_source"],
+                  cell["published"], cell["value"], 0, cell["agrees"])
 
 
 def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
     """One reverse step with the exact conditional moments gives x_s its exact mean and covariance; with λ² alone it does not."""
     made = schedule.make("linear", N)
-    oracle = mixture.Oracle(mixture.random((seed, "two"), 4, 2), made)
-    x_0 = oracle.mixture.draw((seed, "two", "x_0"), draws)
+    law = law_of(4, 2)
+    oracle = mixture.Oracle(law, made)
+    x_0 = law.draw((seed, "two", "x_0"), draws)
     x_t = made.signal[t] * x_0 + made.noise[t] * torch.from_numpy(noise.normal((seed, "two", "ε"), 0, draws, 2))
     x0_hat, matrices = oracle.conditional(x_t, t)
     eps_hat, fresh = oracle.eps(x_t, t), torch.from_numpy(noise.normal((seed, "two", "step"), 0, draws, 2))
-    mean, matrix = oracle.mixture.moments()
+    mean, matrix = law.moments()
     exact_mean, exact = made.signal[s] * mean, made.alpha_bar[s] * matrix + made.noise_sq[s] * torch.eye(2, dtype=torch.float64)
     for name, eta in (("ddpm", 1.0), ("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0)):
         forward = process.make(name, made, eta)
@@ -276,6 +324,6 @@ def check(seed, draws=4000):
     ground = Ground(seed, draws=draws)
     steps = [1, 5, 15, 30, 50]
     checks = [perfect_mean(ground, steps), full_matrices(ground, steps), ranges(ground), imperfect_mean(ground, steps),
-              likelihood_is_best(ground), bound_is_above(ground, [2, 5, ground.schedule.N]), one_gaussian(seed),
-              trajectories(seed), reverse_step(seed)]
+              likelihood_is_best(ground), bound_is_above(ground, [2, 5, ground.schedule.N]), one_gaussian(),
+              learned(seed), trajectories(seed), optimal_is_least(ground), reverse_step(seed), published_thresholds()]
     return [found for rows in checks for found in rows]

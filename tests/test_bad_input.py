@@ -124,7 +124,7 @@ CASES = {
     "unknown schedule": (config("*.schedule.name", "linaer"), "unknown schedule 'linaer'; did you mean 'linear'"),
     "unknown metric": (config("metrics", ["fdi"]), "unknown metric 'fdi'; did you mean 'fid'"),
     "no extractor": (config("*.extractor", None), "fid needs settings.tiny.extractor, which is not configured"),
-    "two means": (config("*.mean.checkpoint", "x"), "mean: expected either unet and train, or checkpoint"),
+    "two means": (config("*.mean.checkpoint", "x"), "mean: expected either unet and train, or checkpoint, or oracle"),
     "no settings": (config("settings", []), "settings: expected a list of setting names, found []"),
     "unknown setting in a list": (config("settings", ["tinny"]), "unknown setting 'tinny'; did you mean 'tiny'"),
     "unknown setting": (command("data", "--setting", "tinny"), "unknown setting 'tinny'; did you mean 'tiny'"),
@@ -156,7 +156,7 @@ CASES = {
     "pickled images": (pickled_images, "tiny/data/train.npy: corrupt or truncated (Array can't be memory-mapped: Python objects"),
     "network of other channels": (another_network, "3 input and 3 output channels, expected 1 of each"),
     "head of another architecture": (another_head, "heads/sn.safetensors: corrupt"),
-    "file in the way": (unwritable, "results/plots/nll_bpd.csv: cannot be written"),
+    "file in the way": (unwritable, "results/plots/nll.csv: cannot be written"),
     "no MLflow server": (no_server, "MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"),
 }
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bench import data as datasets
 from bench.errors import BenchError
@@ -38,7 +39,8 @@ def test_unknown_name():
 
 @pytest.mark.parametrize("split, message", [
     (np.zeros((3, 1, 2, 2), dtype=np.float32), "expected uint8 images"),
-    (np.zeros((0, 1, 2, 2), dtype=np.uint8), "expected uint8 images"),
+    (np.zeros((0, 1, 2, 2), dtype=np.uint8), "the test split is empty; expected both a train and a test split"),
+    (np.zeros((3, 3, 2, 2), dtype=np.uint8), r"one shape in both splits, found \(1, 2, 2\) and \(3, 2, 2\)"),
     (np.full((3, 1, 2, 2), 17, dtype=np.uint8), "expected levels 0..16, found 17"),
 ])
 def test_wrong_arrays(split, message):
@@ -52,3 +54,35 @@ def test_arrays_that_do_not_fit_their_description(tmp_path):
     np.save(tmp_path / "data" / "test.npy", np.zeros((3, 1, 8, 8), dtype=np.uint8))
     with pytest.raises(BenchError, match="make it again with: snakemake"):
         datasets.load(tmp_path / "data")
+
+
+def test_the_mixture_is_a_function_of_its_options(tmp_path):
+    options = dict(components=3, dim=4, train=5000, test=60)
+    for name in ("one", "two"):
+        datasets.prepare("mixture", tmp_path / name, **options)
+    data = datasets.load(tmp_path / "one")
+    assert (tmp_path / "one" / "train.npy").read_bytes() == (tmp_path / "two" / "train.npy").read_bytes()
+    assert data.levels is None and data.shape == (4, 1, 1) and (data.lo, data.hi, data.radius) == (-np.inf, np.inf, np.inf)
+    # Moments of the draws against those of the law, within 5 standard errors of the worst of 14 numbers
+    points, (mean, covariance) = data.to_float(data.train), data.law.moments()
+    assert (np.abs(points.mean(0) - mean.numpy()) < 5 * points.std(0) / 5000**0.5).all()
+    centred = points - points.mean(0)
+    products = centred[:, :, None] * centred[:, None]
+    assert (np.abs(products.mean(0) - covariance.numpy()) < 5 * products.std(0) / 5000**0.5).all()
+    assert (data.to_levels(points) == data.train).all()
+
+
+def test_the_exact_nats_are_those_of_scipy(tmp_path):
+    datasets.prepare("mixture", tmp_path / "data", components=2, dim=3, train=10, test=20)
+    data = datasets.load(tmp_path / "data")
+    law = data.law.arrays()
+    density = sum(weight * stats.multivariate_normal.pdf(data.to_float(data.test), mean, covariance) for weight, mean, covariance
+                  in zip(law["weights"], law["means"], law["covariances"], strict=True))
+    np.testing.assert_allclose(data.exact_nats(20)["exact_nats"], -np.log(density), rtol=1e-9)
+    assert datasets.Data("x", data.train, data.test, None, None, None, "").exact_nats(20) == {}
+
+
+def test_values_that_are_not_finite_are_refused():
+    good = np.zeros((3, 2, 1, 1))
+    with pytest.raises(BenchError, match="expected finite values in the test split"):
+        datasets._check("made up", datasets.Raw(good, np.full((3, 2, 1, 1), np.nan), None))

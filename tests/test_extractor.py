@@ -22,5 +22,5 @@ def test_classifier_learns_the_digits_and_extracts(tmp_path):
     features = fidelity.features(network, data.test, data.levels)
     assert features.shape == (180, 64) and features.dtype == torch.float64
     # The logits on top of the extracted features are the recorded classifier: the same accuracy
-    predicted = network.classifier.logits(features.float()).argmax(1).numpy()
+    predicted = network.network.logits(features.float()).argmax(1).numpy()
     assert np.isclose((predicted == data.test_labels).mean(), about["test_accuracy"], atol=1 / 180)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas
+import pytest
 from matplotlib import image
 
 from bench import figures
+from bench.data import Data
 
 
 def test_sample_grid_shows_the_images(tmp_path):
@@ -21,7 +23,27 @@ def test_sample_grid_shows_the_images(tmp_path):
 def test_curves_are_drawn(tmp_path):
     cells = pandas.DataFrame([
         {"setting": "toy", "process": process, "trajectory": "even", "variant": variant, "K": K, "metric": "fid",
-         "value": 100.0 / K, "stderr": 1.0} for process in ("ddpm", "ddim") for variant in ("a", "b") for K in (5, 10)])
+         "value": 100.0 / K, "stderr": 1.0, "exact": None}
+        for process in ("ddpm", "ddim") for variant in ("a", "b") for K in (5, 10)])
     figures.curves(cells, "fid", tmp_path / "fid.png")
     drawn = image.imread(tmp_path / "fid.png")
     assert drawn.shape[0] > 300 and drawn.std() > 0.05
+
+
+@pytest.mark.parametrize("dim", [1, 2, 16])
+def test_vectors_are_drawn_over_the_training_data(tmp_path, dim):
+    random = np.random.default_rng(0)
+    data = Data("toy", random.normal(size=(50, dim, 1, 1)), random.normal(size=(5, dim, 1, 1)), None, None, None, "")
+    figures.samples(random.normal(size=(40, dim, 1, 1)), data, tmp_path / "samples.png")
+    drawn = image.imread(tmp_path / "samples.png")
+    blue = (drawn[..., 2] > drawn[..., 0] + 0.3).sum()
+    assert drawn.shape[0] > 300 and blue > 100
+
+
+def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
+    """Both figures are the same to the pixel: bounds above 2.5, and as far above 0."""
+    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "nll_nats", "stderr": 0.1}
+    for name, exact in (("above", 2.5), ("plain", 0.0)):
+        cells = pandas.DataFrame([{**row, "K": K, "value": exact + 5.0 / K, "exact": exact} for K in (5, 10)])
+        figures.curves(cells, "nll", tmp_path / f"{name}.png")
+    assert (tmp_path / "above.png").read_bytes() == (tmp_path / "plain.png").read_bytes()

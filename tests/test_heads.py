@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from bench import heads, mean, schedule, sections
+from bench import heads, mean, mixture, schedule, sections
 from bench.errors import BenchError
+from bench.mean import oracle
 from bench.mean import train as mean_train
+from tests.conftest import make_data
 from tests.test_mean import OPTIONS, SHAPE
 
 MADE = schedule.make("linear", 10)
@@ -15,6 +17,14 @@ MADE = schedule.make("linear", 10)
 def model():
     torch.manual_seed(0)
     return mean.MeanModel(mean_train.make_unet(OPTIONS, SHAPE), "epsilon", MADE, SHAPE)
+
+
+def test_a_head_for_vectors_starts_at_zero():
+    law = mixture.random(("toy",), 3, 4)
+    model = oracle.OracleModel(law, MADE)
+    made = heads.make({"npr": "mlp"}, model)
+    _, features = model(torch.randn(2, 4, dtype=torch.float64), torch.tensor([1, 10]))
+    assert torch.equal(heads.outputs(made, features)["npr"], torch.zeros(2, 4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("mode, tensors", [("simple", 4), ("complex", 14)])
@@ -33,12 +43,10 @@ def test_targets():
 
 def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     """Of an untrained trunk the best constant is E[target]: 1 for ε², and 1 + E[ε̂²] − 2 E[ε ε̂] for (ε − ε̂)²."""
-    from tests.conftest import make_data
-
     data = make_data(SHAPE)
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
-    counted.unet = model.unet
+    counted.trunk = model.trunk
     section = sections.HeadsSection(targets={"npr": "simple", "sn": "complex"},
                                   train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")

@@ -10,6 +10,7 @@ from bench.errors import BenchError
 from bench.mean import checkpoint
 from bench.mean import train as mean_train
 from bench.training import train
+from tests.conftest import make_data
 
 OPTIONS = {"block_out_channels": [8, 16], "layers_per_block": 1, "down_block_types": ["DownBlock2D"] * 2,
            "up_block_types": ["UpBlock2D"] * 2, "norm_num_groups": 4, "add_attention": False}
@@ -72,7 +73,7 @@ def test_import_gives_the_same_outputs(unet, tmp_path):
     network, kind = checkpoint.read(tmp_path, section(), SHAPE)
     assert kind == "v_prediction"
     mean.save(network, kind, tmp_path / "mean", source="here", log=[])
-    loaded = mean.load(tmp_path / "mean", MADE, SHAPE)
+    loaded = mean.load(tmp_path / "mean", MADE, make_data(SHAPE))
     images, t = torch.randn(2, *SHAPE), torch.tensor([3, 900])
     # the loaded network computes in another memory format
     torch.testing.assert_close(loaded.unet(images, t).sample, unet.eval()(images, t).sample, rtol=1e-5, atol=1e-5)

@@ -67,5 +67,5 @@ def test_table2(frame):
 def test_metrics_and_curves(frame):
     assert tables.metrics(frame)["toy"] == {
         "nll_bpd_K10": {"ddpm": {"bad": 16.0, "good": 14.0}}, "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}}}
-    curve = tables.curves(frame, "nll_bpd")
+    curve = tables.curves(frame, "nll")
     assert list(curve.K) == [10, 50] and list(curve.columns) == ["setting", "K", "bad", "good"]

@@ -5,10 +5,11 @@ import os
 
 import numpy as np
 import pandas
+import yaml
 from mlflow import MlflowClient
 
-from bench import cli
-from tests.conftest import TINY, bench, snakemake
+from bench import cli, config
+from tests.conftest import ROOT, TINY, bench, snakemake
 
 VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
                      "mle_diagonal", "npr", "sn"],
@@ -49,7 +50,7 @@ def test_tables_hold_the_cells(tiny_run):
     table3 = pandas.read_csv(results / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
     assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {"nll_bpd_K5", "fid_K5", "kid_K5"}
-    assert (results / "tiny" / "figures" / "nll_bpd.png").stat().st_size > 10_000
+    assert (results / "tiny" / "figures" / "nll.png").stat().st_size > 10_000
 
 
 def test_bounds_are_kept_per_image(tiny_run):
@@ -163,3 +164,40 @@ def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
         cli.main(stage)
     for path, content in zip(made, before, strict=True):
         assert path.read_bytes() == content, path
+
+
+def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
+    """Vectors in nats beside −E log p(x), on a small grid; nothing is trained but the heads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    raw = config.read_yaml(ROOT / "params.yaml") | {"settings": ["mixture_2d"], "metrics": ["nll", "fid"]}
+    raw["moments"], raw["fidelity"] = {"draws": 200}, {"target_fid": 1.0, "resamples": 5}
+    raw["bound"] = {"K": [5, 40], "trajectories": ["even", "optimal"], "images": 400}
+    raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200, "shards": 1}
+    small = config.resolve(raw).model_dump(mode="json")
+    small["settings"]["mixture_2d"]["schedule"]["N"] = 40
+    small["settings"]["mixture_2d"]["heads"]["train"] |= {"steps": 300, "batch": 256, "warmup": 10}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(small))
+    whole, setting = ["--config", "c.yaml"], ["--config", "c.yaml", "--setting", "mixture_2d"]
+    for stage in ("data", "mean", "extractor", "moments", "heads", "trajectories", "bound"):
+        cli.main([stage, *setting])
+    for process in ("ddpm", "ddim"):
+        cli.main(["samples", *setting, "--process", process])
+        cli.main(["fidelity", *setting, "--process", process])
+    for command in (["cells", *whole], ["figures", *setting], ["tables", *whole], ["track", *whole]):
+        cli.main(command)
+
+    cells = pandas.read_csv("results/cells.csv")
+    nats = cells[cells.metric == "nll_nats"]
+    assert set(cells.metric) == {"nll_nats", "fid"} and set(nats.variant) == set(VARIANTS["ddpm"])
+    assert (nats.value > nats.exact - 4 * nats.stderr).all() and nats.exact.nunique() == 1
+    close = nats[(nats.K == 40) & nats.variant.isin(["analytic_scalar", "mle_diagonal"])]
+    assert (close.value < close.exact + 0.5).all()
+    fid = cells[(cells.metric == "fid") & (cells.process == "ddpm")].set_index(["variant", "K"]).value
+    assert fid["analytic_scalar", 5] < fid["beta_tilde", 5] and fid["analytic_scalar", 40] < fid["analytic_scalar", 5]
+    assert "mixture_2d: NLL bound (nats" in (tmp_path / "results" / "table1.md").read_text()
+    client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
+    experiment = client.get_experiment_by_name("mixture_2d").experiment_id
+    run, = client.search_runs([experiment], "tags.mlflow.runName = 'ddpm/npr'")
+    grids = [file.path for file in client.list_artifacts(run.info.run_id, "samples")]
+    assert grids == ["samples/even_K40.png", "samples/even_K5.png"]

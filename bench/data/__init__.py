@@ -1,15 +1,18 @@
-"""Data sets: images as integer levels 0..levels − 1, split into train and test.
+"""Data sets: images as integer levels 0..levels − 1, or vectors of real numbers, split into train and test.
 
-A reader is a module of this package with a function `read()` that returns a `Raw`; its name in a setting's
-`data.name` is the module's name. The data stage writes what a reader returns as npy files, which every later
-stage maps into memory: nothing is held as float but the batch at hand.
+A reader is a module of this package with a function `read` that returns a `Raw`; its name in a setting's
+`data.name` is the module's name, and the other keys of `data` are the function's keyword arguments, checked
+against their annotations. The data stage writes what a reader returns as npy files, which every later stage maps
+into memory: nothing is held as float but the batch at hand.
 """
 
 import importlib
+import inspect
 import pkgutil
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ConfigDict, create_model
 
 from bench import files
 from bench.errors import BenchError, unknown
@@ -19,20 +22,25 @@ READERS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader returns: uint8 levels of shape (n, channels, height, width), labels or None."""
+    """What a reader returns: uint8 levels of shape (n, channels, height, width), labels or None.
+
+    Continuous data have levels None and float64 values in place of levels, a vector as an image of d channels and one
+    pixel; where the law they are drawn from is known, `law` is that `bench.mixture.Mixture`.
+    """
 
     train: np.ndarray
     test: np.ndarray
-    levels: int
+    levels: int | None
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
+    law: object = None
 
 
 @dataclass(frozen=True)
 class Data:
     """A prepared data set. Levels 0..levels − 1 are spread evenly over [lo, hi] = [−1, 1].
 
-    Continuous data have `levels` None, floats in place of levels, and an infinite range.
+    Continuous data have `levels` None, floats in place of levels, and an infinite range; `law` as in `Raw`.
     """
 
     name: str
@@ -42,8 +50,17 @@ class Data:
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
     sha256: str
-    lo: float = -1.0
-    hi: float = 1.0
+    law: object = None
+
+    @property
+    def lo(self):
+        """The least value of a coordinate."""
+        return -np.inf if self.levels is None else -1.0
+
+    @property
+    def hi(self):
+        """The largest value of a coordinate."""
+        return np.inf if self.levels is None else 1.0
 
     @property
     def shape(self):
@@ -60,22 +77,45 @@ class Data:
         """(hi − lo)/2, half the data range."""
         return (self.hi - self.lo) / 2
 
+    def exact_nats(self, count):
+        """{"exact_nats": −log p(x) of the first `count` test points}, or {} where the law is not known."""
+        if self.law is None:
+            return {}
+        import torch
+
+        return {"exact_nats": -self.law.law().log_prob(torch.from_numpy(self.to_float(self.test[:count]))).numpy()}
+
     def to_float(self, levels):
         """Levels (n, channels, height, width) as float64 values in [lo, hi], flattened to (n, dim)."""
-        flat = np.asarray(levels, dtype=np.float64).reshape(len(levels), -1)
+        flat = np.array(levels, dtype=np.float64).reshape(len(levels), -1)
         if self.levels is None:
             return flat
         return self.lo + flat * ((self.hi - self.lo) / (self.levels - 1))
 
     def to_levels(self, values):
-        """The nearest levels of float values (n, dim) as uint8 images, values beyond the range clipped to it."""
+        """The nearest levels of float values (n, dim) as uint8 images, values beyond the range clipped to it.
+
+        Continuous data stay as they are, in the shape of the data.
+        """
+        if self.levels is None:
+            return np.asarray(values, dtype=np.float64).reshape(-1, *self.shape)
         scaled = (np.asarray(values) - self.lo) * ((self.levels - 1) / (self.hi - self.lo))
         return np.rint(scaled).clip(0, self.levels - 1).astype(np.uint8).reshape(-1, *self.shape)
 
 
-def prepare(name, folder):
-    """Reads the data set `name` and writes it to `folder`: {train,test}.npy, labels where there are any, data.json."""
-    raw = _reader(name).read()
+def options(name):
+    """The pydantic model of what the reader `name` takes: the keys of `data` beside the name."""
+    parameters = inspect.signature(_reader(name).read).parameters.values()
+    fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def prepare(name, folder, **given):
+    """Reads the data set `name` and writes it to `folder`: {train,test}.npy, labels and law where known, data.json.
+
+    given: options of the reader (see `options`).
+    """
+    raw = _reader(name).read(**given)
     arrays = {"train": raw.train, "test": raw.test, "train_labels": raw.train_labels, "test_labels": raw.test_labels}
     arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items() if array is not None}
     _check(name, raw)
@@ -83,10 +123,11 @@ def prepare(name, folder):
         partial.mkdir()
         for key, array in arrays.items():
             np.save(partial / f"{key}.npy", array)
+        if raw.law is not None:
+            files.write_npz(partial / "law.npz", **raw.law.arrays())
         files.write_json(partial / "data.json", {
-            "name": name, "levels": raw.levels, "lo": Data.lo, "hi": Data.hi, "shape": list(raw.train.shape[1:]),
-            "train": len(raw.train), "test": len(raw.test),
-            "sha256": files.digest(b"".join(array.tobytes() for array in arrays.values())),
+            "name": name, "levels": raw.levels, "shape": list(raw.train.shape[1:]), "train": len(raw.train),
+            "test": len(raw.test), "sha256": files.digest(b"".join(array.tobytes() for array in arrays.values())),
         })
 
 
@@ -96,10 +137,19 @@ def load(folder):
     labels = {key: files.read_npy(f"{folder}/{key}.npy") if (folder / f"{key}.npy").exists() else None
               for key in ("train_labels", "test_labels")}
     data = Data(about["name"], files.read_npy(f"{folder}/train.npy"), files.read_npy(f"{folder}/test.npy"),
-                about["levels"], labels["train_labels"], labels["test_labels"], about["sha256"])
+                about["levels"], labels["train_labels"], labels["test_labels"], about["sha256"], _law(folder))
     if [len(data.train), len(data.test), *data.shape] != [about["train"], about["test"], *about["shape"]]:
         raise BenchError(f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}")
     return data
+
+
+def _law(folder):
+    """The law of the data where it is known, else None."""
+    if not (folder / "law.npz").exists():
+        return None
+    from bench.mixture import Mixture
+
+    return Mixture.of(**files.read_npz(folder / "law.npz"))
 
 
 def _reader(name):
@@ -109,9 +159,17 @@ def _reader(name):
 
 
 def _check(name, raw):
-    for split in (raw.train, raw.test):
-        if split.dtype != np.uint8 or split.ndim != 4 or not len(split):
-            raise BenchError(f"data set {name!r}: expected uint8 images (n, channels, height, width) in both splits, "
-                             f"found {split.dtype} {split.shape}")
-        if split.max() >= raw.levels:
-            raise BenchError(f"data set {name!r}: expected levels 0..{raw.levels - 1}, found {split.max()}")
+    kind = np.uint8 if raw.levels else np.float64
+    for split, images in (("train", raw.train), ("test", raw.test)):
+        if not len(images):
+            raise BenchError(f"data set {name!r}: the {split} split is empty; expected both a train and a test split")
+        if images.dtype != kind or images.ndim != 4:
+            raise BenchError(f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) in both "
+                             f"splits, found {images.dtype} {images.shape}")
+        if images.shape[1:] != raw.train.shape[1:]:
+            raise BenchError(f"data set {name!r}: expected images of one shape in both splits, found "
+                             f"{raw.train.shape[1:]} and {images.shape[1:]}")
+        if raw.levels and images.max() >= raw.levels:
+            raise BenchError(f"data set {name!r}: expected levels 0..{raw.levels - 1}, found {images.max()}")
+        if not raw.levels and not np.isfinite(images).all():
+            raise BenchError(f"data set {name!r}: expected finite values in the {split} split")

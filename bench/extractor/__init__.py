@@ -1,13 +1,15 @@
 """Feature extractors for FID and KID, registered with torch-fidelity.
 
 An extractor is a module of this package with `prepare(data, section, names, folder, checkpoint, on_loss)`, which
-writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fidelity` FeatureExtractorBase that
-maps uint8 images in 0..255 to one feature vector each. Its name in a setting's `extractor.name` is the module's.
+writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fidelity` FeatureExtractorBase (see
+`register`) that maps images to one feature vector each: uint8 ones in 0..255, or the floats of continuous data. Its
+name in a setting's `extractor.name` is the module's.
 """
 
 import importlib
 import pkgutil
 
+from bench import torchvision_ops
 from bench.errors import unknown
 
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -18,3 +20,38 @@ def get(name):
     if name not in EXTRACTORS:
         raise unknown("extractor", name, EXTRACTORS)
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def register(name, layer, network, extract):
+    """`extract(network, images)` as torch-fidelity's extractor `name`, with one feature layer called `layer`.
+
+    A name stands for one network: who registers another under it gets the first.
+    """
+    torchvision_ops.declare()
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+    from torch_fidelity.utils import create_feature_extractor
+
+    class Extractor(FeatureExtractorBase):
+        def __init__(self, name, features_list, **options):
+            super().__init__(name, features_list)
+            self.network = network
+
+        def forward(self, images):
+            return (extract(self.network, images),)
+
+        @staticmethod
+        def get_provided_features_list():
+            return (layer,)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return layer
+
+        @staticmethod
+        def can_be_compiled():
+            return False
+
+    if name not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(name, Extractor)
+    return create_feature_extractor(name, [layer], cuda=False)

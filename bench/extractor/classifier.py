@@ -7,8 +7,9 @@ classes, 64 features. Its accuracy on the test split is recorded with it.
 import torch
 from torch import nn
 
-from bench import files, noise, torchvision_ops, training
+from bench import files, noise, training
 from bench.errors import BenchError
+from bench.extractor import register
 
 FEATURES = 64
 LAYER = "penultimate"
@@ -35,6 +36,8 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
     """Trains the classifier and writes it to `folder` with its test accuracy. BenchError for unlabelled data."""
     if data.train_labels is None:
         raise BenchError(f"extractor.name: classifier needs labels, which data set {data.name!r} does not have")
+    if section.train is None:
+        raise BenchError("extractor.train: missing; the classifier is trained on the data set's labels")
     torch.manual_seed(noise.generator(*names, "extractor", "weights").integers(2**63))
     classes = int(data.train_labels.max()) + 1
     network = Classifier(data.shape[0], classes)
@@ -59,40 +62,12 @@ def _images(data, levels):
 
 
 def load(folder):
-    """The trained classifier's penultimate layer as a torch-fidelity feature extractor, registered as 'bench-classifier'."""
-    torchvision_ops.declare()
-    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
-    from torch_fidelity.utils import create_feature_extractor
-
+    """The trained classifier's penultimate layer as a torch-fidelity feature extractor; its name tells the weights."""
     about = files.read_json(folder / "extractor.json")
     state = files.read_safetensors(folder / "classifier.safetensors")
-
-    class ClassifierFeatures(FeatureExtractorBase):
-        """uint8 images in 0..255 → features, as torch-fidelity calls them."""
-
-        def __init__(self, name, features_list, **kwargs):
-            super().__init__(name, features_list)
-            self.classifier = Classifier(about["channels"], about["classes"])
-            with files.reading(folder / "classifier.safetensors"):
-                self.classifier.load_state_dict(state)
-
-        def forward(self, images):
-            return (self.classifier.body(images.float() / 127.5 - 1),)
-
-        @staticmethod
-        def get_provided_features_list():
-            return (LAYER,)
-
-        @staticmethod
-        def get_default_feature_layer_for_metric(metric):
-            return LAYER
-
-        @staticmethod
-        def can_be_compiled():
-            return False
-
-    name = f"bench-classifier-{files.digest(b''.join(tensor.numpy().tobytes() for tensor in state.values()))}"
-    if name not in FEATURE_EXTRACTORS_REGISTRY:  # the name tells the weights
-        register_feature_extractor(name, ClassifierFeatures)
-    return create_feature_extractor(name, [LAYER], cuda=False)
+    classifier = Classifier(about["channels"], about["classes"])
+    with files.reading(folder / "classifier.safetensors"):
+        classifier.load_state_dict(state)
+    weights = files.digest(b"".join(tensor.numpy().tobytes() for tensor in state.values()))
+    return register(f"bench-classifier-{weights}", LAYER, classifier,
+                    lambda network, images: network.body(images.float() / 127.5 - 1))

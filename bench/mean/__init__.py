@@ -2,7 +2,8 @@
 
 It is a `diffusers.UNet2DModel`, trained here (`bench.mean.train`) or taken from a checkpoint, and kept as
 `unet/` (diffusers' own folder, safetensors) beside `mean.json`. Networks that predict x_0 or
-v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else.
+v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else. For data whose law is
+known it is the exact answer (`bench.mean.oracle`).
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,16 @@ class Features:
     time: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """The sizes that a head is made for: channels of `Features`, outputs a pixel, groups of the last GroupNorm."""
+
+    channels: int
+    time_channels: int
+    out_channels: int
+    groups: int
+
+
 class MeanModel:
     """ε̂ as a function of x_t and t.
 
@@ -41,6 +52,13 @@ class MeanModel:
         self._seen = {}
         unet.conv_norm_out.register_forward_pre_hook(lambda module, args: self._seen.update(hidden=args[0]))
         unet.time_embedding.register_forward_hook(lambda module, args, out: self._seen.update(time=out))
+
+    @property
+    def trunk(self):
+        """The `Trunk` that heads are made for."""
+        norm = self.unet.conv_norm_out
+        return Trunk(norm.num_channels, self.unet.time_embedding.linear_2.out_features, self.unet.config.out_channels,
+                     norm.num_groups)
 
     def __call__(self, x_t, t):
         """ε̂ (float64, flattened like x_t) and `Features`, from one pass of the network.
@@ -69,12 +87,16 @@ def save(unet, prediction_type, folder, **about):
         files.write_json(partial / "mean.json", {"prediction_type": prediction_type, **about})
 
 
-def load(folder, schedule, shape):
-    """The MeanModel saved in `folder` for data of `shape`. BenchError where it is broken or does not fit."""
+def load(folder, schedule, data):
+    """The mean model saved in `folder` for `data`. BenchError where it is broken or does not fit."""
     about = files.read_json(folder / "mean.json")
+    if "oracle" in about:
+        from bench.mean import oracle
+
+        return oracle.load(about, data, schedule)
     unet = read_unet(folder / "unet")
-    check_channels(unet, shape, folder)
-    return MeanModel(unet, about["prediction_type"], schedule, shape)
+    check_channels(unet, data.shape, folder)
+    return MeanModel(unet, about["prediction_type"], schedule, data.shape)
 
 
 def read_unet(folder, remedy=None):

@@ -2,7 +2,7 @@ def measured(wildcards):
     """What the metrics asked for come from, over all settings."""
     files = []
     for name, setting in experiment.settings.items():
-        if "nll_bpd" in experiment.metrics and setting.variants("ddpm"):
+        if "nll" in experiment.metrics and setting.variants("ddpm"):
             files.append(f"results/{name}/bound.parquet")
         if experiment.fidelity_metrics:
             files += [f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()]

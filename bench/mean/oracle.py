@@ -1,0 +1,57 @@
+"""The exact mean model of data whose law is known, made imperfect on request.
+
+ε̂(x_t, t) = E[ε | x_t] + δ √2 sin(W x_t + φ), with a fixed random matrix W of unit rows on average and phases φ: a
+smooth field whose root mean square over x_t is about `imperfection` = δ per coordinate at every t, and which is known,
+so that what an imperfect mean does to a variance estimate can be told from the estimate's own error.
+
+For heads, the trunk's last features are x_t and ε̂ themselves, and waves of t as the time embedding.
+"""
+
+import numpy as np
+import torch
+
+from bench import files, noise
+from bench.errors import BenchError
+from bench.mean import Features, Trunk
+from bench.mixture import SPREAD, Oracle
+
+WAVES = 8  # of each of sine and cosine in the time embedding
+
+
+class OracleModel:
+    """ε̂ of a diffused `bench.mixture.Mixture`, called like `bench.mean.MeanModel`.
+
+    schedule: `bench.schedule.Schedule`; imperfection: root mean square of the bias field per coordinate, ≥ 0.
+    """
+
+    def __init__(self, law, schedule, imperfection=0.0):
+        self.oracle, self.N, self.imperfection = Oracle(law, schedule), schedule.N, imperfection
+        draws = noise.generator("bias", law.dim)
+        self.waves = torch.from_numpy(draws.normal(size=(law.dim, law.dim)) / (2 * SPREAD * law.dim**0.5))
+        self.phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, size=law.dim))
+        self.trunk = Trunk(channels=2 * law.dim, time_channels=2 * WAVES, out_channels=law.dim, groups=2)
+
+    def bias(self, x_t):
+        """The field that is added to E[ε | x_t], (n, d)."""
+        return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
+
+    def __call__(self, x_t, t):
+        """ε̂ and `Features`; x_t: float64 (batch, d); t: int64 tensor (batch,) of steps 1..N."""
+        eps_hat = self.oracle.eps(x_t, t) + self.bias(x_t)
+        angles = np.pi * t[:, None] / self.N * torch.arange(1, WAVES + 1)
+        time = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1).float()
+        return eps_hat, Features(torch.cat([x_t, eps_hat], dim=1).float()[:, :, None, None], time)
+
+
+def save(section, data, folder):
+    """Writes mean.json. BenchError where the law of the data is not known."""
+    if data.law is None:
+        raise BenchError(f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none")
+    with files.writing(folder) as partial:
+        partial.mkdir(parents=True)
+        files.write_json(partial / "mean.json", {"oracle": section.model_dump(), "source": "oracle"})
+
+
+def load(about, data, schedule):
+    """The OracleModel that mean.json describes."""
+    return OracleModel(data.law, schedule, **about["oracle"])
