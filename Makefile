@@ -14,7 +14,7 @@ install: .venv/installed
 	touch $@
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # Snakemake decides what is up to date, so make always asks it.
 results/%: .venv/installed FORCE

@@ -27,7 +27,7 @@ rule all:
 
 
 onstart:
-    bench_config.write(experiment, RESOLVED)
+    start()
 
 
 onsuccess:

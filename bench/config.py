@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, trajectory
 from bench import data as datasets
+from bench import extractor as extractors
 from bench.errors import BenchError, unknown
 from bench.files import write_text
 from bench.sections import Experiment, Setting
@@ -128,6 +129,8 @@ def _check_names(experiment, path):
 
 def _check_setting(setting):
     _check_options(setting.data)
+    if setting.extractor:
+        extractors.check(setting.extractor.name)
     if setting.schedule.name not in schedule.SCHEDULES:
         raise BenchError(f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}")
     for process, section in setting.processes.items():

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from bench import paths
 from bench.errors import BenchError
@@ -34,8 +35,8 @@ def writing(path):
         if path.is_dir():
             remove(path)
         os.replace(partial, path)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise BenchError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
     finally:
         with contextlib.suppress(OSError):
             remove(partial)

@@ -84,6 +84,8 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None):
 
     names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`.
     """
+    if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
+        raise BenchError(f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}")
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
     heads = make(section.targets, model)
 

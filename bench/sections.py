@@ -156,10 +156,32 @@ class BoundSection(GridSection):
 
 
 class SamplesSection(GridSection):
-    """Sampling: its grid, images a cell, and the number of jobs that share them."""
+    """Sampling: its grid, images a cell, images a network pass, and the number of jobs that share them.
 
-    count: Annotated[int, Field(strict=True, ge=2)]
+    A shard is made of whole batches, so that the number of shards changes no byte: what a network makes of an image
+    may depend, in the last bits, on how many are with it.
+    """
+
+    count: Annotated[int, Field(strict=True, ge=4)]  # KID compares halves, of two images at least
+    batch: Count = 256
     shards: Count = 1
+
+    @model_validator(mode="after")
+    def shards_of_whole_batches(self):
+        if self.shards > self.batches:
+            raise ValueError(f"shards: expected at most {self.batches}, the batches of {self.batch} in {self.count} images, "
+                             f"found {self.shards}")
+        return self
+
+    @property
+    def batches(self):
+        """How many batches the images of a cell are."""
+        return -(-self.count // self.batch)
+
+    def range(self, shard):
+        """(first, one past the last) image of a shard, 0 ≤ shard < shards."""
+        first, last = (self.batches * index // self.shards * self.batch for index in (shard, shard + 1))
+        return first, min(last, self.count)
 
 
 class FidelitySection(Section):

@@ -15,8 +15,8 @@ def data(experiment, name):
     from bench import data as datasets
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    datasets.prepare(setting.data.name, place.data, **setting.data.options)
-    _check_images(setting, name, datasets.load(place.data))  # hours before the bound would
+    # What does not fit the setting is refused here, hours before the bound would.
+    datasets.prepare(setting.data.name, place.data, setting.data.options, lambda raw: _check_images(setting, name, raw))
 
 
 def _check_images(setting, name, dataset):
@@ -160,7 +160,7 @@ def samples(experiment, name, process_name, shard=0):
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     clip_levels = getattr(setting.clip_levels, process_name, None)
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
-              "last": last, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
+              "last": last, "batch": setting.samples.batch, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
     cells = _cells_to_sample(setting, place, process_name, common)
     missing = [cell for cell, (_, digest) in cells.items()
                if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
@@ -169,7 +169,7 @@ def samples(experiment, name, process_name, shard=0):
         for cell in missing:
             steps, digest = cells[cell]
             images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
-                                    (experiment.seed, name), progress=bar.update)
+                                    (experiment.seed, name), setting.samples.batch, bar.update)
             files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
     files.write_json(place.manifest(process_name, shard), {
         str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
@@ -196,7 +196,7 @@ def _shard_range(setting, shard):
     """(first, one past the last) image of a shard."""
     if not 0 <= shard < setting.samples.shards:
         raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
-    return tuple(setting.samples.count * index // setting.samples.shards for index in (shard, shard + 1))
+    return setting.samples.range(shard)
 
 
 def fidelity(experiment, name, process_name):

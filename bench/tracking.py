@@ -32,6 +32,19 @@ def uri():
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+@contextlib.contextmanager
+def _store():
+    """Turns any failure of the store, be it mlflow's, sqlalchemy's or the disk's, into one line that names it."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BenchError(f"MLflow store {uri()}: cannot be read or written ({reason})") from error
+
+
+@_store()
 def prepare(experiment):
     """Creates the store and the settings' experiments. BenchError where the server does not answer."""
     if uri().startswith(("http://", "https://")):
@@ -50,6 +63,7 @@ def _client():
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it says with a traceback, `_store` says
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -116,16 +130,18 @@ def live_run(experiment, name, stage):
 
     An interrupted training of the same configuration goes on in its run; steps it logged already are skipped.
     """
-    client = _client()
-    experiment_id = _experiment_id(client, name)
     section = experiment.setting(name).model_dump(mode="json")[stage]
     digest = files.digest([experiment.seed, name, section])
-    run = _find(client, experiment_id, stage)
-    resumed = run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status != "FINISHED"
-    run_id = run.info.run_id if resumed else _create(
-        client, experiment_id, stage, digest, {"seed": experiment.seed, **_flat(section), "config": experiment.digest()})
+    with _store():
+        client = _client()
+        experiment_id = _experiment_id(client, name)
+        run = _find(client, experiment_id, stage)
+        resumed = run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status != "FINISHED"
+        run_id = run.info.run_id if resumed else _create(
+            client, experiment_id, stage, digest, {"seed": experiment.seed, **_flat(section), "config": experiment.digest()})
     logged = {}
 
+    @_store()
     def log(step, values):
         from mlflow.entities import Metric
 
@@ -139,9 +155,11 @@ def live_run(experiment, name, stage):
     try:
         yield log
     except BaseException:
-        _retry(client.set_terminated, run_id, "FAILED")
+        with contextlib.suppress(Exception):  # the store may be what failed
+            _retry(client.set_terminated, run_id, "FAILED")
         raise
-    _retry(client.set_terminated, run_id, "FINISHED")
+    with _store():
+        _retry(client.set_terminated, run_id, "FINISHED")
 
 
 def _now():
@@ -159,6 +177,7 @@ def _flat(section, prefix=""):
     return flat
 
 
+@_store()
 def log_cells(experiment, name, process, variant, cells, grids):
     """Logs one (process, variant) of a setting: every metric with step = K, and a picture of samples per cell.
 
@@ -184,6 +203,7 @@ def _picture(path, draw):
     return path
 
 
+@_store()
 def log_tables(experiment, name, tables, numbers):
     """Logs the table files, and {metric: value} that belong to the setting as a whole, to the run `tables`."""
     parameters = {"config": experiment.digest()}

@@ -6,6 +6,8 @@ had happened: the draws of step n are a function of n (`bench.noise`), so nothin
 state needs keeping.
 """
 
+import io
+
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -66,9 +68,10 @@ def _take_means(state):
 
 
 def _save(path, identity, parts, state):
+    buffer = io.BytesIO()  # torch.save on a full disk dies in its own clean-up, without an OSError
+    torch.save({"identity": identity, "state": state, **{name: part.state_dict() for name, part in parts.items()}}, buffer)
     with files.writing(path) as partial:
-        torch.save({"identity": identity, "state": state,
-                    **{name: part.state_dict() for name, part in parts.items()}}, partial)
+        partial.write_bytes(buffer.getbuffer())
 
 
 def _resume(path, identity, parts, state):

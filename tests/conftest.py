@@ -9,15 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
+from bench import cli
 from bench.data import Data
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"
+ONE_THREAD = ("--set-threads", "mean=1")  # of the job that else takes as many as there are: its sums depend on it
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
+def pytest_collection_modifyitems(items):
+    """The longest file first: where files are shared out to workers, the others fit in beside it."""
+    items.sort(key=lambda item: item.path.stem != "test_recovery")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Several tests run at once; a stage called in this process takes one thread where it would take all."""
+    monkeypatch.setitem(cli.OPTIONS["threads"], "default", 1)
     torch.set_num_threads(1)
 
 
@@ -75,8 +85,15 @@ def copy(tiny_run, tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's sqlite store."""
-    folder = tmp_path_factory.mktemp("tiny")
-    run = snakemake(folder, "all", "--configfile", str(TINY))
-    assert run.returncode == 0, run.stderr[-4000:]
+    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's sqlite store.
+
+    The workers of pytest-xdist share it: the first that needs it makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "results" / "table1.csv").exists():
+            folder.mkdir(exist_ok=True)
+            run = snakemake(folder, "all", *ONE_THREAD, "--configfile", str(TINY))
+            assert run.returncode == 0, run.stderr[-4000:]
     return folder

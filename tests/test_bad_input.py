@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from bench import cli
+from bench.data import Raw, digits
 from bench.mean.train import make_unet
+from tests.conftest import TINY, snakemake
 from tests.test_mean import OPTIONS
 
 SETTING = ["--setting", "tiny"]
@@ -19,7 +21,7 @@ SETTING = ["--setting", "tiny"]
 
 def config(path, value):
     """Sets a dotted key of the resolved configuration (`*` is the setting) and runs `bench config`."""
-    def arrange(folder):
+    def arrange(folder, patch):
         file = folder / "results" / "config.yaml"
         raw = yaml.safe_load(file.read_text())
         *parents, last = path.replace("*", "settings.tiny").split(".")
@@ -40,7 +42,7 @@ DELETE = object()
 
 def broken(file, stage, keep=0.5, options=SETTING):
     """Truncates a file of the run, or deletes it for keep = None, and runs the stage that reads it."""
-    def arrange(folder):
+    def arrange(folder, patch):
         path = folder / "results" / file
         if keep is None:
             path.unlink()
@@ -51,47 +53,65 @@ def broken(file, stage, keep=0.5, options=SETTING):
 
 
 def command(*arguments):
-    return lambda folder: list(arguments)
+    return lambda folder, patch: list(arguments)
 
 
 def text(file, content, *arguments):
     """Writes a file of the run and runs a command."""
-    def arrange(folder):
+    def arrange(folder, patch):
         (folder / file).write_text(content)
         return list(arguments)
     return arrange
 
 
-def another_network(folder):
+def another_network(folder, patch):
     """A mean model for images of three channels."""
     make_unet(OPTIONS, (3, 8, 8)).save_pretrained(folder / "results" / "tiny" / "mean" / "unet")
     return ["moments", *SETTING]
 
 
-def another_head(folder):
+def another_head(folder, patch):
     """A complex head where heads.json says simple."""
     path = folder / "results" / "tiny" / "heads" / "heads.json"
     path.write_text(path.read_text().replace('"sn": "complex"', '"sn": "simple"'))
     return ["bound", *SETTING]
 
 
-def pickled_images(folder):
+def pickled_images(folder, patch):
     np.save(folder / "results" / "tiny" / "data" / "train.npy", np.array([{}], dtype=object), allow_pickle=True)
     return ["moments", *SETTING]
 
 
-def unwritable(folder):
+def unwritable(folder, patch):
     """A file where the folder of the extractor's checkpoints should be, and one where results should be written."""
     (folder / "results" / "plots").rename(folder / "results" / "elsewhere")
     (folder / "results" / "plots").write_text("in the way")
     return ["tables"]
 
 
-def no_server(folder):
-    os.environ["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+def no_server(folder, patch):
+    patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     return ["store"]
 
 
+def reader(train=(4, 1, 8, 8), test=(4, 1, 8, 8), level=16):
+    """The digits' reader returns images of these shapes, all of one level."""
+    def arrange(folder, patch):
+        raw = Raw(np.full(train, level, dtype=np.uint8), np.full(test, level, dtype=np.uint8), levels=17)
+        patch.setattr(digits, "read", lambda: raw)
+        return ["data", *SETTING]
+    return arrange
+
+
+def then(change, *arguments):
+    """Changes the resolved configuration and runs a stage with it."""
+    def arrange(folder, patch):
+        change(folder, patch)
+        return list(arguments)
+    return arrange
+
+
+MIXTURE = {"name": "mixture", "components": 2, "dim": 2, "train": 4, "test": 180}
 CASES = {
     "key misspelt": (config("*.moments.drwas", 3), "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
     "section misspelt": (config("*.momnts", {}), "unknown key 'momnts'; did you mean 'moments'"),
@@ -116,7 +136,7 @@ CASES = {
     "beta with ddim": (config("*.processes.ddim.variants", ["beta"]), "variant 'beta' is not defined for process 'ddim'"),
     "head not configured": (config("*.heads.targets", {"npr": "simple"}), "variant 'sn' needs the head 'sn', which is not"),
     "unknown head": (config("*.heads.targets", {"nrp": "simple"}), "heads.targets.nrp"),
-    "unknown mode": (config("*.heads.targets.npr", "big"), "heads.targets.npr: input should be 'simple' or 'complex'"),
+    "unknown mode": (config("*.heads.targets.npr", "big"), "heads.targets.npr: input should be 'simple', 'complex' or 'mlp'"),
     "unknown process": (config("*.processes.dpm", {"variants": ["beta"]}), "unknown key 'dpm'; did you mean 'ddpm'"),
     "no process": (config("*.processes", {}), "processes: expected at least one of ddpm, ddim"),
     "eta": (config("*.processes.ddim.eta", -0.1), "ddim.eta: input should be greater than or equal to 0, found -0.1"),
@@ -156,6 +176,26 @@ CASES = {
     "pickled images": (pickled_images, "tiny/data/train.npy: corrupt or truncated (Array can't be memory-mapped: Python objects"),
     "network of other channels": (another_network, "3 input and 3 output channels, expected 1 of each"),
     "head of another architecture": (another_head, "heads/sn.safetensors: corrupt"),
+    "images out of range": (reader(level=17), "data set 'digits': expected levels 0..16, found 17"),
+    "no test split": (reader(test=(0, 1, 8, 8)), "the test split is empty; expected both a train and a test split"),
+    "splits of other channels": (reader(test=(4, 3, 8, 8)), "one shape in both splits, found (1, 8, 8) and (3, 8, 8)"),
+    "too many test images": (then(config("*.bound.images", 181), "data", *SETTING), "at most the 180 test images of tiny"),
+    "too few images for FID": (config("*.samples.count", 3), "count: input should be greater than or equal to 4, found 3"),
+    "more shards than batches": (config("*.samples.shards", 4), "samples: shards: expected at most 3, the batches of 16 in 40"),
+    "unknown data set": (config("*.data.name", "digts"), "unknown data set 'digts'; did you mean 'digits'"),
+    "option of no reader": (config("*.data.path", "x"), "data.path: unknown key 'path'"),
+    "option misspelt": (config("*.data", MIXTURE | {"componnets": 2}), "unknown key 'componnets'; did you mean 'components'"),
+    "option missing": (config("*.data", {"name": "cifar10"}), "data.path: missing"),
+    "option of another type": (config("*.data", MIXTURE | {"dim": "two"}), "data.dim: input should be a valid integer, found"),
+    "no archive": (then(config("*.data", {"name": "cifar10", "path": "nowhere.tar.gz"}), "data", *SETTING),
+                   "data.path: nowhere.tar.gz: no such file or folder; expected the archive from https://www.cs.toronto.edu"),
+    "no clip levels": (then(config("*.clip_levels", None), "data", *SETTING), "clip_levels: expected y of ddpm and ddim"),
+    "clip levels of vectors": (then(config("*.data", MIXTURE), "data", *SETTING), "clip_levels: expected none, as continuous"),
+    "exact mean of digits": (then(config("*.mean", {"oracle": {}}), "mean", *SETTING), "mean.oracle: needs data whose law is"),
+    "negative imperfection": (config("*.mean", {"oracle": {"imperfection": -1}}), "imperfection: input should be greater than"),
+    "head for vectors": (then(config("*.heads.targets.npr", "mlp"), "heads", *SETTING), "mode mlp is for vectors"),
+    "unknown extractor": (config("*.extractor.name", "clasifier"), "unknown extractor 'clasifier'; did you mean 'classifier'"),
+    "extractor untrained": (then(config("*.extractor.train", None), "extractor", *SETTING), "extractor.train: missing"),
     "file in the way": (unwritable, "results/plots/nll.csv: cannot be written"),
     "no MLflow server": (no_server, "MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"),
 }
@@ -171,7 +211,7 @@ def test_bad_input(case, copy, monkeypatch, capsys):
     arrange, message = CASES[case]
     monkeypatch.chdir(copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    arguments = arrange(copy)
+    arguments = arrange(copy, monkeypatch)
     before = contents(copy)
     if "--config" not in arguments and arguments[0] not in ("sample",):
         arguments += ["--config", "results/config.yaml"]
@@ -185,6 +225,41 @@ def test_bad_input(case, copy, monkeypatch, capsys):
 
 def test_there_are_enough_cases():
     assert len(CASES) >= 40
+
+
+OVERLAYS = {
+    "key misspelt": ("moments: {drwas: 3}", "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws)"),
+    "wrong type": ("bound: {images: many}", "bad.yaml: bound.images: input should be a valid integer"),
+    "NaN": ("fidelity: {target_fid: .nan}", "bad.yaml: fidelity.target_fid: input should be a finite number, found nan"),
+    "K > N": ("samples: {K: [2000]}", "expected 2 ≤ K ≤ schedule.N = 100 for trajectory 'even', found 2000"),
+    "no variants": ("processes: {ddpm: {variants: []}}", "variants: list should have at least 1 item after validation, not 0"),
+    "unknown setting": ("settings: [tinny]", "unknown setting 'tinny'; did you mean 'tiny'? (known: "),
+    "unknown metric": ("metrics: [fdi]", "metrics: unknown metric 'fdi'; did you mean 'fid'? (known: fid, kid, nll)"),
+}
+
+
+@pytest.mark.parametrize("case", OVERLAYS)
+def test_bad_overlay(case, tmp_path):
+    """Through Snakemake, before anything runs."""
+    changes, message = OVERLAYS[case]
+    overlay = tmp_path / "bad.yaml"
+    overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | yaml.safe_load(changes)))
+    found = snakemake(tmp_path, "results/table1.csv", "--configfile", str(overlay))
+    assert found.returncode == 1 and "Traceback" not in found.stderr
+    told, = [line for line in found.stderr.splitlines() if "error" in line.lower()]
+    assert told.startswith("error: ") and message in told
+    assert sorted(path.name for path in tmp_path.iterdir()) in (["bad.yaml"], [".snakemake", "bad.yaml"])
+
+
+def test_a_mistake_that_only_a_job_can_see(tmp_path):
+    """More test images than there are: the data job says so in a line among Snakemake's own, and leaves nothing."""
+    overlay = tmp_path / "bad.yaml"
+    overlay.write_text(TINY.read_text().replace("images: 16", "images: 181"))
+    found = snakemake(tmp_path, "results/tiny/bound.parquet", "--configfile", str(overlay))
+    assert found.returncode == 1 and "Traceback" not in found.stderr
+    told, = {line for line in found.stderr.splitlines() if line.startswith("bench data: error")}
+    assert told == "bench data: error: bound.images: expected at most the 180 test images of tiny, found 181"
+    assert not (tmp_path / "results" / "tiny" / "bound.parquet").exists()
 
 
 def test_a_hostile_checkpoint_runs_nothing(copy, tmp_path):

@@ -101,7 +101,7 @@ def test_folder_equals_archive(archive, tmp_path):
 
 
 def test_prepare(archive, tmp_path):
-    datasets.prepare("cifar10", tmp_path / "data", path=str(archive))
+    datasets.prepare("cifar10", tmp_path / "data", {"path": str(archive)})
     data = datasets.load(tmp_path / "data")
     raw = cifar10.read(str(archive))
     assert data.name == "cifar10" and data.shape == (3, 32, 32) and data.levels == 256 and data.dim == 3072

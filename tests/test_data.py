@@ -59,7 +59,7 @@ def test_arrays_that_do_not_fit_their_description(tmp_path):
 def test_the_mixture_is_a_function_of_its_options(tmp_path):
     options = dict(components=3, dim=4, train=5000, test=60)
     for name in ("one", "two"):
-        datasets.prepare("mixture", tmp_path / name, **options)
+        datasets.prepare("mixture", tmp_path / name, options)
     data = datasets.load(tmp_path / "one")
     assert (tmp_path / "one" / "train.npy").read_bytes() == (tmp_path / "two" / "train.npy").read_bytes()
     assert data.levels is None and data.shape == (4, 1, 1) and (data.lo, data.hi, data.radius) == (-np.inf, np.inf, np.inf)
@@ -73,7 +73,7 @@ def test_the_mixture_is_a_function_of_its_options(tmp_path):
 
 
 def test_the_exact_nats_are_those_of_scipy(tmp_path):
-    datasets.prepare("mixture", tmp_path / "data", components=2, dim=3, train=10, test=20)
+    datasets.prepare("mixture", tmp_path / "data", dict(components=2, dim=3, train=10, test=20))
     data = datasets.load(tmp_path / "data")
     law = data.law.arrays()
     density = sum(weight * stats.multivariate_normal.pdf(data.to_float(data.test), mean, covariance) for weight, mean, covariance

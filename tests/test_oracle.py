@@ -16,7 +16,7 @@ MADE = schedule.make("linear", 100)
 
 @pytest.fixture
 def data(tmp_path):
-    datasets.prepare("mixture", tmp_path / "data", components=3, dim=4, train=400, test=50)
+    datasets.prepare("mixture", tmp_path / "data", dict(components=3, dim=4, train=400, test=50))
     return datasets.load(tmp_path / "data")
 
 

@@ -5,11 +5,12 @@ import os
 
 import numpy as np
 import pandas
+import pytest
 import yaml
 from mlflow import MlflowClient
 
 from bench import cli, config
-from tests.conftest import ROOT, TINY, bench, snakemake
+from tests.conftest import ROOT, TINY, snakemake
 
 VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
                      "mle_diagonal", "npr", "sn"],
@@ -106,7 +107,7 @@ def test_more_draws_rerun_moments_and_later_but_no_training(tiny_run, tmp_path):
     assert found == {"moments", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
 
 
-def test_a_new_K_samples_only_what_is_new(copy):
+def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     """Images that are there and right are kept to the byte; a damaged one is made again, equal."""
     folder = copy / "results" / "tiny" / "samples" / "ddim"
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*.npz")}
@@ -115,10 +116,12 @@ def test_a_new_K_samples_only_what_is_new(copy):
     config = copy / "results" / "config.yaml"
     samples = "    samples:\n      K:\n      - 5\n"
     config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
-    found = bench(copy, "samples", "--config", str(config), "--setting", "tiny", "--process", "ddim")
-    assert found.returncode == 1 and "holds no even trajectory with K = 7" in found.stderr
-    assert bench(copy, "trajectories", "--config", str(config), "--setting", "tiny").returncode == 0
-    assert bench(copy, "samples", "--config", str(config), "--setting", "tiny", "--process", "ddim").returncode == 0
+    monkeypatch.chdir(copy)
+    setting = ["--config", str(config), "--setting", "tiny"]
+    with pytest.raises(SystemExit, match="holds no even trajectory with K = 7"):
+        cli.main(["samples", *setting, "--process", "ddim"])
+    cli.main(["trajectories", *setting])
+    cli.main(["samples", *setting, "--process", "ddim"])
     for path, (mtime, content) in before.items():
         assert path.read_bytes() == content and (path == damaged or path.stat().st_mtime_ns == mtime)
     assert (folder / "zero" / "even_K7" / "0.npz").exists()
@@ -136,13 +139,15 @@ def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
 
 
 
-def test_the_command_that_an_error_names_mends_the_file(copy):
+def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
     """For samples, whose file is not itself a target."""
     path = copy / "results" / "tiny" / "samples" / "ddim" / "npr" / "even_K5" / "0.npz"
     whole = path.read_bytes()
     os.truncate(path, 20)
-    told = bench(copy, "fidelity", "--setting", "tiny", "--process", "ddim", "--config", "results/config.yaml").stderr
-    _, command = told.split("make it again with: snakemake --cores all ")
+    monkeypatch.chdir(copy)
+    with pytest.raises(SystemExit) as told:
+        cli.main(["fidelity", "--setting", "tiny", "--process", "ddim", "--config", "results/config.yaml"])
+    _, command = told.value.code.split("make it again with: snakemake --cores all ")
     found = snakemake(copy, "--configfile", str(TINY), *command.split())
     assert found.returncode == 0, found.stderr
     assert path.read_bytes() == whole

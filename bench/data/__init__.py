@@ -110,15 +110,17 @@ def options(name):
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-def prepare(name, folder, **given):
+def prepare(name, folder, given=None, accept=None):
     """Reads the data set `name` and writes it to `folder`: {train,test}.npy, labels and law where known, data.json.
 
-    given: options of the reader (see `options`).
+    given: options of the reader (see `options`); accept: called with the `Raw` before anything is written, to refuse it.
     """
-    raw = _reader(name).read(**given)
+    raw = _reader(name).read(**given or {})
     arrays = {"train": raw.train, "test": raw.test, "train_labels": raw.train_labels, "test_labels": raw.test_labels}
     arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items() if array is not None}
     _check(name, raw)
+    if accept:
+        accept(raw)
     with files.writing(folder) as partial:
         partial.mkdir()
         for key, array in arrays.items():
@@ -149,7 +151,9 @@ def _law(folder):
         return None
     from bench.mixture import Mixture
 
-    return Mixture.of(**files.read_npz(folder / "law.npz"))
+    arrays = files.read_npz(folder / "law.npz")
+    with files.reading(folder / "law.npz"):
+        return Mixture.of(**arrays)
 
 
 def _reader(name):

@@ -15,10 +15,15 @@ from bench.errors import unknown
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def get(name):
-    """The extractor module called `name`; BenchError for an unknown one."""
+def check(name):
+    """BenchError unless there is an extractor called `name`."""
     if name not in EXTRACTORS:
         raise unknown("extractor", name, EXTRACTORS)
+
+
+def get(name):
+    """The extractor module called `name`; BenchError for an unknown one."""
+    check(name)
     return importlib.import_module(f"{__name__}.{name}")
 
 

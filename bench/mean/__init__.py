@@ -93,7 +93,8 @@ def load(folder, schedule, data):
     if "oracle" in about:
         from bench.mean import oracle
 
-        return oracle.load(about, data, schedule)
+        with files.reading(folder / "mean.json"):
+            return oracle.load(about, data, schedule)
     unet = read_unet(folder / "unet")
     check_channels(unet, data.shape, folder)
     return MeanModel(unet, about["prediction_type"], schedule, data.shape)

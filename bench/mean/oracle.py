@@ -45,8 +45,7 @@ class OracleModel:
 
 def save(section, data, folder):
     """Writes mean.json. BenchError where the law of the data is not known."""
-    if data.law is None:
-        raise BenchError(f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none")
+    _check(data)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_json(partial / "mean.json", {"oracle": section.model_dump(), "source": "oracle"})
@@ -54,4 +53,10 @@ def save(section, data, folder):
 
 def load(about, data, schedule):
     """The OracleModel that mean.json describes."""
+    _check(data)
     return OracleModel(data.law, schedule, **about["oracle"])
+
+
+def _check(data):
+    if data.law is None:
+        raise BenchError(f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none")

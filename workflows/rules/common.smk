@@ -3,6 +3,7 @@
 # A rule's `params: config` holds just those parts, so that changing a number reruns the stages that use it and
 # what comes after them. Every `bench` command reads all of it from results/config.yaml, written when a run starts.
 
+import fcntl
 import json
 import os
 import sys
@@ -28,6 +29,10 @@ try:
     experiment = bench_config.resolve(config, CONFIG_FILES)
 except BenchError as error:
     sys.exit(f"error: {error}")
+
+for folder in (Path("results"), Path(".")):
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        sys.exit(f"error: {folder.resolve()}: expected a folder that can be written to, for the results")
 
 
 wildcard_constraints:
@@ -64,6 +69,24 @@ def variant_inputs(wildcards, variants):
 def variant_code(wildcards, process):
     """Digests of the code of a process's variants: who edits a formula gets its numbers anew."""
     return " ".join(f"{name}:{covariance.code(name)}" for name in experiment.settings[wildcards.setting].variants(process))
+
+
+def start():
+    """Writes results/config.yaml, unless another run in this folder is at work and reads its own.
+
+    Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel releases this one
+    when its process ends, however it ends.
+    """
+    global RUNNING
+    RUNNING = open(".snakemake/run.lock", "w")
+    try:
+        fcntl.flock(RUNNING, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"error: {Path.cwd()}: another snakemake is running in this folder; wait for it to finish, or stop it first")
+    try:
+        bench_config.write(experiment, RESOLVED)
+    except BenchError as error:
+        sys.exit(f"error: {error}")
 
 
 def announce(started):
