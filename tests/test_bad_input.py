@@ -3,15 +3,17 @@
 The commands run in a copy of a finished run of the tiny experiment; none of them may change anything in it.
 """
 
-import json
 import os
+import pickle
 
 import numpy as np
 import pytest
 import yaml
 
-from bench import cli
+from bench import cli, files, sections, training
 from bench.data import Raw, digits
+from bench.errors import BenchError
+from bench.mean import checkpoint
 from bench.mean.train import make_unet
 from tests.conftest import TINY, snakemake
 from tests.test_mean import OPTIONS
@@ -262,31 +264,41 @@ def test_a_mistake_that_only_a_job_can_see(tmp_path):
     assert not (tmp_path / "results" / "tiny" / "bound.parquet").exists()
 
 
-def test_a_hostile_checkpoint_runs_nothing(copy, tmp_path):
+class Hostile:
+    """A pickle of it runs a command when it is read."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_a_hostile_checkpoint_runs_nothing(tmp_path):
     """The state of an interrupted training is read with weights_only."""
-    import pickle
-
-    from bench import training
-    from bench.errors import BenchError
-
-    class Hostile:
-        def __reduce__(self):
-            return os.system, (f"touch {tmp_path}/pwned",)
-
-    path = tmp_path / "mean.pt"
-    path.write_bytes(pickle.dumps(Hostile()))
+    path, marker = tmp_path / "mean.pt", tmp_path / "pwned"
+    path.write_bytes(pickle.dumps(Hostile(marker), protocol=2))
     with pytest.raises(BenchError, match="mean.pt: corrupt or truncated"):
         training._resume(path, "any", {}, {})
+    assert not marker.exists()
+    pickle.loads(path.read_bytes())  # what any other reader would have done
+    assert marker.exists()
+
+
+def test_a_hostile_network_runs_nothing(tmp_path):
+    """A folder in diffusers' layout whose weights are a pickle, not safetensors."""
+    make_unet(OPTIONS, (1, 8, 8)).save_pretrained(tmp_path / "unet")
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Hostile(tmp_path / "pwned")))
+    with pytest.raises(BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"):
+        checkpoint.read(tmp_path, sections.ScheduleSection(name="linear", N=1000), (1, 8, 8))
     assert not (tmp_path / "pwned").exists()
 
 
-def test_hostile_arrays_are_refused(copy, monkeypatch):
-    """An object array in moments.npz is a pickle; it is not loaded."""
-    from bench import files
-    from bench.errors import BenchError
-
-    path = copy / "results" / "tiny" / "moments.npz"
-    np.savez(path, eps_sq=np.array([{}], dtype=object))
+def test_hostile_arrays_are_refused(tmp_path):
+    """An object array in an npz file is a pickle; it is not loaded."""
+    np.savez(tmp_path / "moments.npz", eps_sq=np.array([Hostile(tmp_path / "pwned")], dtype=object))
     with pytest.raises(BenchError, match="moments.npz: corrupt or truncated"):
-        files.read_npz(path)
-    assert json.loads((copy / "results" / "metrics.json").read_text())
+        files.read_npz(tmp_path / "moments.npz")
+    assert files.digest_inside(tmp_path / "moments.npz") is None
+    assert not (tmp_path / "pwned").exists()
