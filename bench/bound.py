@@ -89,7 +89,7 @@ def _add_step(part, variants, x_0, prediction, process, data):
             elif data.levels is None:
                 part[columns] += last_term_continuous(process.schedule, sigma_sq, error_sq)
             else:
-                part[columns] += last_term(process.schedule, data, x_0, prediction.x0_hat)
+                part[columns] += last_term(data, x_0, prediction.x0_hat, last_sigma(process.schedule))
 
 
 def prior_term(schedule, t, x_0):
@@ -102,18 +102,26 @@ def prior_term(schedule, t, x_0):
 def middle_term(process, s, t, sigma_sq, error_sq):
     """KL(q(x_s | x_t, x_0) ‖ N(mean, σ²)) of each image, in nats, shape (batch,).
 
-    sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)², (batch, dim).
+    s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
+    (batch, dim).
     """
-    ratio = process.lambda_sq(s, t) / sigma_sq
+    ratio = torch.as_tensor(process.lambda_sq(s, t)).reshape(-1, 1) / sigma_sq
     shape_part = (ratio - 1 - torch.log(ratio)).expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1)
-    mean_part = process.gamma(s, t) ** 2 * (error_sq / sigma_sq).sum(1)
+    mean_part = torch.as_tensor(process.gamma(s, t) ** 2) * (error_sq / sigma_sq).sum(1)
     return 0.5 * (shape_part + mean_part)
 
 
-def last_term(schedule, data, x_0, x0_hat):
-    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian, in nats, shape (batch,)."""
+def last_sigma(schedule):
+    """√β̃_{1|2} of the full chain, the deviation of the last term whatever the variant."""
+    return np.sqrt(schedule.beta_tilde(1, 2) if schedule.N > 1 else schedule.noise_sq[1])
+
+
+def last_term(data, x_0, x0_hat, sigma):
+    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian of mean x̂_0, in nats, shape (batch,).
+
+    sigma: its standard deviation, a number or (batch, dim).
+    """
     half_bin = data.radius / (data.levels - 1)
-    sigma = np.sqrt(schedule.beta_tilde(1, 2) if schedule.N > 1 else schedule.noise_sq[1])
     upper = torch.where(x_0 > data.hi - half_bin, torch.inf, (x_0 - x0_hat + half_bin) / sigma)
     lower = torch.where(x_0 < data.lo + half_bin, -torch.inf, (x_0 - x0_hat - half_bin) / sigma)
     return -log_normal_mass(lower, upper).sum(1)

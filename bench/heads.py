@@ -5,17 +5,25 @@ conditional expectation given x_t by least squares on its target,
 
     npr  (ε − ε̂)²        sn  ε²
 
+or, for `improved_ddpm`, a variance by the bound itself: L_vlb = Σ_t L_t of Nichol & Dhariwal 2021, the terms of
+`bench.bound` on the full chain with the mean frozen. At t = 1 the last term is the density of a Gaussian, or for
+data with levels the discretised one, of the head's own variance.
+
 A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map; a `complex` one has
 a time-conditioned residual block in front. For vectors an `mlp` has two hidden layers on the features, their
 squares (sn must learn a square of ε̂ to subtract it) and the time embedding. The last layer starts at zero. All
-heads asked for are trained together, in one pass of the trunk a step, each on its own output; the loss is the
-squared error summed over coordinates, averaged over the batch, t uniform on 1..N. The EMA of the weights is kept.
+heads asked for are trained together, in one pass of the trunk a step, each on its own output; the loss is summed
+over coordinates and averaged over the batch, t uniform on 1..N. The terms L_t differ by orders of magnitude, so where
+one is trained on them t is drawn from p_t = ½/N + ½ L_t/Σ L_t, L_t at u = ½ from the moments, and every head's loss is
+weighted by 1/(N p_t) ≤ 2, which leaves its expectation as it was. (Nichol & Dhariwal estimate L_t as the training goes;
+from the moments it is a function of what was made before, and a training resumes exactly.) The EMA of the weights is kept.
 """
 
+import numpy as np
 import torch
 from torch import nn
 
-from bench import files, noise, training
+from bench import bound, covariance, files, noise, process, training
 from bench.errors import BenchError
 from bench.mean.train import draw
 
@@ -79,24 +87,65 @@ def make(targets, model):
     return nn.ModuleDict({name: MODES[mode](mode, model.trunk) for name, mode in targets.items()})
 
 
-def train(model, data, schedule, section, names, checkpoint, on_loss=None):
+def train(model, data, schedule, section, names, checkpoint, on_loss=None, moments=None):
     """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads, training log).
 
-    names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`.
+    names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`; moments: of
+    `bench.moments`, for a head that is trained on the bound.
     """
     if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
         raise BenchError(f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}")
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
     heads = make(section.targets, model)
+    forward = process.make("ddpm", schedule)
+    on_bound = [name for name in section.targets if name not in TARGETS]
+    steps = importance(forward, moments["x0_error_sq"]) if on_bound else None
 
     def loss_of_step(step):
-        x_t, t, eps, _ = draw(data, schedule, (*names, "heads"), step, section.train.batch)
+        x_t, t, eps, x_0 = draw(data, schedule, (*names, "heads"), step, section.train.batch, steps)
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
-        return {name: (head(features) - TARGETS[name](eps, eps_hat).float()).square().sum(1).mean()
-                for name, head in heads.items()}
+        weight = 1.0 if steps is None else torch.from_numpy(1 / (schedule.N * steps[t - 1]))
+        losses = {}
+        for name, head in heads.items():
+            if name in TARGETS:
+                losses[name] = (head(features) - TARGETS[name](eps, eps_hat).float()).square().sum(1)
+            else:
+                losses[name] = bound_terms(head(features), forward, data, t, x_0, x_t, eps_hat, covariance.get(name))
+        return {name: (weight * loss).mean() for name, loss in losses.items()}
 
     return training.train(heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss)
+
+
+def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
+    """L_t in nats of each row of a batch, (batch,), for a head's `output`; t: int64 (batch,), the rest (batch, dim)."""
+    a, b = (torch.from_numpy(values)[t][:, None] for values in (forward.schedule.signal, forward.schedule.noise))
+    x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
+    # Between the ends the variance is log-linear in u, so the ends at every t are all that is needed of the variant.
+    low, high = (torch.tensor([variant.variance(forward, step - 1, step, u) for step in t.tolist()])[:, None] for u in (0.0, 1.0))
+    u = variant.data_variance(None, None, None, None, head=output.double())
+    sigma_sq = torch.exp(u * high.log() + (1 - u) * low.log())
+    first = t == 1
+    terms = torch.empty(len(t), dtype=torch.float64)
+    later = t[~first].numpy()
+    terms[~first] = bound.middle_term(forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2)
+    if data.levels is None:
+        terms[first] = bound.last_term_continuous(forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2)
+    else:
+        terms[first] = bound.last_term(data, x_0[first], x0_hat[first], sigma_sq[first].sqrt())
+    return terms
+
+
+def importance(forward, x0_error_sq):
+    """Probabilities (N,) of t = 1..N: half uniform, half as the terms of the bound at σ² = √(β β̃).
+
+    x0_error_sq: E(x_0 − x̂_0)², (N + 1, dim), of `bench.moments`.
+    """
+    t = np.arange(2, forward.schedule.N + 1)
+    sigma_sq = np.sqrt(forward.schedule.skip_beta(t - 1, t) * forward.schedule.beta_tilde(t - 1, t))
+    terms = bound.middle_term(forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])).numpy()
+    terms = np.concatenate([[terms.max(initial=1.0)], terms])  # the last term is the largest or near it
+    return 0.5 / forward.schedule.N + 0.5 * terms / terms.sum()
 
 
 def save(heads, targets, log, folder):

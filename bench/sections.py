@@ -92,7 +92,7 @@ class DataSection(Section):
 class HeadsSection(Section):
     """Heads on the frozen trunk: name → mode, and their common training."""
 
-    targets: dict[Literal["npr", "sn"], Literal["simple", "complex", "mlp"]]
+    targets: dict[Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp"]]
     train: TrainSection
 
 
@@ -249,6 +249,11 @@ class Setting(Section):
         """Names of the heads that some of `variants` read, in the order of heads.targets."""
         wanted = {covariance.get(name).head for name in variants}
         return [name for name in self.head_names if name in wanted]
+
+    @property
+    def heads_need_moments(self):
+        """Whether a head is trained on the bound, with steps drawn by their share in it."""
+        return "improved_ddpm" in self.head_names
 
     def needs_moments(self, variants):
         """Whether some of `variants` read the moments, for their variance or for an optimal trajectory."""

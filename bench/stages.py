@@ -84,9 +84,10 @@ def heads(experiment, name):
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
     model, dataset, schedule = _model(setting, place)
+    known = files.read_npz(place.moments) if setting.heads_need_moments else None
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
-                                      place.checkpoints / "heads.pt", log_loss)
+                                      place.checkpoints / "heads.pt", log_loss, known)
     networks.save(trained, setting.heads.targets, log, place.heads)
 
 

@@ -50,7 +50,7 @@ def test_last_term_is_a_distribution_over_levels(data):
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
         x0_hat = torch.full((1, 1), prediction)
-        terms = torch.stack([bound.last_term(MADE, data, level.reshape(1, 1), x0_hat) for level in levels])
+        terms = torch.stack([bound.last_term(data, level.reshape(1, 1), x0_hat, bound.last_sigma(MADE)) for level in levels])
         assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
 
 
@@ -76,7 +76,7 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
                 x_t = MADE.signal[t] * x_0 + MADE.noise[t] * eps
                 x0_hat = ((x_t - MADE.noise[t] * 0.5 * x_t) / MADE.signal[t]).clamp(-1, 1)
                 if s == 0:
-                    total += bound.last_term(MADE, data, x_0, x0_hat)
+                    total += bound.last_term(data, x_0, x0_hat, bound.last_sigma(MADE))
                 else:
                     sigma_sq = torch.as_tensor(variant.variance(DDPM, s, t, variant.data_variance(t, MADE, 1.0, moments)))
                     posterior = Normal(DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t)))

@@ -30,7 +30,7 @@ def test_v(name, expected):
 
 def test_every_variant_is_tested_above():
     tested = {mark.args[1][index][0] for mark in test_v.pytestmark for index in range(len(mark.args[1]))}
-    assert tested | {"beta"} == set(covariance.VARIANTS)
+    assert tested | {"beta", "improved_ddpm"} == set(covariance.VARIANTS)
 
 
 def test_data_variance_is_clipped_to_the_squared_radius():
@@ -55,6 +55,17 @@ def test_analytic_variance_is_the_theorem_of_the_paper():
         lam = forward.eta**2 * MADE.beta_tilde(s, t)
         factor = (np.sqrt(MADE.noise_sq[t] / MADE.skip_alpha(s, t)) - np.sqrt(MADE.noise_sq[s] - lam)) ** 2
         np.testing.assert_allclose(found, lam + factor * (1 - MOMENTS["eps_sq"][t].mean()), rtol=1e-11)
+
+
+@pytest.mark.parametrize("s, t", [(3, 9), (1, 2), (0, 1)])
+def test_improved_ddpm_is_log_linear_between_beta_tilde_and_beta(s, t):
+    variant = covariance.get("improved_ddpm")
+    output = np.array([[-1.0, 1.0, 0.0, 0.5]])
+    u = variant.data_variance(t, MADE, 1.0, None, None, output)
+    beta, tilde = MADE.skip_beta(s, t), MADE.beta_tilde(max(s, 1), max(t, 2))
+    tilde = min(beta, tilde)
+    expected = [tilde, beta, np.sqrt(beta * tilde), np.exp(0.75 * np.log(beta) + 0.25 * np.log(tilde))]
+    np.testing.assert_allclose(variant.variance(DDPM, s, t, u)[0], expected, rtol=1e-13)
 
 
 def test_beta_overrides_the_variance():

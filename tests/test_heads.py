@@ -1,9 +1,11 @@
 """Heads: they start at zero, share one pass of the trunk, and regress their targets."""
 
+import numpy as np
 import pytest
 import torch
 
-from bench import heads, mean, mixture, schedule, sections
+from bench import bound, covariance, heads, mean, mixture, moments, process, schedule, sections
+from bench.data import Data
 from bench.errors import BenchError
 from bench.mean import oracle
 from bench.mean import train as mean_train
@@ -64,3 +66,60 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     (tmp_path / "heads" / "heads.json").write_text('{"targets": {"npr": "simple"}}')
     with pytest.raises(BenchError, match="holds no head 'sn'"):
         heads.load(tmp_path / "heads", model, ["sn"])
+
+
+@pytest.fixture
+def line():
+    """One Gaussian on the line with its exact mean: the posterior variance is a number at every t, the best σ² too."""
+    law = mixture.random(("line",), 1, 1)
+    points = law.draw(("line",), 4000).numpy()[:, :, None, None]
+    data = Data("line", points, points[:10], None, None, None, "", law)
+    return data, oracle.OracleModel(law, MADE)
+
+
+def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
+    """With the exact mean the expected KL is least at σ² = λ² + γ² Var[x_0 | x_t], here known and inside [β̃, β]."""
+    data, model = line
+    names, forward = (0, "line"), process.make("ddpm", MADE)
+    with torch.inference_mode():
+        known = moments.estimate(model, data, MADE, 2000, names)
+    section = sections.HeadsSection(targets={"improved_ddpm": "mlp"}, train=sections.TrainSection(
+        steps=500, batch=256, learning_rate=5e-3, warmup=20, ema=0.99))
+    trained, _ = heads.train(model, data, MADE, section, names, tmp_path / "h.pt", moments=known)
+    variant = covariance.get("improved_ddpm")
+    for t in (2, 4, 7, 10):
+        x_t = torch.from_numpy(MADE.signal[t] * data.to_float(data.train[:200])) + MADE.noise[t] * torch.randn(200, 1).double()
+        _, features = model(x_t, torch.full((200,), t))
+        u = variant.data_variance(t, MADE, np.inf, None, None, heads.outputs(dict(trained.items()), features)["improved_ddpm"])
+        found = variant.variance(forward, t - 1, t, u).mean().item()
+        exact = model.oracle.conditional(x_t[:1], t)[1].item()
+        best = forward.lambda_sq(t - 1, t) + forward.gamma(t - 1, t) ** 2 * exact
+        assert forward.lambda_sq(t - 1, t) < best < MADE.skip_beta(t - 1, t)
+        assert found == pytest.approx(best, rel=0.05)
+
+
+@pytest.mark.parametrize("t", [1, 2, 9])
+def test_bound_terms_are_those_of_the_bound(data, t):
+    """Row by row with the variance of each row, against the terms with one step for all; at t = 1 a discretised Gaussian."""
+    forward, variant = process.make("ddpm", MADE), covariance.get("improved_ddpm")
+    x_0 = torch.from_numpy(data.to_float(data.train[:6]))
+    eps_hat = 0.3 * torch.randn(6, data.dim, dtype=torch.float64)
+    x_t = MADE.signal[t] * x_0 + MADE.noise[t] * torch.randn(6, data.dim, dtype=torch.float64)
+    output = torch.randn(6, data.dim)
+    steps = torch.tensor([t, 1, t, 5, t, 10])
+    found = heads.bound_terms(output, forward, data, steps, x_0, x_t, eps_hat, variant)[steps == t]
+    x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
+    sigma_sq = variant.variance(forward, t - 1, t, (output.double() + 1) / 2)
+    expected = (bound.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2) if t > 1
+                else bound.last_term(data, x_0, x0_hat, sigma_sq.sqrt()))
+    torch.testing.assert_close(found, expected[steps == t], rtol=1e-9, atol=1e-12)
+
+
+def test_steps_are_drawn_by_their_share_of_the_bound():
+    """Half uniform, half as the terms; 1/(N p) leaves expectations as they were and is at most 2."""
+    forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
+    found = heads.importance(forward, error)
+    assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()
+    term = [bound.middle_term(forward, s, s + 1, torch.tensor([[np.sqrt(MADE.skip_beta(s, s + 1) * MADE.beta_tilde(s, s + 1))]]),
+                              torch.full((1, 3), 0.2, dtype=torch.float64)).item() for s in (1, 2)]
+    assert (found[1] - 0.05) / (found[2] - 0.05) == pytest.approx(term[0] / term[1])

@@ -13,7 +13,7 @@ from bench import cli, config
 from tests.conftest import ROOT, TINY, snakemake
 
 VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
-                     "mle_diagonal", "npr", "sn"],
+                     "mle_diagonal", "npr", "sn", "improved_ddpm"],
             "ddim": ["zero", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal", "npr", "sn"]}
 
 
@@ -47,7 +47,7 @@ def test_tables_hold_the_cells(tiny_run):
     for row in cells[cells.metric != "kid"].itertuples():
         assert wide.loc[(row.metric, row.process, row.trajectory, row.variant), str(row.K)] == row.value
     assert "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
-    assert len(pandas.read_csv(results / "table2.csv")) == 17
+    assert len(pandas.read_csv(results / "table2.csv")) == 18
     table3 = pandas.read_csv(results / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
     assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {"nll_bpd_K5", "fid_K5", "kid_K5"}
@@ -102,9 +102,9 @@ def test_another_target_reruns_the_tables_only(tiny_run, tmp_path):
     assert jobs_after(tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")) == {"tables"}
 
 
-def test_more_draws_rerun_moments_and_later_but_no_training(tiny_run, tmp_path):
+def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path):
     found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("draws: 20", "draws: 30"))
-    assert found == {"moments", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
+    assert found == {"moments", "heads", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
 
 
 def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):

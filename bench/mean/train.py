@@ -38,11 +38,14 @@ def train(data, schedule, section, names, checkpoint, on_loss=None):
     return training.train(unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss)
 
 
-def draw(data, schedule, names, step, batch):
-    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), t uniform on 1..N."""
+def draw(data, schedule, names, step, batch, steps=None):
+    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim).
+
+    steps: probabilities (N,) of t = 1..N, uniform by default.
+    """
     random = noise.generator(*names, "batch", step)
     x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
-    t = random.integers(1, schedule.N + 1, size=batch)
+    t = random.integers(1, schedule.N + 1, size=batch) if steps is None else 1 + random.choice(schedule.N, size=batch, p=steps)
     eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
     x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
     return x_t, torch.from_numpy(t), eps, x_0

@@ -2,6 +2,7 @@ rule heads:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
+        lambda wildcards: [of(wildcards, "moments.npz")] if experiment.settings[wildcards.setting].heads_need_moments else [],
         store=ancient("results/.store"),
     output:
         directory("results/{setting}/heads"),

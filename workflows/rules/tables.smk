@@ -70,6 +70,6 @@ rule theory:
         "results/theory.csv",
     params:
         seed=experiment.seed,
-    threads: 2
+    threads: 1  # small matrices: a second thread makes it slower
     shell:
         "bench theory --config {RESOLVED} --threads {threads}"
