@@ -17,6 +17,7 @@ STAGES = {
     "config": ("validate a configuration and write it resolved, with every setting's file read in", ["output"]),
     "store": ("create the MLflow store and the settings' experiments, before parallel jobs write to it", []),
     "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
+    "data fetch": ("download the files of a data set, where they can be had: cifar10, mnist, fashion_mnist", ["name", "into"]),
     "mean": ("train or import the mean model: results/SETTING/mean/", ["setting", "threads"]),
     "extractor": ("prepare the feature extractor of FID and KID: results/SETTING/extractor/", ["setting", "threads"]),
     "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
@@ -40,6 +41,8 @@ OPTIONS = {
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
+    "name": dict(metavar="NAME", help="the reader: cifar10, mnist or fashion_mnist"),
+    "into": dict(default=None, metavar="FOLDER", help="where to (default: datasets/NAME); it is resumed where it was cut off"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
 }
 
@@ -58,17 +61,20 @@ def parser():
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name != "thresholds":
+        if name not in ("thresholds", "data fetch"):
             stage.add_argument("--config", default="params.yaml", metavar="FILE",
                                help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
         stage.add_argument("--debug", action="store_true", help="show the traceback of an error")
         for option in options:
-            stage.add_argument(f"--{option}", **OPTIONS[option])
+            stage.add_argument(option if option == "name" else f"--{option}", **OPTIONS[option])
     return root
 
 
 def main(arguments=None):
     """Runs a stage. Exit code 0, or 1 after one line on stderr that says what is wrong."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:2] == ["data", "fetch"]:
+        arguments[:2] = ["data fetch"]
     options = parser().parse_args(arguments)
     try:
         run(options)
@@ -86,6 +92,12 @@ def run(options):
         from bench import reports
 
         return reports.thresholds_table()
+    if options.stage == "data fetch":
+        from bench import data
+
+        for path in data.fetch(options.name, options.into or f"datasets/{options.name}"):
+            print(f"data.path: {path}")
+        return None
     from bench import config
 
     experiment = config.load(options.config)

@@ -72,7 +72,12 @@ class VectorHead(nn.Module):
         return self.layers(torch.cat([hidden, hidden**2, features.time], dim=1))
 
 
-MODES = {"simple": Head, "complex": Head, "mlp": VectorHead}
+def imported(mode, trunk):
+    """The shape of a head that came with the trunk: its variance half reads what the last convolution reads."""
+    return Head("simple", trunk)
+
+
+MODES = {"simple": Head, "complex": Head, "mlp": VectorHead, "imported": imported}
 
 
 def _zero(layer):
@@ -93,12 +98,15 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`; moments: of
     `bench.moments`, for a head that is trained on the bound.
     """
+    found = {name: with_trunk(model, name) for name, mode in section.targets.items() if mode == "imported"}
+    if not section.trained:
+        return nn.ModuleDict(found), []
     if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
         raise BenchError(f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}")
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
-    heads = make(section.targets, model)
+    heads = make(section.trained, model)
     forward = process.make("ddpm", schedule)
-    on_bound = [name for name in section.targets if name not in TARGETS]
+    on_bound = [name for name in section.trained if name not in TARGETS]
     steps = importance(forward, moments["x0_error_sq"]) if on_bound else None
 
     def loss_of_step(step):
@@ -114,7 +122,19 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
                 losses[name] = bound_terms(head(features), forward, data, t, x_0, x_t, eps_hat, covariance.get(name))
         return {name: (weight * loss).mean() for name, loss in losses.items()}
 
-    return training.train(heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss)
+    trained, log = training.train(heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss)
+    return nn.ModuleDict({**trained, **found}), log
+
+
+def with_trunk(model, name):
+    """The head `name` that was trained with the trunk of `model`: the variance half of its outputs. BenchError for none."""
+    if name != "improved_ddpm" or getattr(model, "variance", None) is None:
+        raise BenchError(f"heads.targets.{name}: imported, but the mean model came with no such head; expected a mean model "
+                         "with a variance half for improved_ddpm, or a mode to train it in: simple, complex, mlp")
+    head, (weight, bias) = make({name: "imported"}, model)[name], model.variance
+    head.norm.load_state_dict(model.unet.conv_norm_out.state_dict())
+    head.conv.load_state_dict({"weight": weight, "bias": bias})
+    return head.eval().requires_grad_(False)
 
 
 def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):

@@ -59,20 +59,34 @@ class OracleSection(Section):
     imperfection: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class ImprovedDiffusionSection(Section):
+    """A `.pt` file of improved-diffusion's U-Net, and what it does not say about itself.
+
+    attention_heads: of every attention; first_timestep: what the network was told at t = 1, 0 in the original repository,
+    1 for Extended-Analytic-DPM's CIFAR-10; rescale_timesteps: whether it was told t · 1000/N, as it is where N is not 1000.
+    """
+
+    path: str
+    attention_heads: Count = 4
+    first_timestep: Annotated[int, Field(strict=True, ge=0, le=1)] = 0
+    rescale_timesteps: bool = True
+
+
 class MeanSection(Section):
-    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout (`checkpoint`), or the
-    exact answer (`oracle`)."""
+    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout (`checkpoint`), a published
+    file (`improved_diffusion`), or the exact answer (`oracle`)."""
 
     unet: dict | None = None
     train: TrainSection | None = None
     checkpoint: str | None = None
+    improved_diffusion: ImprovedDiffusionSection | None = None
     oracle: OracleSection | None = None
 
     @model_validator(mode="after")
-    def one_of_three(self):
-        given = [name for name in ("unet", "checkpoint", "oracle") if getattr(self, name) is not None]
-        if len(given) != 1 or (self.unet is None) != (self.train is None):
-            raise ValueError("expected either unet and train, or checkpoint, or oracle")
+    def one_source(self):
+        sources = ("unet", "checkpoint", "improved_diffusion", "oracle")
+        if sum(getattr(self, name) is not None for name in sources) != 1 or (self.unet is None) != (self.train is None):
+            raise ValueError("expected either unet and train, or one of checkpoint, improved_diffusion, oracle")
         return self
 
 
@@ -90,17 +104,29 @@ class DataSection(Section):
 
 
 class HeadsSection(Section):
-    """Heads on the frozen trunk: name → mode, and their common training."""
+    """Heads on the frozen trunk: name → mode, and the common training of those that are not imported with the trunk."""
 
-    targets: dict[Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp"]]
-    train: TrainSection
+    targets: dict[Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp", "imported"]]
+    train: TrainSection | None = None
+
+    @model_validator(mode="after")
+    def trained_or_imported(self):
+        if self.train is None and set(self.targets.values()) != {"imported"}:
+            raise ValueError("train: missing; every head that is not imported is trained")
+        return self
+
+    @property
+    def trained(self):
+        """{name: mode} of the heads that are trained here."""
+        return {name: mode for name, mode in self.targets.items() if mode != "imported"}
 
 
 class ExtractorSection(Section):
-    """The feature extractor of FID and KID; `train` for one that is trained."""
+    """The feature extractor of FID and KID: `train` for one that is trained, `weights` for a file that it is made of."""
 
     name: str
     train: TrainSection | None = None
+    weights: str | None = None
 
 
 class ProcessSection(Section):
@@ -253,7 +279,7 @@ class Setting(Section):
     @property
     def heads_need_moments(self):
         """Whether a head is trained on the bound, with steps drawn by their share in it."""
-        return "improved_ddpm" in self.head_names
+        return self.heads is not None and "improved_ddpm" in self.heads.trained
 
     def needs_moments(self, variants):
         """Whether some of `variants` read the moments, for their variance or for an optimal trajectory."""

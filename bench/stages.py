@@ -33,13 +33,17 @@ def mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     from bench import data as datasets
     from bench import mean as means
-    from bench.mean import checkpoint, oracle
+    from bench.mean import checkpoint, improved_diffusion, oracle
     from bench.mean import train as training
 
     setting, place = experiment.setting(name), paths.Setting(name)
     dataset = datasets.load(place.data)
     if setting.mean.oracle:
         oracle.save(setting.mean.oracle, dataset, place.mean)
+        return
+    if setting.mean.improved_diffusion:
+        found = improved_diffusion.read(setting.mean.improved_diffusion, setting.schedule.N, dataset.shape)
+        means.save(folder=place.mean, **found)
         return
     if setting.mean.checkpoint:
         network, prediction_type = checkpoint.read(setting.mean.checkpoint, setting.schedule, dataset.shape)

@@ -146,7 +146,7 @@ CASES = {
     "unknown schedule": (config("*.schedule.name", "linaer"), "unknown schedule 'linaer'; did you mean 'linear'"),
     "unknown metric": (config("metrics", ["fdi"]), "unknown metric 'fdi'; did you mean 'fid'"),
     "no extractor": (config("*.extractor", None), "fid needs settings.tiny.extractor, which is not configured"),
-    "two means": (config("*.mean.checkpoint", "x"), "mean: expected either unet and train, or checkpoint, or oracle"),
+    "two means": (config("*.mean.checkpoint", "x"), "mean: expected either unet and train, or one of checkpoint, im"),
     "no settings": (config("settings", []), "settings: expected a list of setting names, found []"),
     "unknown setting in a list": (config("settings", ["tinny"]), "unknown setting 'tinny'; did you mean 'tiny'"),
     "unknown setting": (command("data", "--setting", "tinny"), "unknown setting 'tinny'; did you mean 'tiny'"),

@@ -11,16 +11,16 @@ from tests.conftest import ROOT, bench
 def test_help_lists_every_stage_in_order():
     found = bench(ROOT, "--help")
     assert found.returncode == 0
-    assert re.findall(r"^    (\w+)\b", found.stdout, flags=re.MULTILINE) == list(cli.STAGES)
+    assert re.findall(r"^    (\w+(?: fetch)?)\b", found.stdout, flags=re.MULTILINE) == list(cli.STAGES)
 
 
 @pytest.mark.parametrize("stage", cli.STAGES)
 def test_help_of_a_stage_explains_its_options(stage, capsys):
     with pytest.raises(SystemExit):
-        cli.main([stage, "--help"])
+        cli.main([*stage.split(), "--help"])
     text = capsys.readouterr().out
-    for option in [*cli.STAGES[stage][1], "debug", *(["config"] if stage != "thresholds" else [])]:
-        assert f"--{option}" in text
+    for option in [*cli.STAGES[stage][1], "debug", *(["config"] if stage not in ("thresholds", "data fetch") else [])]:
+        assert ("NAME" if option == "name" else f"--{option}") in text
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -92,7 +92,7 @@ def resolved(**changes):
     ({"heads": None}, "variant 'npr' needs the head 'npr', which is not configured"),
     ({"extractor": None}, "fid needs settings.digits.extractor, which is not configured"),
     ({"schedule": {"name": "lin", "N": 10}}, "unknown schedule 'lin'"),
-    ({"mean": {}}, "mean: expected either unet and train, or checkpoint"),
+    ({"mean": {}}, "mean: expected either unet and train, or one of checkpoint"),
 ])
 def test_mistakes_in_a_setting(changes, message):
     with pytest.raises(BenchError, match=message):

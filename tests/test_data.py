@@ -1,10 +1,14 @@
 """Data sets: digits against scikit-learn, and the way between levels and values."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from bench import cli, torchvision_ops
 from bench import data as datasets
+from bench.data import cifar10, fashion_mnist, mnist
 from bench.errors import BenchError
 
 
@@ -86,3 +90,34 @@ def test_values_that_are_not_finite_are_refused():
     good = np.zeros((3, 2, 1, 1))
     with pytest.raises(BenchError, match="expected finite values in the test split"):
         datasets._check("made up", datasets.Raw(good, np.full((3, 2, 1, 1), np.nan), None))
+
+
+def test_fetch_takes_what_a_reader_lists(tmp_path, monkeypatch):
+    """A file there is left alone, a wrong checksum is told, a data set without addresses too."""
+    source = tmp_path / "source" / "archive.gz"
+    source.parent.mkdir()
+    source.write_bytes(b"content")
+    md5 = hashlib.md5(b"content").hexdigest()
+    monkeypatch.setattr(cifar10, "DOWNLOADS", [(source.as_uri(), md5)])
+    cli.main(["data", "fetch", "cifar10", "--into", str(tmp_path / "here")])
+    path = tmp_path / "here" / "archive.gz"
+    assert path.read_bytes() == b"content"
+    source.unlink()
+    assert datasets.fetch("cifar10", tmp_path / "here") == [path]
+    source.write_bytes(b"another")
+    monkeypatch.setattr(cifar10, "DOWNLOADS", [(source.as_uri(), "0" * 32)])
+    with pytest.raises(SystemExit, match="bench data fetch: error: .*archive.gz: found md5"):
+        cli.main(["data", "fetch", "cifar10", "--into", str(tmp_path / "here")])
+    with pytest.raises(SystemExit, match=r"unknown data set to download 'digits' \(known: cifar10, fashion_mnist, mnist\)"):
+        cli.main(["data", "fetch", "digits"])
+
+
+def test_addresses_are_those_of_torchvision():
+    """Names and checksums, as another library of data sets has them."""
+    torchvision_ops.declare()
+    from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+
+    for reader, known in ((mnist, MNIST), (fashion_mnist, FashionMNIST)):
+        assert [(url.rsplit("/", 1)[1], md5) for url, md5 in reader.DOWNLOADS] == known.resources
+        assert reader.SERVER + "/" in known.mirrors
+    assert [(CIFAR10.url, CIFAR10.tgz_md5)] == cifar10.DOWNLOADS

@@ -4,12 +4,15 @@ A reader is a module of this package with a function `read` that returns a `Raw`
 `data.name` is the module's name, and the other keys of `data` are the function's keyword arguments, checked
 against their annotations. The data stage writes what a reader returns as npy files, which every later stage maps
 into memory: nothing is held as float but the batch at hand.
+
+A reader of files that can be had from the internet lists them as `DOWNLOADS`, pairs (address, MD5).
 """
 
 import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pydantic import ConfigDict, create_model
@@ -108,6 +111,19 @@ def options(name):
     parameters = inspect.signature(_reader(name).read).parameters.values()
     fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def fetch(name, folder):
+    """Downloads the files of the data set `name` to `folder`, where they are not there yet; returns their paths.
+
+    Raises BenchError for a data set that has none, or as `bench.download.fetch` does.
+    """
+    from bench import download
+
+    files_of = {reader: getattr(_reader(reader), "DOWNLOADS", None) for reader in READERS}
+    if not files_of.get(name):
+        raise unknown("data set to download", name, [reader for reader, listed in files_of.items() if listed])
+    return [download.fetch(url, Path(folder) / url.rsplit("/", 1)[1], md5=md5) for url, md5 in files_of[name]]
 
 
 def prepare(name, folder, given=None, accept=None):

@@ -16,6 +16,7 @@ from bench.data import Raw
 from bench.errors import BenchError
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+DOWNLOADS = [(ARCHIVE, "c58f30108f718f92721af3b95e74349a")]
 FOLDER = "cifar-10-batches-py"
 TRAIN = [f"data_batch_{number}" for number in range(1, 6)]
 TEST = "test_batch"

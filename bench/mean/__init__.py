@@ -37,16 +37,18 @@ class Trunk:
 class MeanModel:
     """ε̂ as a function of x_t and t.
 
-    unet: UNet2DModel whose timestep input is t − 1 (diffusers counts from 0); prediction_type: one of
-    `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels, height, width).
+    unet: UNet2DModel; prediction_type: one of `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels,
+    height, width); first_timestep, scale: the network is told (t − 1 + first_timestep) scale at step t, t − 1 by default as
+    diffusers counts from 0; variance: (weight, bias) of a convolution to a head that was trained with the network, or None.
     """
 
-    def __init__(self, unet, prediction_type, schedule, shape):
+    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, variance=None):
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
         self.unet = unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.prediction_type = prediction_type
         self.shape = tuple(shape)
+        self.first_timestep, self.scale, self.variance = first_timestep, scale, variance
         self.signal = torch.from_numpy(schedule.signal)
         self.noise = torch.from_numpy(schedule.noise)
         self._seen = {}
@@ -66,7 +68,8 @@ class MeanModel:
         x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
         """
         images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=torch.channels_last)
-        output = self.unet(images, t - 1, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
+        timesteps = (t - 1 + self.first_timestep) * self.scale
+        output = self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
         features = Features(**self._seen)
         self._seen.clear()
         return self._eps_hat(output, x_t, self.signal[t][:, None], self.noise[t][:, None]), features
@@ -79,11 +82,16 @@ class MeanModel:
         return a * output + b * x_t
 
 
-def save(unet, prediction_type, folder, **about):
-    """Writes the network and what is known of it (`about`: JSON values, such as the training log) to `folder`."""
+def save(unet, prediction_type, folder, variance=None, **about):
+    """Writes the network and what is known of it (`about`: JSON values, such as the training log) to `folder`.
+
+    variance: see `MeanModel`.
+    """
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         unet.save_pretrained(partial / "unet", safe_serialization=True)
+        if variance is not None:
+            files.write_safetensors(partial / "variance.safetensors", dict(zip(("weight", "bias"), variance, strict=True)))
         files.write_json(partial / "mean.json", {"prediction_type": prediction_type, **about})
 
 
@@ -97,7 +105,11 @@ def load(folder, schedule, data):
             return oracle.load(about, data, schedule)
     unet = read_unet(folder / "unet")
     check_channels(unet, data.shape, folder)
-    return MeanModel(unet, about["prediction_type"], schedule, data.shape)
+    variance = None
+    if (folder / "variance.safetensors").exists():
+        state = files.read_safetensors(folder / "variance.safetensors")
+        variance = state["weight"], state["bias"]
+    return MeanModel(unet, about["prediction_type"], schedule, data.shape, **about.get("timesteps", {}), variance=variance)
 
 
 def read_unet(folder, remedy=None):
@@ -105,8 +117,13 @@ def read_unet(folder, remedy=None):
     torchvision_ops.declare()
     from diffusers.models.unets.unet_2d import UNet2DModel
 
+    from bench.mean import improved_diffusion
+
     with files.reading(folder, remedy):
-        return UNet2DModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
+        unet = UNet2DModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
+        if "_attention_heads" in unet.config:
+            improved_diffusion.set_heads(unet, unet.config["_attention_heads"])
+        return unet
 
 
 def check_channels(unet, shape, folder):

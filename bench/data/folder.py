@@ -1,0 +1,103 @@
+"""A folder of images: every png, jpg, jpeg, webp and bmp below it, as RGB squares of one size, with 256 levels.
+
+The largest centred square of an image is cut out and resized with the box filter: each new pixel is the mean of the
+area that it covers. That is how the downsampled ImageNet was made. Sharper filters such as the bicubic overshoot at
+edges, and clipping the overshoot would put weight on the first and last level that the photographs do not have. An
+image smaller than the new size is enlarged by repeating pixels.
+
+Pixels are taken as they are stored: no rotation from camera data, no background behind what is transparent, the first
+frame of several. Hidden files and folders are passed over; links are followed.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+from tqdm import tqdm
+
+from bench.data import Raw
+from bench.errors import BenchError
+from bench.sections import Count
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+
+
+def read(path: str, size: Count, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
+    """The images as a `Raw` of shape (n, 3, size, size), without labels, in the order of their paths.
+
+    path: the folder; size: pixels on a side. Where path/train and path/test are there, they are the splits; otherwise
+    the first image and every `test_every`-th after it is a test image.
+    Raises BenchError where the folder has no images, or naming the file where one cannot be decoded.
+    """
+    where = f"data.path: {path}"
+    if not os.path.isdir(path):
+        raise BenchError(f"{where}: no such folder; expected a folder of images ({', '.join(ENDINGS)})")
+    folders = [Path(path) / "train", Path(path) / "test"]
+    if all(folder.is_dir() for folder in folders):
+        train, test = (_find(f"{where}: {folder.name}", folder, 1) for folder in folders)
+    else:
+        found = _find(where, path, 2)
+        train, test = [file for index, file in enumerate(found) if index % test_every], found[::test_every]
+    return Raw(train=_pixels(path, train, size, "train"), test=_pixels(path, test, size, "test"), levels=256)
+
+
+def _find(where, folder, least):
+    """Paths of the images below a folder, sorted; a folder that links lead to twice is read once."""
+    found, seen = [], set()
+    try:
+        for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+            place = os.path.realpath(here)
+            folders[:] = [] if place in seen else sorted(name for name in folders if not name.startswith("."))
+            if place not in seen:
+                found += [Path(here) / name for name in names
+                          if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+            seen.add(place)
+    except OSError as error:
+        raise BenchError(f"{where}: cannot be listed ({error.filename}: {error.strerror})") from error
+    if len(found) < least:
+        raise BenchError(f"{where}: found {len(found)} images below it; expected at least {least} ({', '.join(ENDINGS)})")
+    return sorted(found)
+
+
+def _refuse(error):
+    """What os.walk does with a folder that cannot be listed, in place of leaving its images out without a word."""
+    raise error
+
+
+def _pixels(folder, paths, size, split):
+    """uint8 (n, 3, size, size) of the images at `paths` below the folder, the only copy of them in memory."""
+    try:
+        pixels = np.empty((len(paths), 3, size, size), dtype=np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise BenchError(f"data.size: found {size}; {len(paths)} images of that size do not fit in memory") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for index, path in enumerate(tqdm(paths, desc=f"{split} images", unit="image", mininterval=1.0)):
+            where = f"data.path: {folder}: {str(path.relative_to(folder))!r}"
+            pixels[index] = _square(where, path, size).transpose(2, 0, 1)
+    return pixels
+
+
+def _square(where, path, size):
+    """uint8 (size, size, 3) of the centre of an image."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            # Pillow clips integers beyond 255 in place of scaling them.
+            if image.mode.startswith(("I", "F")):
+                raise BenchError(f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel")
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.crop((left, top, left + side, top + side)).convert("RGB")
+            return np.asarray(square.resize((size, size), Image.Resampling.BOX))
+    except BenchError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BenchError(f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer") from error
+    except Exception as error:  # decoders have many of their own
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise BenchError(f"{where}: cannot be decoded ({reason}); expected an image") from error

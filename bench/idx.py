@@ -1,0 +1,99 @@
+"""Data sets in idx files: MNIST and those that copied its format.
+
+An idx file is a magic number that gives the type of the values and the number of dimensions, the sizes of the
+dimensions as big-endian 32-bit integers, and then the values. A header may claim any size, so memory grows with the
+content that is there and never beyond what the header claims; the two must agree.
+"""
+
+import gzip
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bench.data import Raw
+from bench.errors import BenchError
+
+IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
+LABELS = 0x00000801
+SIDE = 28
+CLASSES = 10
+CHUNK = 1 << 20
+
+
+def dataset(path, source):
+    """The MNIST-like data set in a folder, as a `Raw` of 1×28×28 images with 256 levels and labels 0..9.
+
+    path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each as it is or with .gz;
+    source: where a person finds these files, for the errors.
+    Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
+    """
+    where = f"data.path: {path}"
+    if not os.path.isdir(path):
+        raise BenchError(f"{where}: no such folder; expected a folder with the idx files from {source}")
+    train, train_labels = _split(where, path, "train", source)
+    test, test_labels = _split(where, path, "t10k", source)
+    return Raw(train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels)
+
+
+def _split(where, folder, split, source):
+    """Images, uint8 of shape (n, 1, 28, 28), and labels, int64 of shape (n,), of one split."""
+    images = _find(where, folder, f"{split}-images-idx3-ubyte", source)
+    labels = _find(where, folder, f"{split}-labels-idx1-ubyte", source)
+    pixels = read(images, IMAGES, f"{where}: {images.name}", (SIDE, SIDE))
+    values = read(labels, LABELS, f"{where}: {labels.name}")
+    if len(values) != len(pixels):
+        raise BenchError(f"{where}: {labels.name}: found {len(values)} labels, expected {len(pixels)}, one an image")
+    if values.max() >= CLASSES:
+        raise BenchError(f"{where}: {labels.name}: found label {values.max()}, expected 0..{CLASSES - 1}")
+    return pixels[:, None], values.astype(np.int64)
+
+
+def _find(where, folder, name, source):
+    """The path of an idx file, as it is or, if it is not there, with .gz."""
+    for path in (Path(folder) / name, Path(folder) / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise BenchError(f"{where}: {name} not found, nor {name}.gz; expected the idx files from {source}")
+
+
+def read(path, magic, where, sides=()):
+    """The uint8 array of shape (n, *sides), n ≥ 1, in an idx file, gzipped or not as its first bytes say.
+
+    magic: the number that the file must begin with; where: what an error calls the file.
+    Raises BenchError where the file is truncated, longer than its header says, or of another kind.
+    """
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            return _array(file, magic, where, sides)
+    except BenchError:
+        raise
+    except Exception as error:  # gzip and zlib have several of their own
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise BenchError(f"{where}: truncated or not readable ({reason}); expected an idx file") from error
+
+
+def _array(file, magic, where, sides):
+    """The array in an open file; the content is compared with the header before it becomes one."""
+    header = file.read(8 + 4 * len(sides))
+    found = int.from_bytes(header[:4], "big")
+    if len(header) >= 4 and found != magic:
+        raise BenchError(f"{where}: found magic number 0x{found:08x}, expected 0x{magic:08x} of an idx file")
+    if len(header) < 8 + 4 * len(sides):
+        raise BenchError(f"{where}: found {len(header)} bytes, expected an idx file with a header of {8 + 4 * len(sides)}")
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+    if shape[1:] != sides or not shape[0]:
+        expected = ", ".join(["n", *map(str, sides)])
+        raise BenchError(f"{where}: found shape {shape}, expected ({expected}) with n ≥ 1")
+    content = bytearray()
+    # One chunk may come after what is claimed, so that a longer file is noticed and gzip's checksum compared.
+    while len(content) <= math.prod(shape) and (chunk := file.read(CHUNK)):
+        content += chunk
+    if len(content) != math.prod(shape):
+        more = "more than " if len(content) > math.prod(shape) else ""
+        raise BenchError(f"{where}: found {more}{min(len(content), math.prod(shape))} bytes of values, "
+                         f"expected the {math.prod(shape)} of shape {shape}")
+    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,0 +1,324 @@
+"""State dicts of improved-diffusion's U-Net: the converted network computes what the names of the keys mean."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bench import heads, mean, schedule, sections
+from bench.data import Data
+from bench.errors import BenchError
+from bench.mean import improved_diffusion
+
+TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
+
+
+def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3):
+    """A state dict with random values in every weight; `attention`: the levels that have it."""
+    state = {}
+    generator = torch.Generator().manual_seed(0)
+
+    def layer(name, out, *inputs):
+        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(math.prod(inputs))
+        state[f"{name}.bias"] = 0.3 * torch.randn(out, generator=generator)
+
+    def norm(name, width):
+        state[f"{name}.weight"] = 1 + 0.3 * torch.randn(width, generator=generator)
+        state[f"{name}.bias"] = 0.3 * torch.randn(width, generator=generator)
+
+    def residual(name, inputs, out):
+        norm(f"{name}.in_layers.0", inputs)
+        layer(f"{name}.in_layers.2", out, inputs, 3, 3)
+        layer(f"{name}.emb_layers.1", out * (1 + scale_shift), 4 * channels)
+        norm(f"{name}.out_layers.0", out)
+        layer(f"{name}.out_layers.3", out, out, 3, 3)
+        if inputs != out:
+            layer(f"{name}.skip_connection", out, inputs, 1, 1)
+
+    def attend(name, width):
+        norm(f"{name}.norm", width)
+        layer(f"{name}.qkv", 3 * width, width, 1)
+        layer(f"{name}.proj_out", width, width, 1)
+
+    layer("time_embed.0", 4 * channels, channels)
+    layer("time_embed.2", 4 * channels, 4 * channels)
+    layer("input_blocks.0.0", channels, images, 3, 3)
+    skips, width, index = [channels], channels, 1
+    for level, factor in enumerate(mult):
+        for _ in range(blocks):
+            residual(f"input_blocks.{index}.0", width, factor * channels)
+            width = factor * channels
+            if level in attention:
+                attend(f"input_blocks.{index}.1", width)
+            skips, index = [*skips, width], index + 1
+        if level < len(mult) - 1:
+            layer(f"input_blocks.{index}.0.op", width, width, 3, 3)
+            skips, index = [*skips, width], index + 1
+    residual("middle_block.0", width, width)
+    attend("middle_block.1", width)
+    residual("middle_block.2", width, width)
+    index = 0
+    for level in reversed(range(len(mult))):
+        for block in range(blocks + 1):
+            residual(f"output_blocks.{index}.0", width + skips.pop(), mult[level] * channels)
+            width = mult[level] * channels
+            if level in attention:
+                attend(f"output_blocks.{index}.1", width)
+            if level and block == blocks:
+                layer(f"output_blocks.{index}.{1 + (level in attention)}.conv", width, width, 3, 3)
+            index += 1
+    norm("out.0", channels)
+    layer("out.2", outputs, channels, 3, 3)
+    return state
+
+
+def original(state, images, times, heads=4):
+    """(outputs, last hidden feature map) of the network whose weights are `state`, from the names of its keys alone."""
+    def weights(name):
+        return state[f"{name}.weight"], state[f"{name}.bias"]
+
+    def norm(name, h):
+        return F.group_norm(h, 32, *weights(name), eps=1e-5)
+
+    def residual(name, h, emb):
+        inner = F.conv2d(F.silu(norm(f"{name}.in_layers.0", h)), *weights(f"{name}.in_layers.2"), padding=1)
+        step = F.linear(F.silu(emb), *weights(f"{name}.emb_layers.1"))[:, :, None, None]
+        width = inner.shape[1]
+        if step.shape[1] == width:
+            inner = norm(f"{name}.out_layers.0", inner + step)
+        else:
+            inner = norm(f"{name}.out_layers.0", inner) * (1 + step[:, :width]) + step[:, width:]
+        inner = F.conv2d(F.silu(inner), *weights(f"{name}.out_layers.3"), padding=1)
+        shortcut = f"{name}.skip_connection"
+        return inner + (F.conv2d(h, *weights(shortcut)) if f"{shortcut}.weight" in state else h)
+
+    def attend(name, h):
+        qkv = F.conv1d(norm(f"{name}.norm", h).flatten(2), *weights(f"{name}.qkv"))
+        of_heads = []
+        for of_head in qkv.chunk(heads, dim=1):
+            q, k, v = of_head.chunk(3, dim=1)
+            weight = (q.transpose(1, 2) @ k / math.sqrt(q.shape[1])).softmax(dim=2)  # row: who looks; column: at whom
+            of_heads.append(v @ weight.transpose(1, 2))
+        return h + F.conv1d(torch.cat(of_heads, dim=1), *weights(f"{name}.proj_out")).reshape(h.shape)
+
+    def block(name, h, emb):
+        for part in (f"{name}.{position}" for position in range(3)):
+            if f"{part}.in_layers.0.weight" in state:
+                h = residual(part, h, emb)
+            elif f"{part}.qkv.weight" in state:
+                h = attend(part, h)
+            elif f"{part}.op.weight" in state:
+                h = F.conv2d(h, *weights(f"{part}.op"), stride=2, padding=1)
+            elif f"{part}.conv.weight" in state:
+                h = F.conv2d(h.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3), *weights(f"{part}.conv"), padding=1)
+        return h
+
+    def names(way):
+        return [f"{way}.{index}" for index in range(len({key.split(".")[1] for key in state if key.startswith(way)}))]
+
+    half = state["time_embed.0.weight"].shape[1] // 2
+    angles = times[:, None] * 10000 ** (-torch.arange(half) / half)
+    emb = F.linear(torch.cat([angles.cos(), angles.sin()], dim=1), *weights("time_embed.0"))
+    emb = F.linear(F.silu(emb), *weights("time_embed.2"))
+    h = F.conv2d(images, *weights("input_blocks.0.0"), padding=1)
+    kept = [h]
+    for name in names("input_blocks")[1:]:
+        h = block(name, h, emb)
+        kept.append(h)
+    h = block("middle_block", h, emb)
+    for name in names("output_blocks"):
+        h = block(name, torch.cat([h, kept.pop()], dim=1), emb)
+    return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), h
+
+
+def pictures(size=16, channels=3):
+    return torch.randn(len(TIMES), channels, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def both(unet, images, times):
+    """(outputs, last hidden feature map) of a UNet2DModel."""
+    seen = {}
+    hook = unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0]))
+    with torch.no_grad():
+        output = unet(images, times, return_dict=False)[0]
+    hook.remove()
+    return output, seen["hidden"]
+
+
+def difference(found, expected):
+    """The largest difference relative to the largest value."""
+    return ((found - expected).abs().max() / expected.abs().max()).item()
+
+
+SHAPES = {
+    "three outputs": {},
+    "six outputs": {"outputs": 6},
+    "shift only": {"scale_shift": False},
+    "shift only, six outputs": {"scale_shift": False, "outputs": 6},
+    "attention of two widths": {"attention": (0, 1)},
+    "no attention but the middle": {"attention": ()},
+    "three levels, two blocks": {"mult": (1, 3, 2), "blocks": 2, "attention": (0, 2), "outputs": 6},
+    "one grey channel": {"images": 1, "outputs": 2},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_converted_network_computes_the_same(shape):
+    state = random_state(**shape)
+    images = pictures(channels=shape.get("images", 3))
+    expected, expected_hidden = original(state, images, TIMES)
+    unet, variance = improved_diffusion.convert(state)
+    found, hidden = both(unet, images, TIMES)
+    half = images.shape[1]
+    assert difference(hidden, expected_hidden) < 1e-4
+    assert difference(found, expected[:, :half]) < 1e-4
+    assert (variance is None) == (expected.shape[1] == half)
+    if variance is not None:
+        outputs = F.conv2d(unet.conv_act(unet.conv_norm_out(hidden)), *variance, padding=1)
+        assert difference(outputs, expected[:, half:]) < 1e-4
+
+
+def test_faint_images_are_normalised_alike():
+    """Where the variances are near the eps of the norms, 1e-5, another eps is another network."""
+    state = random_state(attention=(0,))
+    for name in ("input_blocks.0.0", "input_blocks.1.0.out_layers.3"):
+        state.update({f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")})
+    expected = original(state, pictures(), TIMES)[0]
+    assert difference(both(improved_diffusion.convert(state)[0], pictures(), TIMES)[0], expected) < 1e-4
+
+
+def test_every_time_and_the_number_of_heads_count():
+    """The equalities above would be worth little for a network that ignored its time or its attention."""
+    state, images = random_state(attention=(0, 1)), pictures()
+    unet, _ = improved_diffusion.convert(state)
+    found = both(unet, images, TIMES)[0]
+    assert difference(both(unet, images, TIMES + 0.25)[0], found) > 1e-3
+    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], found) > 1e-3
+    two = original(state, images, TIMES, heads=2)[0]
+    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], two) < 1e-4
+
+
+def test_a_saved_network_comes_back_with_its_heads(tmp_path):
+    state, images = random_state(attention=(0, 1)), pictures()
+    unet, _ = improved_diffusion.convert(state)
+    mean.save(unet, "epsilon", tmp_path / "mean")
+    loaded = mean.read_unet(tmp_path / "mean" / "unet")
+    improved_diffusion.set_heads(loaded, loaded.config["_attention_heads"])
+    expected = original(state, images, TIMES)[0]
+    assert difference(both(loaded, images, TIMES)[0], expected) < 1e-4
+
+
+def test_the_mean_model_of_a_converted_network():
+    """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
+    state, images, t = random_state(outputs=6), pictures(), torch.tensor([1, 2, 300, 999, 1000])
+    unet, _ = improved_diffusion.convert(state)
+    model = mean.MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
+    eps_hat, features = model(images.flatten(1).double(), t)
+    expected, hidden = original(state, images, t - 1)
+    assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
+    assert difference(features.hidden, hidden) < 1e-4
+
+
+def test_the_options_that_names_and_shapes_tell():
+    options = improved_diffusion.config_of(random_state(mult=(1, 2, 3), blocks=2, attention=(1,), outputs=6, scale_shift=False))
+    assert options["block_out_channels"] == (32, 64, 96) and options["layers_per_block"] == 2
+    assert options["down_block_types"] == ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D")
+    assert options["up_block_types"] == ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D")
+    assert (options["in_channels"], options["out_channels"]) == (3, 6)
+    assert options["resnet_time_scale_shift"] == "default"
+
+
+def test_half_precision_is_read():
+    state = {key: tensor.half() for key, tensor in random_state().items()}
+    unet, _ = improved_diffusion.convert(state)
+    expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[0]
+    assert difference(both(unet, pictures(), TIMES)[0], expected) < 1e-4
+
+
+def without(*keys):
+    return lambda state: {key: tensor for key, tensor in state.items() if not key.startswith(keys)}
+
+
+def changed(key, tensor):
+    return lambda state: {**state, key: tensor}
+
+
+@pytest.mark.parametrize("change, message", [
+    (without("middle_block.2.emb", "output_blocks.1.0.in_layers"),
+     r"missing keys \(6\): middle_block.2.emb_layers.1.bias, middle_block.2.emb_layers.1.weight, "
+     "output_blocks.1.0.in_layers.0.bias, …; expected the"),
+    (changed("label_emb.weight", torch.zeros(10, 128)), r"unexpected keys \(1\): label_emb.weight; expected the"),
+    (lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
+     "found the keys unet.time_embed.0.weight.*expected tensors named time_embed.0.weight"),
+    (lambda state: {"model": state}, "found the keys model.*expected tensors named time_embed"),
+    (lambda state: list(state), "found a list; expected tensors"),
+    (without("input_blocks.2."), "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions"),
+    (without("input_blocks.3."), r"found \[1, 0\] residual blocks on the way down; expected one or more in every level"),
+    (changed("input_blocks.1.1.qkv.weight", torch.zeros(1)), r"missing keys \(\d+\): input_blocks.1.1.norm.bias"),
+    (changed("out.2.weight", torch.zeros(5, 32, 3, 3)), "found 5 output channels; expected 3 or 6"),
+    (changed("time_embed.2.weight", torch.zeros(96, 128)), r"found \(96, 128\) for time_embedding.linear_2.weight; expected"),
+    (changed("middle_block.1.qkv.weight", torch.zeros(192, 64, 3)), r"found \(64, 64, 3\) for mid_block.attentions.0.to_q"),
+    (changed("middle_block.1.qkv.weight", torch.zeros(190, 64, 1)), "found a qkv.weight of 190 channels; expected a multiple"),
+])
+def test_another_state_dict_is_refused_in_one_line(change, message):
+    with pytest.raises(BenchError, match=message) as error:
+        improved_diffusion.convert(change(random_state()))
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_of_heads_that_does_not_divide_is_refused():
+    with pytest.raises(BenchError, match="64 channels in 5 heads; expected a number that divides them"):
+        improved_diffusion.convert(random_state(), heads=5)
+
+
+def imported(tmp_path, state, **options):
+    """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000 steps."""
+    torch.save(state, tmp_path / "model.pt")
+    made = schedule.make("cosine", 4000)
+    section = sections.ImprovedDiffusionSection(path=str(tmp_path / "model.pt"), **options)
+    mean.save(folder=tmp_path / "mean", **improved_diffusion.read(section, 4000, (3, 16, 16)))
+    images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
+    return mean.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
+
+
+@pytest.mark.parametrize("options, told", [({}, lambda t: (t - 1) / 4), ({"first_timestep": 1}, lambda t: t / 4),
+                                           ({"rescale_timesteps": False}, lambda t: t - 1)])
+def test_an_imported_file_gives_both_halves(tmp_path, options, told):
+    """ε̂ and the variance half as the imported head improved_ddpm, at the timesteps that the network was told."""
+    state, images, t = random_state(outputs=6, mult=(1, 3)), pictures(), torch.tensor([1, 40, 700, 2001, 4000])
+    model = imported(tmp_path, state, **options)
+    eps_hat, features = model(images.flatten(1).double(), t)
+    expected, _ = original(state, images, told(t))
+    assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
+    section = sections.HeadsSection(targets={"improved_ddpm": "imported"})
+    found, log = heads.train(model, None, None, section, ("none",), None)
+    heads.save(found, section.targets, log, tmp_path / "heads")
+    output = heads.outputs(heads.load(tmp_path / "heads", model, ["improved_ddpm"]), features)["improved_ddpm"]
+    assert log == [] and difference(output.float(), expected[:, 3:].flatten(1)) < 1e-4
+
+
+def test_a_head_that_did_not_come_is_told(tmp_path):
+    model = imported(tmp_path, random_state())
+    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no such head"):
+        heads.train(model, None, None, sections.HeadsSection(targets={"npr": "imported"}), ("none",), None)
+    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no such head"):
+        heads.train(model, None, None, sections.HeadsSection(targets={"improved_ddpm": "imported"}), ("none",), None)
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    path = tmp_path / "model.pt"
+    section = sections.ImprovedDiffusionSection(path=str(path))
+    with pytest.raises(BenchError, match="model.pt: missing; mean.improved_diffusion.path: expected a .pt file"):
+        improved_diffusion.read(section, 1000, (3, 16, 16))
+    torch.save(random_state(), path)
+    with pytest.raises(BenchError, match="model.pt: the network has 3 input and 3 output channels, expected 1 of each"):
+        improved_diffusion.read(section, 1000, (1, 16, 16))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(BenchError, match="model.pt: corrupt or truncated"):
+        improved_diffusion.read(section, 1000, (3, 16, 16))
+    torch.save({"time_embed.0.weight": torch.zeros(4, 4)}, path)
+    with pytest.raises(BenchError, match="model.pt: .*expected") as error:
+        improved_diffusion.read(section, 1000, (3, 16, 16))
+    assert "\n" not in str(error.value)
