@@ -123,6 +123,8 @@ def run(options):
 def _set_threads(threads):
     if threads < 1:
         raise BenchError(f"--threads: expected at least 1, found {threads}")
+    import threadpoolctl
     import torch
 
     torch.set_num_threads(threads)
+    threadpoolctl.threadpool_limits(threads)  # of the linear algebra in numpy and scipy, which would take all there are

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from filelock import FileLock
 
@@ -29,6 +30,7 @@ def one_thread(monkeypatch):
     """Several tests run at once; a stage called in this process takes one thread where it would take all."""
     monkeypatch.setitem(cli.OPTIONS["threads"], "default", 1)
     torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)
 
 
 def make_data(shape=(1, 4, 4), levels=17, train=50, test=20):

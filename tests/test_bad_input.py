@@ -138,7 +138,7 @@ CASES = {
     "beta with ddim": (config("*.processes.ddim.variants", ["beta"]), "variant 'beta' is not defined for process 'ddim'"),
     "head not configured": (config("*.heads.targets", {"npr": "simple"}), "variant 'sn' needs the head 'sn', which is not"),
     "unknown head": (config("*.heads.targets", {"nrp": "simple"}), "heads.targets.nrp"),
-    "unknown mode": (config("*.heads.targets.npr", "big"), "heads.targets.npr: input should be 'simple', 'complex' or 'mlp'"),
+    "unknown mode": (config("*.heads.targets.npr", "big"), "heads.targets.npr: input should be 'simple', 'complex', 'mlp'"),
     "unknown process": (config("*.processes.dpm", {"variants": ["beta"]}), "unknown key 'dpm'; did you mean 'ddpm'"),
     "no process": (config("*.processes", {}), "processes: expected at least one of ddpm, ddim"),
     "eta": (config("*.processes.ddim.eta", -0.1), "ddim.eta: input should be greater than or equal to 0, found -0.1"),
