@@ -17,9 +17,15 @@ from bench.errors import BenchError
 
 IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
 LABELS = 0x00000801
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SIDE = 28
 CLASSES = 10
 CHUNK = 1 << 20
+
+
+def downloads(server, *md5s):
+    """The `DOWNLOADS` of a reader: the four gzipped files at `server`, their MD5 in the order of `FILES`."""
+    return [(f"{server}/{name}.gz", md5) for name, md5 in zip(FILES, md5s, strict=True)]
 
 
 def dataset(path, source):

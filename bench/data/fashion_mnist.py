@@ -3,9 +3,8 @@
 from bench import idx
 
 SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-DOWNLOADS = [(f"{SERVER}/{name}-ubyte.gz", md5) for name, md5 in (
-    ("train-images-idx3", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"), ("train-labels-idx1", "25c81989df183df01b3e8a0aad5dffbe"),
-    ("t10k-images-idx3", "bef4ecab320f06d8554ea6380940ec79"), ("t10k-labels-idx1", "bb300cfdad3c16e7a12a480ee83cd310"))]
+DOWNLOADS = idx.downloads(SERVER, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+                          "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310")
 
 
 def read(path: str):

@@ -3,9 +3,8 @@
 from bench import idx
 
 SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist"
-DOWNLOADS = [(f"{SERVER}/{name}-ubyte.gz", md5) for name, md5 in (
-    ("train-images-idx3", "f68b3c2dcbeaaa9fbdd348bbdeb94873"), ("train-labels-idx1", "d53e105ee54ea40749a09fcbcd1e9432"),
-    ("t10k-images-idx3", "9fb629c4189551a2d022fa330f9573f3"), ("t10k-labels-idx1", "ec29112dd5afa0611ce80d1b7f02629c"))]
+DOWNLOADS = idx.downloads(SERVER, "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+                          "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c")
 
 
 def read(path: str):
