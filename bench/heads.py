@@ -19,6 +19,8 @@ weighted by 1/(N p_t) ≤ 2, which leaves its expectation as it was. (Nichol & D
 from the moments it is a function of what was made before, and a training resumes exactly.) The EMA of the weights is kept.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -142,7 +144,7 @@ def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     a, b = (torch.from_numpy(values)[t][:, None] for values in (forward.schedule.signal, forward.schedule.noise))
     x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
     # Between the ends the variance is log-linear in u, so the ends at every t are all that is needed of the variant.
-    low, high = (torch.tensor([variant.variance(forward, step - 1, step, u) for step in t.tolist()])[:, None] for u in (0.0, 1.0))
+    low, high = (ends[t - 1][:, None] for ends in _ends(forward, variant))
     u = variant.data_variance(None, None, None, None, head=output.double())
     sigma_sq = torch.exp(u * high.log() + (1 - u) * low.log())
     first = t == 1
@@ -154,6 +156,13 @@ def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     else:
         terms[first] = bound.last_term(data, x_0[first], x0_hat[first], sigma_sq[first].sqrt())
     return terms
+
+
+@functools.cache
+def _ends(forward, variant):
+    """The variance of every step t → t − 1 at u = 0 and at u = 1, two tensors (N,)."""
+    steps = range(1, forward.schedule.N + 1)
+    return [torch.tensor([variant.variance(forward, step - 1, step, u) for step in steps]) for u in (0.0, 1.0)]
 
 
 def importance(forward, x0_error_sq):
