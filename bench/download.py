@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 ADDRESS = r"(?i:https?|file)://[\x21-\x7e]+"
 TIMEOUT = 30.0  # seconds without a byte
@@ -151,5 +151,5 @@ def _asked(url, path, ask, *arguments, **keywords):
         error.close()
         raise BenchError(f"{path}: {url} answers {error.code} {' '.join(str(error.reason).split())[:80]}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())[:120] or type(error).__name__
-        raise BenchError(f"{path}: {url} cannot be read ({reason}); run it again when it is") from error
+        why = reason(getattr(error, "reason", error))
+        raise BenchError(f"{path}: {url} cannot be read ({why}); run it again when it is") from error

@@ -7,6 +7,11 @@ class BenchError(Exception):
     """A mistake in the input (configuration, file, command line), told in one line without a traceback."""
 
 
+def reason(error):
+    """What a foreign exception says, on one line of at most 120 characters; its type's name where it says nothing."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 def unknown(kind, name, known):
     """A BenchError saying that `name` is no `kind`, with the nearest known name and the list of them."""
     known = sorted(known)

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from bench import paths
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 
 @contextlib.contextmanager
@@ -86,8 +86,7 @@ def reading(path, remedy=None):
     except BenchError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{path}: corrupt or truncated ({reason}); {remedy or remake(path)}") from error
+        raise BenchError(f"{path}: corrupt or truncated ({reason(error)}); {remedy or remake(path)}") from error
 
 
 def remake(path):

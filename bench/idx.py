@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data import Raw
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
 LABELS = 0x00000801
@@ -78,8 +78,7 @@ def read(path, magic, where, sides=()):
     except BenchError:
         raise
     except Exception as error:  # gzip and zlib have several of their own
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{where}: truncated or not readable ({reason}); expected an idx file") from error
+        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected an idx file") from error
 
 
 def _array(file, magic, where, sides):

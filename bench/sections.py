@@ -311,4 +311,4 @@ class Experiment(Section):
 
     def digest(self):
         """A short hash of the whole resolved configuration."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json", exclude_none=True))

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from bench import files
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # beside the default store
@@ -40,8 +40,7 @@ def _store():
     except BenchError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BenchError(f"MLflow store {uri()}: cannot be read or written ({reason})") from error
+        raise BenchError(f"MLflow store {uri()}: cannot be read or written ({reason(error)})") from error
 
 
 @_store()

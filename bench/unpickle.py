@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 OPCODES = """
     PROTO FRAME STOP MARK POP POP_MARK DUP PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE
@@ -39,8 +39,8 @@ def read(file, name, encoding="bytes"):
     try:
         return _Unpickler(content, encoding=encoding).load()
     except Exception as error:
-        reason = "it ends early" if isinstance(error, EOFError) else " ".join(str(error).split()) or type(error).__name__
-        raise BenchError(f"{name}: not a readable pickle ({reason[:120]}); expected arrays and containers only") from error
+        why = "it ends early" if isinstance(error, EOFError) else reason(error)
+        raise BenchError(f"{name}: not a readable pickle ({why}); expected arrays and containers only") from error
 
 
 def _reconstruct(kind, shape, code):

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench import unpickle
 from bench.data import Raw
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 DOWNLOADS = [(ARCHIVE, "c58f30108f718f92721af3b95e74349a")]
@@ -50,8 +50,7 @@ def _batches(where, path):
     except BenchError:
         raise
     except Exception as error:  # tarfile, gzip and zlib have many of their own
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{where}: truncated or not readable ({reason}); expected the archive from {ARCHIVE}") from error
+        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected the archive from {ARCHIVE}") from error
 
 
 def _from_archive(where, path):

@@ -20,7 +20,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from bench.data import Raw
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 from bench.sections import Count
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -99,5 +99,4 @@ def _square(where, path, size):
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise BenchError(f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer") from error
     except Exception as error:  # decoders have many of their own
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{where}: cannot be decoded ({reason}); expected an image") from error
+        raise BenchError(f"{where}: cannot be decoded ({reason(error)}); expected an image") from error

@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from pydantic import Field
 
 from bench.data import Raw
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 CHANNELS = 4  # more than these on the last axis means that the axes are in another order
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -42,8 +42,7 @@ def read(path: str, train: str = "train", test: str = "test", levels: Levels = 2
     except BenchError:
         raise
     except Exception as error:  # zipfile, zlib and numpy have several of their own
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise BenchError(f"{where}: truncated or not readable ({reason}); expected an npz file") from error
+        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected an npz file") from error
     if any(array is None for array in labels):
         labels = [None, None]
     return Raw(train=images[0], test=images[1], levels=levels, train_labels=labels[0], test_labels=labels[1])

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bench import files, torchvision_ops
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 from bench.extractor import register
 
 LAYER = "2048"
@@ -118,8 +118,7 @@ def _cached():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_url(), str(path), _named_digest(path))
         except Exception as error:  # urllib and http have many of their own
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise BenchError(f"extractor.weights: none, and the download failed ({reason}); {_remedy()}") from error
+            raise BenchError(f"extractor.weights: none, and the download failed ({reason(error)}); {_remedy()}") from error
     return path
 
 

@@ -47,10 +47,10 @@ def parts(*names):
 
 
 def part(wildcards, name):
-    """A section of the job's setting by its dotted name, as canonical JSON."""
-    value = experiment.settings[wildcards.setting].model_dump(mode="json")
+    """A section of the job's setting by its dotted name, as canonical JSON; an option that is not set changes nothing."""
+    value = experiment.settings[wildcards.setting].model_dump(mode="json", exclude_none=True)
     for key in name.split("."):
-        value = None if value is None else value[key]
+        value = (value or {}).get(key)
     return f"{name}: {json.dumps(value, sort_keys=True)}"
 
 
