@@ -51,21 +51,21 @@ def evaluate(denoiser, process, cells, images, names, batch=512):
     names: (seed, setting), the root of the noise; batch: images a network pass.
     """
     data, edges = denoiser.data, _edges_by_step(cells)
-    result = torch.zeros(len(cells), images, dtype=torch.float64)
+    result = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
     starts = range(0, images, batch)
     with torch.inference_mode(), tqdm(total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass",
                                       mininterval=1.0) as bar:
         for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start:min(start + batch, images)]))
+            x_0 = torch.from_numpy(data.to_float(data.test[start:min(start + batch, images)])).to(denoiser.device)
             part = result[:, start:start + len(x_0)]
             for column, cell in enumerate(cells):
                 part[column] += prior_term(process.schedule, cell.steps[-1], x_0)
             for t in sorted(edges):
-                eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim))
+                eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim)).to(denoiser.device)
                 prediction = denoiser.predict(process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t)
                 _add_step(part, edges[t], x_0, prediction, process, data)
                 bar.update()
-    return (result / (1.0 if data.levels is None else data.dim * LN2)).numpy()
+    return (result / (1.0 if data.levels is None else data.dim * LN2)).cpu().numpy()
 
 
 def _edges_by_step(cells):
@@ -105,9 +105,9 @@ def middle_term(process, s, t, sigma_sq, error_sq):
     s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
     (batch, dim).
     """
-    ratio = torch.as_tensor(process.lambda_sq(s, t)).reshape(-1, 1) / sigma_sq
+    ratio = torch.as_tensor(process.lambda_sq(s, t), device=sigma_sq.device).reshape(-1, 1) / sigma_sq
     shape_part = (ratio - 1 - torch.log(ratio)).expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1)
-    mean_part = torch.as_tensor(process.gamma(s, t) ** 2) * (error_sq / sigma_sq).sum(1)
+    mean_part = torch.as_tensor(process.gamma(s, t) ** 2, device=sigma_sq.device) * (error_sq / sigma_sq).sum(1)
     return 0.5 * (shape_part + mean_part)
 
 

@@ -4,6 +4,7 @@ From x_t = a_t x_0 + b_t ε a pass gives ε̂, and with it x̂_0 = (x_t − b_t 
 every variant its estimate of Cov[x_0 | x_t]. The bound and the sampler are both written in these.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -16,19 +17,27 @@ from bench.schedule import Schedule
 
 @dataclass(frozen=True)
 class Denoiser:
-    """model: `bench.mean.MeanModel`; heads: {name: Head}; moments: of `bench.moments`, None where no variant reads them."""
+    """model: `bench.mean.MeanModel`; heads: {name: Head}; moments: of `bench.moments`, None where no variant reads them;
+    precision: of the networks, 'fp32', or 'bf16' for torch's autocast to bfloat16. All else is float64."""
 
     model: object
     heads: dict
     moments: dict | None
     data: Data
     schedule: Schedule
+    precision: str = "fp32"
+
+    @property
+    def device(self):
+        """Where the networks run, and x_t has to be."""
+        return self.model.device
 
     def predict(self, x_t, t):
         """One pass at step t (an int, 1..N) for x_t, float64 (batch, dim)."""
-        eps_hat, features = self.model(x_t, torch.full((len(x_t),), t))
+        with torch.autocast(x_t.device.type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext():
+            eps_hat, features = self.model(x_t, torch.full((len(x_t),), t, device=x_t.device))
+            outputs = head_networks.outputs(self.heads, features)
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
-        outputs = head_networks.outputs(self.heads, features)
         return Prediction(self, t, eps_hat, x0_hat.clamp(self.data.lo, self.data.hi), outputs)
 
 
@@ -45,5 +54,6 @@ class Prediction:
     def data_variance(self, variant):
         """The diagonal of Σ_0(x_t) as the variant called `variant` has it, (1 or batch, 1 or dim)."""
         chosen = covariance.get(variant)
-        return torch.as_tensor(chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius,
-                                                    self.denoiser.moments, self.eps_hat, self.heads.get(chosen.head)))
+        variance = chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius, self.denoiser.moments,
+                                        self.eps_hat, self.heads.get(chosen.head))
+        return torch.as_tensor(variance, device=self.eps_hat.device)

@@ -106,16 +106,17 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
         raise BenchError(f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}")
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
-    heads = make(section.trained, model)
+    heads = make(section.trained, model).to(model.device)
     forward = process.make("ddpm", schedule)
     on_bound = [name for name in section.trained if name not in TARGETS]
     steps = importance(forward, moments["x0_error_sq"]) if on_bound else None
+    weights = None if steps is None else torch.from_numpy(1 / (schedule.N * steps)).to(model.device)
 
     def loss_of_step(step):
-        x_t, t, eps, x_0 = draw(data, schedule, (*names, "heads"), step, section.train.batch, steps)
+        x_t, t, eps, x_0 = draw(data, schedule, (*names, "heads"), step, section.train.batch, steps, model.device)
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
-        weight = 1.0 if steps is None else torch.from_numpy(1 / (schedule.N * steps[t - 1]))
+        weight = 1.0 if weights is None else weights[t - 1]
         losses = {}
         for name, head in heads.items():
             if name in TARGETS:
@@ -136,20 +137,20 @@ def with_trunk(model, name):
     head, (weight, bias) = make({name: "imported"}, model)[name], model.variance
     head.norm.load_state_dict(model.unet.conv_norm_out.state_dict())
     head.conv.load_state_dict({"weight": weight, "bias": bias})
-    return head.eval().requires_grad_(False)
+    return head.to(model.device).eval().requires_grad_(False)
 
 
 def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     """L_t in nats of each row of a batch, (batch,), for a head's `output`; t: int64 (batch,), the rest (batch, dim)."""
-    a, b = (torch.from_numpy(values)[t][:, None] for values in (forward.schedule.signal, forward.schedule.noise))
+    a, b = (torch.from_numpy(values).to(t.device)[t][:, None] for values in (forward.schedule.signal, forward.schedule.noise))
     x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
     # Between the ends the variance is log-linear in u, so the ends at every t are all that is needed of the variant.
-    low, high = (ends[t - 1][:, None] for ends in _ends(forward, variant))
+    low, high = (ends.to(t.device)[t - 1][:, None] for ends in _ends(forward, variant))
     u = variant.data_variance(None, None, None, None, head=output.double())
     sigma_sq = torch.exp(u * high.log() + (1 - u) * low.log())
     first = t == 1
-    terms = torch.empty(len(t), dtype=torch.float64)
-    later = t[~first].numpy()
+    terms = torch.empty(len(t), dtype=torch.float64, device=t.device)
+    later = t[~first].cpu().numpy()
     terms[~first] = bound.middle_term(forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2)
     if data.levels is None:
         terms[first] = bound.last_term_continuous(forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2)
@@ -199,7 +200,7 @@ def load(folder, model, wanted):
         state = files.read_safetensors(folder / f"{name}.safetensors")
         with files.reading(folder / f"{name}.safetensors"):
             head.load_state_dict(state)
-    return dict(heads.eval().requires_grad_(False).items())
+    return dict(heads.to(model.device).eval().requires_grad_(False).items())
 
 
 def outputs(heads, features):

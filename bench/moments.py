@@ -53,9 +53,10 @@ def _draw(model, data, schedule, t, draws, names, batch):
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     x_0 = data.to_float(data.train[rows])
     eps = noise.normal((*names, "moments", "eps", t), 0, draws, data.dim)
-    x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps)
-    eps_hat = torch.cat([model(part, torch.full((len(part),), t))[0] for part in x_t.split(batch)])
-    return x_0, eps, eps_hat.numpy()
+    x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps).to(model.device)
+    steps = torch.full((draws,), t, device=model.device)
+    eps_hat = torch.cat([model(*part)[0] for part in zip(x_t.split(batch), steps.split(batch), strict=True)])
+    return x_0, eps, eps_hat.cpu().numpy()
 
 
 def _at_step(data, ratio, x_0, eps, eps_hat):

@@ -28,14 +28,14 @@ def sample(denoiser, process, variant, steps, first, count, clip_levels, names, 
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
-            x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim))
+            x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim)).to(denoiser.device)
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
                 limit = at_last if s == steps[0] else np.inf
                 eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
                 x = step(denoiser.predict(x, t), x, s, process, variant, limit, eps)
                 if progress:
                     progress(size)
-            parts.append(data.to_levels(x))
+            parts.append(data.to_levels(x.cpu()))
     return np.concatenate(parts)
 
 
@@ -46,4 +46,4 @@ def step(prediction, x_t, s, process, variant, limit, eps):
     t = prediction.t
     sigma_sq = covariance.get(variant).variance(process, s, t, prediction.data_variance(variant))
     mean = process.mean(s, t, x_t, prediction.x0_hat, prediction.eps_hat)
-    return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps)
+    return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps, device=x_t.device)

@@ -182,7 +182,7 @@ class BoundSection(GridSection):
 
 
 class SamplesSection(GridSection):
-    """Sampling: its grid, images a cell, images a network pass, and the number of jobs that share them.
+    """Sampling: its grid, images a cell, images a network pass, the networks' precision, and the number of jobs that share them.
 
     A shard is made of whole batches, so that the number of shards changes no byte: what a network makes of an image
     may depend, in the last bits, on how many are with it.
@@ -190,6 +190,7 @@ class SamplesSection(GridSection):
 
     count: Annotated[int, Field(strict=True, ge=4)]  # KID compares halves, of two images at least
     batch: Count = 256
+    precision: Literal["fp32", "bf16"] = "fp32"
     shards: Count = 1
 
     @model_validator(mode="after")
@@ -292,9 +293,10 @@ def has_optimal(variant):
 
 
 class Experiment(Section):
-    """Everything a run is made of; `settings` holds every setting resolved."""
+    """Everything a run is made of; `settings` holds every setting resolved. device: see `bench.device.choose`."""
 
     seed: Annotated[int, Field(strict=True, ge=0)]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     metrics: Names
     settings: dict[str, Setting]
 
@@ -310,5 +312,5 @@ class Experiment(Section):
         return self.settings[name]
 
     def digest(self):
-        """A short hash of the whole resolved configuration."""
-        return digest(self.model_dump(mode="json", exclude_none=True))
+        """A short hash of the whole resolved configuration but the device."""
+        return digest(self.model_dump(mode="json", exclude_none=True, exclude={"device"}))

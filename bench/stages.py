@@ -32,6 +32,7 @@ def _check_images(setting, name, dataset):
 def mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     from bench import data as datasets
+    from bench import device
     from bench import mean as means
     from bench.mean import checkpoint, improved_diffusion, oracle
     from bench.mean import train as training
@@ -51,7 +52,7 @@ def mean(experiment, name):
         return
     with tracking.live_run(experiment, name, "mean") as log_loss:
         network, log = training.train(dataset, setting.schedule.make(), setting.mean, (experiment.seed, name),
-                                      place.checkpoints / "mean.pt", log_loss)
+                                      place.checkpoints / "mean.pt", log_loss, device.choose(experiment.device))
     means.save(network, "epsilon", place.mean, source="trained", log=log)
 
 
@@ -74,7 +75,7 @@ def moments(experiment, name):
     from bench import moments as estimators
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    model, dataset, schedule = _model(setting, place)
+    model, dataset, schedule = _model(experiment, setting, place)
     with torch.inference_mode():
         result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name))
     files.write_npz(place.moments, **result)
@@ -87,7 +88,7 @@ def heads(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
-    model, dataset, schedule = _model(setting, place)
+    model, dataset, schedule = _model(experiment, setting, place)
     known = files.read_npz(place.moments) if setting.heads_need_moments else None
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
@@ -132,7 +133,7 @@ def bound(experiment, name):
 
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")
-    denoiser = _denoiser(setting, place, variants)
+    denoiser = _denoiser(experiment, setting, place, variants)
     _check_images(setting, name, denoiser.data)
     steps = files.read_json(place.trajectories)
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
@@ -161,11 +162,12 @@ def samples(experiment, name, process_name, shard=0):
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
     variants = setting.variants(process_name)
-    denoiser = _denoiser(setting, place, variants)
+    denoiser = _denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     clip_levels = getattr(setting.clip_levels, process_name, None)
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
-              "last": last, "batch": setting.samples.batch, "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
+              "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
+              "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
     cells = _cells_to_sample(setting, place, process_name, common)
     missing = [cell for cell, (_, digest) in cells.items()
                if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
@@ -231,7 +233,8 @@ def fidelity(experiment, name, process_name):
         images = read_samples(setting, place, process_name, variant, kind, K)
         measured += rows(images, variant=variant, trajectory=kind, K=K)
     files.write_json(place.fidelity(process_name), {
-        "extractor": network.get_name(), "reference": {"split": "train", "n": len(dataset.train), "sha256": dataset.sha256},
+        "extractor": network.get_name(), "precision": setting.samples.precision,
+        "reference": {"split": "train", "n": len(dataset.train), "sha256": dataset.sha256},
         "test_images": rows(dataset.test), "cells": measured})
 
 
@@ -241,23 +244,25 @@ def read_samples(setting, place, process_name, variant, kind, K):
                            for shard in range(setting.samples.shards)])
 
 
-def _model(setting, place):
+def _model(experiment, setting, place):
     """(mean model, data, schedule) of a setting."""
     from bench import data as datasets
+    from bench import device
     from bench import mean as means
 
     dataset, schedule = datasets.load(place.data), setting.schedule.make()
-    return means.load(place.mean, schedule, dataset), dataset, schedule
+    return means.load(place.mean, schedule, dataset, device.choose(experiment.device)), dataset, schedule
 
 
-def _denoiser(setting, place, variants):
+def _denoiser(experiment, setting, place, variants, precision="fp32"):
     """The setting's Denoiser, with the heads and the moments that some of `variants` need."""
     from bench import denoiser
     from bench import heads as networks
 
-    model, dataset, schedule = _model(setting, place)
+    model, dataset, schedule = _model(experiment, setting, place)
     moments_ = files.read_npz(place.moments) if setting.needs_moments(variants) else None
-    return denoiser.Denoiser(model, networks.load(place.heads, model, setting.heads_of(variants)), moments_, dataset, schedule)
+    heads_ = networks.load(place.heads, model, setting.heads_of(variants))
+    return denoiser.Denoiser(model, heads_, moments_, dataset, schedule, precision)
 
 
 def _steps(saved, kind, variant, K):

@@ -8,7 +8,7 @@ they share images, noise and steps, so that a difference has a smaller standard 
 import pandas
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
-COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "extractor",
+COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "extractor", "precision",
            "published", "published_source", "exact"]
 BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
 TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL bound (nats, lower is better)",
@@ -37,14 +37,15 @@ def bound_cells(setting, frame):
         values = block[metric]
         stderr = (values - block.exact_nats).sem() if known else values.sem()
         rows.append({"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
-                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values),
+                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values), "precision": "fp32",
                      "exact": block.exact_nats.mean() if known else None})
     return rows
 
 
 def fidelity_cells(setting, process, report):
     """Rows of cells.csv from what the fidelity stage wrote for one process."""
-    return [{"setting": setting, "process": process, "extractor": report["extractor"], **row} for row in report["cells"]]
+    common = {"setting": setting, "process": process, "extractor": report["extractor"], "precision": report["precision"]}
+    return [{**common, **row} for row in report["cells"]]
 
 
 def cells(rows, published):

@@ -16,7 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench import files
+from bench import files, paths
 from bench.errors import BenchError, reason
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -189,7 +189,9 @@ def log_cells(experiment, name, process, variant, cells, grids):
     for row in cells.itertuples():
         label = row.metric if row.trajectory == main else f"{row.metric}_{row.trajectory}"
         metrics += [(label, row.value, row.K), (f"{label}_stderr", row.stderr, row.K)]
-    section = setting.model_dump(mode="json", include={"data", "schedule", "moments", "clip_levels"})
+    section = setting.model_dump(mode="json", include={
+        "data": True, "schedule": True, "moments": True, "clip_levels": True, "samples": {"precision"}})
+    section["data"] |= files.read_json(paths.Setting(name).data / "data.json")  # its size and content hash
     parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed, **_flat(section),
                   "eta": setting.processes.eta(process), "config": experiment.digest()}
     with tempfile.TemporaryDirectory() as folder:
@@ -215,14 +217,14 @@ def _log_once(name, key, parameters, metrics, artifacts):
 
     client = _client()
     experiment_id = _experiment_id(client, name)
-    digest = files.digest([parameters, metrics, {folder: [[path.name, files.digest(path.read_bytes())] for path in paths]
-                                                 for folder, paths in artifacts.items()}])
+    digest = files.digest([parameters, metrics, {folder: [[path.name, files.digest(path.read_bytes())] for path in members]
+                                                 for folder, members in artifacts.items()}])
     run = _find(client, experiment_id, key)
     if run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status == "FINISHED":
         return
     run_id = _create(client, experiment_id, key, digest, parameters)
     _retry(client.log_batch, run_id, metrics=[Metric(label, value, _now(), int(step)) for label, value, step in metrics])
-    for folder, paths in artifacts.items():
-        for path in paths:
+    for folder, members in artifacts.items():
+        for path in members:
             client.log_artifact(run_id, str(path), folder)
     _retry(client.set_terminated, run_id, "FINISHED")

@@ -79,7 +79,7 @@ def _resume(path, identity, parts, state):
     if not path.exists():
         return
     with files.reading(path):
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
     if saved["identity"] != identity:
         return
     for name, part in parts.items():

@@ -48,6 +48,8 @@ def data():
 class LinearModel:
     """ε̂ = k x_t: moments over q(x_t) are closed forms of E[x_0] and E[x_0²]. Counts its passes."""
 
+    device = torch.device("cpu")
+
     def __init__(self, k=0.5):
         self.k, self.rows = k, 0
 

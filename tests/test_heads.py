@@ -48,7 +48,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     data = make_data(SHAPE)
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
-    counted.trunk = model.trunk
+    counted.trunk, counted.device = model.trunk, model.device
     section = sections.HeadsSection(targets={"npr": "simple", "sn": "complex"},
                                   train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")

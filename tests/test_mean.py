@@ -118,10 +118,10 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
 
     batch = mean_train.draw
 
-    def killed_at_six(*arguments):
+    def killed_at_six(*arguments, **options):
         if arguments[3] == 6:
             raise Killed
-        return batch(*arguments)
+        return batch(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(mean_train, "draw", killed_at_six)

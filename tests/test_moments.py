@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bench import moments, schedule
 
@@ -48,6 +49,8 @@ def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_mo
 
 def test_clipped_prediction(data):
     class Wild:
+        device = torch.device("cpu")
+
         def __call__(self, x_t, t):
             return -1000 + 0 * x_t, None
 

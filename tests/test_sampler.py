@@ -18,6 +18,8 @@ def denoiser(model, data):
 class PointModel:
     """The exact ε̂ when the data are a single image: ε = (x_t − a x_0)/b."""
 
+    device = torch.device("cpu")
+
     def __init__(self, x_0):
         self.x_0, self.rows = x_0, 0
 

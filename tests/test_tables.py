@@ -16,7 +16,7 @@ def per_image():
 
 
 def fid_rows():
-    report = {"extractor": "net", "cells": [
+    report = {"extractor": "net", "precision": "bf16", "cells": [
         {"variant": variant, "trajectory": "even", "K": K, "metric": "fid", "value": value, "stderr": 1.0, "n": 100}
         for variant, values in [("good", {5: 12.0, 10: 9.0, 50: 5.0}), ("bad", {5: 30.0, 10: 20.0, 50: 15.0})]
         for K, value in values.items()]}

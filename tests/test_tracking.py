@@ -4,7 +4,7 @@ import pandas
 import pytest
 from mlflow import MlflowClient
 
-from bench import config, tracking
+from bench import config, files, paths, tracking
 from bench.errors import BenchError
 from tests.test_config import RAW
 
@@ -20,6 +20,7 @@ def client(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     experiment = config.resolve(RAW)
+    files.write_json(paths.Setting("digits").data / "data.json", {"sha256": "0123456789abcdef"})
     tracking.prepare(experiment)
     client = MlflowClient(tracking_uri=tracking.uri())
     client.bench = experiment
@@ -42,6 +43,7 @@ def test_cells_become_a_run_with_a_curve(client):
     assert history(client, run, "nll_bpd") == {10: 4.5, 50: 3.5} and history(client, run, "fid") == {5: 200.0}
     assert history(client, run, "nll_bpd_optimal") == {10: 4.0} and history(client, run, "fid_stderr") == {5: 0.1}
     assert run.data.params["variant"] == "npr" and run.data.params["schedule.N"] == "1000"
+    assert run.data.params["data.sha256"] == "0123456789abcdef" and run.data.params["samples.precision"] == "fp32"
     assert run.data.params["config"] == client.bench.digest()
     assert len(run.data.tags["mlflow.source.git.commit"].removesuffix("-dirty")) == 40
     assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/even_K5.png"]

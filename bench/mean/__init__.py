@@ -39,18 +39,21 @@ class MeanModel:
 
     unet: UNet2DModel; prediction_type: one of `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels,
     height, width); first_timestep, scale: the network is told (t − 1 + first_timestep) scale at step t, t − 1 by default as
-    diffusers counts from 0; variance: (weight, bias) of a convolution to a head that was trained with the network, or None.
+    diffusers counts from 0; variance: (weight, bias) of a convolution to a head that was trained with the network, or None;
+    device: where the network runs, and where everything that it is given has to be.
     """
 
-    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, variance=None):
+    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, variance=None,
+                 device="cpu"):
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
-        self.unet = unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.device = torch.device(device)
+        self.unet = unet.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         self.prediction_type = prediction_type
         self.shape = tuple(shape)
         self.first_timestep, self.scale, self.variance = first_timestep, scale, variance
-        self.signal = torch.from_numpy(schedule.signal)
-        self.noise = torch.from_numpy(schedule.noise)
+        self.signal = torch.from_numpy(schedule.signal).to(self.device)
+        self.noise = torch.from_numpy(schedule.noise).to(self.device)
         self._seen = {}
         unet.conv_norm_out.register_forward_pre_hook(lambda module, args: self._seen.update(hidden=args[0]))
         unet.time_embedding.register_forward_hook(lambda module, args, out: self._seen.update(time=out))
@@ -95,8 +98,8 @@ def save(unet, prediction_type, folder, variance=None, **about):
         files.write_json(partial / "mean.json", {"prediction_type": prediction_type, **about})
 
 
-def load(folder, schedule, data):
-    """The mean model saved in `folder` for `data`. BenchError where it is broken or does not fit."""
+def load(folder, schedule, data, device="cpu"):
+    """The mean model saved in `folder` for `data`, on `device`. BenchError where it is broken or does not fit."""
     about = files.read_json(folder / "mean.json")
     if "oracle" in about:
         from bench.mean import oracle
@@ -109,7 +112,8 @@ def load(folder, schedule, data):
     if (folder / "variance.safetensors").exists():
         state = files.read_safetensors(folder / "variance.safetensors")
         variance = state["weight"], state["bias"]
-    return MeanModel(unet, about["prediction_type"], schedule, data.shape, **about.get("timesteps", {}), variance=variance)
+    return MeanModel(unet, about["prediction_type"], schedule, data.shape, **about.get("timesteps", {}), variance=variance,
+                     device=device)
 
 
 def read_unet(folder, remedy=None):

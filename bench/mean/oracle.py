@@ -24,6 +24,8 @@ class OracleModel:
     schedule: `bench.schedule.Schedule`; imperfection: root mean square of the bias field per coordinate, ≥ 0.
     """
 
+    device = torch.device("cpu")  # small matrices in float64
+
     def __init__(self, law, schedule, imperfection=0.0):
         self.oracle, self.N, self.imperfection = Oracle(law, schedule), schedule.N, imperfection
         draws = noise.generator("bias", law.dim)

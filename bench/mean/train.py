@@ -19,18 +19,19 @@ def make_unet(options, shape):
         raise BenchError(f"mean.unet: not accepted by UNet2DModel ({error})") from error
 
 
-def train(data, schedule, section, names, checkpoint, on_loss=None):
+def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"):
     """Returns (EMA network, training log).
 
     data: `bench.data.Data`; section: `sections.MeanSection`; names: (seed, setting), the root of every draw;
     checkpoint: path of the resumable state; on_loss: see `bench.training.train`.
+    device: where the network is trained.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
-    unet = make_unet(section.unet, data.shape).to(memory_format=torch.channels_last)
+    unet = make_unet(section.unet, data.shape).to(device, memory_format=torch.channels_last)
 
     def loss_of_step(step):
         torch.manual_seed(noise.generator(*names, "mean", "dropout", step).integers(2**63))
-        x_t, t, eps, _ = draw(data, schedule, (*names, "mean"), step, section.train.batch)
+        x_t, t, eps, _ = draw(data, schedule, (*names, "mean"), step, section.train.batch, device=device)
         images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=torch.channels_last)
         prediction = unet(images, t - 1, return_dict=False)[0].flatten(1)
         return (prediction - eps.float()).square().mean()
@@ -38,8 +39,8 @@ def train(data, schedule, section, names, checkpoint, on_loss=None):
     return training.train(unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss)
 
 
-def draw(data, schedule, names, step, batch, steps=None):
-    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim).
+def draw(data, schedule, names, step, batch, steps=None, device="cpu"):
+    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), on `device`.
 
     steps: probabilities (N,) of t = 1..N, uniform by default.
     """
@@ -48,4 +49,4 @@ def draw(data, schedule, names, step, batch, steps=None):
     t = random.integers(1, schedule.N + 1, size=batch) if steps is None else 1 + random.choice(schedule.N, size=batch, p=steps)
     eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
     x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
-    return x_t, torch.from_numpy(t), eps, x_0
+    return tuple(part.to(device) for part in (x_t, torch.from_numpy(t), eps, x_0))

@@ -11,5 +11,7 @@ rule bound:
         code=lambda wildcards: variant_code(wildcards, "ddpm"),
     threads: 1
     priority: 4
+    resources:
+        gpu=GPU,
     shell:
         "bench bound --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

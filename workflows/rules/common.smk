@@ -35,6 +35,9 @@ for folder in (Path("results"), Path(".")):
         sys.exit(f"error: {folder.resolve()}: expected a folder that can be written to, for the results")
 
 
+# Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims one (bench.device).
+GPU = int(experiment.device != "cpu")
+
 wildcard_constraints:
     setting="|".join(experiment.settings),
     process="ddpm|ddim",

@@ -10,5 +10,7 @@ rule heads:
         config=parts("schedule", "heads"),
     threads: 1
     priority: 8
+    resources:
+        gpu=GPU,
     shell:
         "bench heads --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -8,5 +8,7 @@ rule mean:
         config=parts("schedule", "mean"),
     threads: 2
     priority: 10
+    resources:
+        gpu=GPU,
     shell:
         "bench mean --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -8,5 +8,7 @@ rule moments:
         config=parts("schedule", "moments"),
     threads: 1
     priority: 8
+    resources:
+        gpu=GPU,
     shell:
         "bench moments --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

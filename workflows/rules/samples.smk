@@ -14,6 +14,8 @@ rule samples:
         code=lambda wildcards: variant_code(wildcards, wildcards.process),
     threads: 1
     priority: 6
+    resources:
+        gpu=GPU,
     shell:
         "bench samples --config {RESOLVED} --setting {wildcards.setting} --process {wildcards.process}"
         " --shard {wildcards.shard} --threads {threads}"
