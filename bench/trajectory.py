@@ -38,6 +38,7 @@ def quadratic_ddim(N, K):
 
 FIXED = {"even": even, "even_ddim": even_ddim, "quadratic_ddim": quadratic_ddim}
 TRAJECTORIES = (*FIXED, "optimal")
+ROWS = 64  # of a matrix of edges that are added and searched together, while they are in the cache
 
 
 def fixed(name, N, K):
@@ -60,14 +61,19 @@ def least_cost_paths(cost, Ks):
     into = np.where(np.tri(N, k=-1, dtype=bool), cost[1:, 1:].T, np.inf)
     least = np.full(N, np.inf)
     least[0] = 0.0
-    came_from = np.zeros((max(Ks), N), dtype=np.int32)
-    for nodes in range(2, max(Ks) + 1):
+    most = max((K for K in Ks if K < N), default=1)  # with N nodes there is one path
+    came_from = np.zeros((most, N), dtype=np.int32)
+    for nodes in range(2, most + 1):
         first = nodes - 2  # a path of nodes − 1 nodes ends no earlier than this row
-        total = into[first + 1 :, first:] + least[first:]
-        came_from[nodes - 1, first + 1 :] = first + total.argmin(axis=1)
-        least[first + 1 :] = total.min(axis=1)
-        least[first] = np.inf
-    return {K: _walk_back(came_from, K, N) for K in Ks}
+        longer = np.full(N, np.inf)
+        for start in range(first + 1, N, ROWS):
+            end = min(start + ROWS, N)
+            total = into[start:end, first:end] + least[first:end]
+            best = total.argmin(axis=1)
+            came_from[nodes - 1, start:end] = first + best
+            longer[start:end] = total[np.arange(end - start), best]
+        least = longer
+    return {K: list(range(1, N + 1)) if K == N else _walk_back(came_from, K, N) for K in Ks}
 
 
 def _walk_back(came_from, K, N):

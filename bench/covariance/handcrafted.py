@@ -36,12 +36,12 @@ class Beta(BetaTilde):
         For a state-independent variance it is linear in E‖x_0 − x̂_0‖², so the moments give every edge
         (Watson et al. 2021; Bao et al. 2022a, Appendix H).
         """
-        steps = np.arange(process.schedule.N + 1)
-        s, t = steps[1:, None], steps[None, 1:]
-        with np.errstate(divide="ignore", invalid="ignore"):  # s ≥ t is no edge
+        N, dim = process.schedule.N, moments["x0_error_sq"].shape[1]
+        error = moments["x0_error_sq"].sum(axis=1)
+        cost = np.full((N + 1, N + 1), np.inf)
+        for t in range(2, N + 1):
+            s = np.arange(1, t)
             sigma_sq = process.schedule.skip_beta(s, t)
             ratio = process.lambda_sq(s, t) / sigma_sq
-            error = moments["x0_error_sq"][1:].sum(axis=1)
-            dim = moments["x0_error_sq"].shape[1]
-            cost = 0.5 * (dim * (ratio - np.log(ratio) - 1) + process.gamma(s, t) ** 2 * error / sigma_sq)
-        return np.pad(cost, ((1, 0), (1, 0)), constant_values=np.inf)
+            cost[1:t, t] = 0.5 * (dim * (ratio - np.log(ratio) - 1) + process.gamma(s, t) ** 2 * error[t] / sigma_sq)
+        return cost
