@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import resource
 import tracemalloc
 import types
 
@@ -114,6 +115,19 @@ def test_images_larger_than_memory(made, tmp_path):
     finally:
         tracemalloc.stop()
     assert (datasets.load(tmp_path / "data").train[999] == image).all()
+
+
+def test_full_disk(made, tmp_path):
+    """The system refuses to write beyond a size, as it does where the disk is full."""
+    made(datasets.Raw(lazy(np.zeros((100, 3, 32, 32), np.uint8)), GOOD.repeat(3, 1).repeat(16, 2).repeat(16, 3), 256))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(BenchError, match=r"train.npy: cannot be written \(File too large\)"):
+            datasets.prepare("made", tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_made_for_a_setting_that_refuses(made, tmp_path):
