@@ -1,7 +1,7 @@
 """CelebA at 64×64: 202599 aligned photographs of faces, 3×64×64 with 256 levels, cut out and resized as in the DDIM code.
 
 Of a photograph of 178×218 pixels the square of 128 around column 89 and row 121 is kept, and resized to 64 with Pillow's
-bilinear filter, which takes the mean over the area that a new pixel covers: `Crop` and `Resize` in datasets/__init__.py of
+bilinear filter, which widens as an image shrinks: `Crop` and `Resize` in datasets/__init__.py of
 https://github.com/ermongroup/ddim, repeated in both repositories of Analytic-DPM. A crop of another place or size changes
 FID by a factor.
 

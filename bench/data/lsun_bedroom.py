@@ -1,9 +1,10 @@
 """LSUN bedroom: 3033042 training and 300 validation photographs, 3×256×256 with 256 levels, from its two lmdb databases.
 
-An image is resized so that its shorter side is `size`, with Pillow's bilinear filter, which takes the mean over the area
-that a new pixel covers, and its centre is kept: `Resize` and `CenterCrop` in datasets/__init__.py of
-https://github.com/ermongroup/ddim, repeated in both repositories of Analytic-DPM. Test images are the validation images,
-as there. All training images are 600 GB as pixels; the published reference statistics of FID are those of 50000 of them.
+An image is resized so that its shorter side is `size`, with Pillow's bilinear filter, which widens as an image shrinks,
+and its centre is kept: `Resize` and `CenterCrop` in datasets/__init__.py of https://github.com/ermongroup/ddim, repeated
+in both repositories of Analytic-DPM. (The databases' images have a shorter side of 256 already.) Test images are the
+validation images, as there. All training images are 600 GB as pixels; the published reference statistics of FID are
+those of 50000 of them.
 """
 
 import contextlib
