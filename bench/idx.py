@@ -7,11 +7,10 @@ content that is there and never beyond what the header claims; the two must agre
 
 import gzip
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 
+from bench import members
 from bench.data import Raw
 from bench.errors import BenchError, reason
 
@@ -24,57 +23,53 @@ CHUNK = 1 << 20
 
 
 def downloads(server, *md5s):
-    """The `DOWNLOADS` of a reader: the four gzipped files at `server`, their MD5 in the order of `FILES`."""
-    return [(f"{server}/{name}.gz", md5) for name, md5 in zip(FILES, md5s, strict=True)]
+    """The official `DOWNLOADS` of a reader: the four gzipped files at `server`, their MD5 in the order of `FILES`."""
+    return [(f"{server}/{name}.gz", {"md5": md5}) for name, md5 in zip(FILES, md5s, strict=True)]
 
 
-def dataset(path, source):
-    """The MNIST-like data set in a folder, as a `Raw` of 1×28×28 images with 256 levels and labels 0..9.
+def dataset(path, source, inside, archives):
+    """The MNIST-like data set at `path`, as a `Raw` of 1×28×28 images with 256 levels and labels 0..9.
 
-    path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each as it is or with .gz;
+    path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each as it is or with .gz; or
+    an archive that has them in the folder `inside`; or a folder with such an archive, of a name like one of `archives`.
     source: where a person finds these files, for the errors.
     Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
     """
-    where = f"data.path: {path}"
-    if not os.path.isdir(path):
-        raise BenchError(f"{where}: no such folder; expected a folder with the idx files from {source}")
-    train, train_labels = _split(where, path, "train", source)
-    test, test_labels = _split(where, path, "t10k", source)
+    where, expected = f"data.path: {path}", f"the idx files from {source}"
+    wanted = {f"{inside}/{name}{ending}": name for ending in ("", ".gz") for name in FILES}
+    found = members.read(where, path, wanted, _parse, expected, archives)
+    for name in FILES:
+        if name not in found:
+            raise BenchError(f"{where}: {name} not found, nor {name}.gz; expected {expected}")
+    train, train_labels = _split(where, found, "train")
+    test, test_labels = _split(where, found, "t10k")
     return Raw(train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels)
 
 
-def _split(where, folder, split, source):
+def _parse(where, name, file):
+    return read(file, IMAGES, where, (SIDE, SIDE)) if "images" in name else read(file, LABELS, where)
+
+
+def _split(where, found, split):
     """Images, uint8 of shape (n, 1, 28, 28), and labels, int64 of shape (n,), of one split."""
-    images = _find(where, folder, f"{split}-images-idx3-ubyte", source)
-    labels = _find(where, folder, f"{split}-labels-idx1-ubyte", source)
-    pixels = read(images, IMAGES, f"{where}: {images.name}", (SIDE, SIDE))
-    values = read(labels, LABELS, f"{where}: {labels.name}")
+    name = f"{split}-labels-idx1-ubyte"
+    pixels, values = found[f"{split}-images-idx3-ubyte"], found[name]
     if len(values) != len(pixels):
-        raise BenchError(f"{where}: {labels.name}: found {len(values)} labels, expected {len(pixels)}, one an image")
+        raise BenchError(f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one an image")
     if values.max() >= CLASSES:
-        raise BenchError(f"{where}: {labels.name}: found label {values.max()}, expected 0..{CLASSES - 1}")
+        raise BenchError(f"{where}: {name}: found label {values.max()}, expected 0..{CLASSES - 1}")
     return pixels[:, None], values.astype(np.int64)
 
 
-def _find(where, folder, name, source):
-    """The path of an idx file, as it is or, if it is not there, with .gz."""
-    for path in (Path(folder) / name, Path(folder) / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise BenchError(f"{where}: {name} not found, nor {name}.gz; expected the idx files from {source}")
-
-
-def read(path, magic, where, sides=()):
+def read(file, magic, where, sides=()):
     """The uint8 array of shape (n, *sides), n ≥ 1, in an idx file, gzipped or not as its first bytes say.
 
-    magic: the number that the file must begin with; where: what an error calls the file.
+    file: buffered and open for reading; magic: the number that it must begin with; where: what an error calls it.
     Raises BenchError where the file is truncated, longer than its header says, or of another kind.
     """
     try:
-        with open(path, "rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else open(path, "rb") as file:
-            return _array(file, magic, where, sides)
+        zipped = file.peek(2)[:2] == b"\x1f\x8b"
+        return _array(gzip.open(file) if zipped else file, magic, where, sides)
     except BenchError:
         raise
     except Exception as error:  # gzip and zlib have several of their own

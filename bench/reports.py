@@ -69,9 +69,10 @@ def track(experiment):
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
     frame = files.read_csv(paths.CELLS)
     for name in experiment.settings:
-        block = frame[frame.setting == name]
+        block, about = frame[frame.setting == name], files.read_json(paths.Setting(name).data / "data.json")
         for (process, variant), rows in block.groupby(["process", "variant"], sort=False):
-            tracking.log_cells(experiment, name, process, variant, rows, _grids(experiment, name, process, variant))
+            tracking.log_cells(experiment, name, process, variant, rows,
+                               _grids(experiment, name, process, variant), about)
         shown = [paths.RESULTS / file for file in TABLE_FILES]
         shown += [paths.Setting(name).figure(metric) for metric in experiment.metrics]
         tracking.log_tables(experiment, name, shown, _numbers(experiment, name))

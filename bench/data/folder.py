@@ -5,34 +5,29 @@ area that it covers. That is how the downsampled ImageNet was made. Sharper filt
 edges, and clipping the overshoot would put weight on the first and last level that the photographs do not have. An
 image smaller than the new size is enlarged by repeating pixels.
 
-Pixels are taken as they are stored: no rotation from camera data, no background behind what is transparent, the first
-frame of several. Hidden files and folders are passed over; links are followed.
+Hidden files and folders are passed over; links are followed.
 """
 
 import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from PIL import Image
 from pydantic import Field
-from tqdm import tqdm
 
-from bench.data import Raw
-from bench.errors import BenchError, reason
-from bench.sections import Count
+from bench import images
+from bench.data import Images, Raw
+from bench.errors import BenchError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
-def read(path: str, size: Count, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
+def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
     """The images as a `Raw` of shape (n, 3, size, size), without labels, in the order of their paths.
 
     path: the folder; size: pixels on a side. Where path/train and path/test are there, they are the splits; otherwise
     the first image and every `test_every`-th after it is a test image.
-    Raises BenchError where the folder has no images, or naming the file where one cannot be decoded.
+    Raises BenchError where the folder has no images, and, while they are made, naming one that cannot be decoded.
     """
     where = f"data.path: {path}"
     if not os.path.isdir(path):
@@ -43,7 +38,7 @@ def read(path: str, size: Count, test_every: Annotated[int, Field(strict=True, g
     else:
         found = _find(where, path, 2)
         train, test = [file for index, file in enumerate(found) if index % test_every], found[::test_every]
-    return Raw(train=_pixels(path, train, size, "train"), test=_pixels(path, test, size, "test"), levels=256)
+    return Raw(train=_squares(path, train, size), test=_squares(path, test, size), levels=256)
 
 
 def _find(where, folder, least):
@@ -69,34 +64,16 @@ def _refuse(error):
     raise error
 
 
-def _pixels(folder, paths, size, split):
-    """uint8 (n, 3, size, size) of the images at `paths` below the folder, the only copy of them in memory."""
-    try:
-        pixels = np.empty((len(paths), 3, size, size), dtype=np.uint8)
-    except (MemoryError, ValueError) as error:
-        raise BenchError(f"data.size: found {size}; {len(paths)} images of that size do not fit in memory") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for index, path in enumerate(tqdm(paths, desc=f"{split} images", unit="image", mininterval=1.0)):
-            where = f"data.path: {folder}: {str(path.relative_to(folder))!r}"
-            pixels[index] = _square(where, path, size).transpose(2, 0, 1)
-    return pixels
+def _squares(folder, paths, size):
+    """The images at `paths` below the folder."""
+    return Images((len(paths), 3, size, size), lambda: (
+        _square(f"data.path: {folder}: {str(path.relative_to(folder))!r}", path, size) for path in paths))
 
 
 def _square(where, path, size):
-    """uint8 (size, size, 3) of the centre of an image."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            # Pillow clips integers beyond 255 in place of scaling them.
-            if image.mode.startswith(("I", "F")):
-                raise BenchError(f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel")
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.crop((left, top, left + side, top + side)).convert("RGB")
-            return np.asarray(square.resize((size, size), Image.Resampling.BOX))
-    except BenchError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise BenchError(f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer") from error
-    except Exception as error:  # decoders have many of their own
-        raise BenchError(f"{where}: cannot be decoded ({reason(error)}); expected an image") from error
+    """uint8 (3, size, size) of the centre of an image."""
+    with images.opened(where, path) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side)).convert("RGB")
+        return images.pixels(square.resize((size, size), Image.Resampling.BOX))

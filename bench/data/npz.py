@@ -1,23 +1,20 @@
 """Images in an npz file: uint8 arrays (n, height, width, channels), or (n, height, width) for one channel.
 
-This is the layout of the files that others publish and of image libraries. Before an array is read its header is
-compared with the size of its member, so that memory is never asked for on the word of a header alone.
+This is the layout of the files that others publish and of image libraries.
 """
 
-import math
 import os
 import zipfile
 from typing import Annotated
 
 import numpy as np
-from numpy.lib import format as npy
 from pydantic import Field
 
+from bench import npy
 from bench.data import Raw
 from bench.errors import BenchError, reason
 
 CHANNELS = 4  # more than these on the last axis means that the axes are in another order
-HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 Levels = Annotated[int, Field(strict=True, ge=2, le=256)]
 
@@ -50,7 +47,7 @@ def read(path: str, train: str = "train", test: str = "test", levels: Levels = 2
 
 def _images(where, archive, name):
     """The array `name` as uint8 (n, channels, height, width), a view of the array in the file."""
-    array = _array(where, archive, name, lambda dtype, shape: dtype == np.uint8 and _is_images(shape),
+    array = npy.read(where, archive, name, lambda dtype, shape: dtype == np.uint8 and _is_images(shape),
                    f"uint8 (n, height, width, channels) with at most {CHANNELS} channels, or uint8 (n, height, width)")
     return array[:, None] if array.ndim == 3 else array.transpose(0, 3, 1, 2)
 
@@ -63,29 +60,8 @@ def _labels(where, archive, name, count):
     """The array `name` as int64 (count,), or None where the file does not have it."""
     if f"{name}.npy" not in archive.namelist():
         return None
-    array = _array(where, archive, name, lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
+    array = npy.read(where, archive, name, lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
                    f"whole numbers of shape ({count},), one an image").astype(np.int64)
     if array.min() < 0:
         raise BenchError(f"{where}: {name}: found a label that is below 0 or beyond 64 bits, expected whole numbers ≥ 0")
     return array
-
-
-def _array(where, archive, name, fits, expected):
-    """An array of the archive whose dtype and shape `fits` accepts; `expected` says in an error what that is."""
-    names = archive.namelist()
-    if f"{name}.npy" not in names:
-        known = ", ".join(sorted(repr(member.removesuffix(".npy")) for member in names))[:200]
-        raise BenchError(f"{where}: array {name!r} not found; expected {expected} (the file has: {known or 'nothing'})")
-    with archive.open(f"{name}.npy") as file:
-        version = npy.read_magic(file)
-        if version not in HEADERS:
-            raise BenchError(f"{where}: {name}: found npy format {version}, expected one of numbers")
-        shape, _, dtype = HEADERS[version](file)
-        if not fits(dtype, shape):
-            raise BenchError(f"{where}: {name}: found {str(dtype)[:80]} {str(shape)[:80]}, expected {expected}")
-        left = archive.getinfo(f"{name}.npy").file_size - file.tell()
-    if left != math.prod(shape) * dtype.itemsize:
-        raise BenchError(f"{where}: {name}: found {left} bytes, expected the {math.prod(shape) * dtype.itemsize} "
-                         f"of {dtype} {shape}")
-    with archive.open(f"{name}.npy") as file:
-        return npy.read_array(file, allow_pickle=False)
