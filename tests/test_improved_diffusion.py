@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from bench import heads, mean, schedule, sections
 from bench.data import Data
 from bench.errors import BenchError
-from bench.mean import improved_diffusion
+from bench.mean import published
+from bench.mean.formats import improved_diffusion
 
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
@@ -169,15 +170,16 @@ def test_the_converted_network_computes_the_same(shape):
     state = random_state(**shape)
     images = pictures(channels=shape.get("images", 3))
     expected, expected_hidden = original(state, images, TIMES)
-    unet, variance = improved_diffusion.convert(state)
+    network = improved_diffusion.read(state)
+    unet, variance = network.unet, network.variance
     found, hidden = both(unet, images, TIMES)
     half = images.shape[1]
     assert difference(hidden, expected_hidden) < 1e-4
     assert difference(found, expected[:, :half]) < 1e-4
     assert (variance is None) == (expected.shape[1] == half)
     if variance is not None:
-        outputs = F.conv2d(unet.conv_act(unet.conv_norm_out(hidden)), *variance, padding=1)
-        assert difference(outputs, expected[:, half:]) < 1e-4
+        outputs = heads.imported(variance, mean.trunk(unet))(mean.Features(hidden, None))
+        assert difference(outputs, expected[:, half:].flatten(1)) < 1e-4
 
 
 def test_faint_images_are_normalised_alike():
@@ -186,26 +188,25 @@ def test_faint_images_are_normalised_alike():
     for name in ("input_blocks.0.0", "input_blocks.1.0.out_layers.3"):
         state.update({f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")})
     expected = original(state, pictures(), TIMES)[0]
-    assert difference(both(improved_diffusion.convert(state)[0], pictures(), TIMES)[0], expected) < 1e-4
+    assert difference(both(improved_diffusion.read(state).unet, pictures(), TIMES)[0], expected) < 1e-4
 
 
 def test_every_time_and_the_number_of_heads_count():
     """The equalities above would be worth little for a network that ignored its time or its attention."""
     state, images = random_state(attention=(0, 1)), pictures()
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     found = both(unet, images, TIMES)[0]
     assert difference(both(unet, images, TIMES + 0.25)[0], found) > 1e-3
-    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], found) > 1e-3
+    assert difference(both(improved_diffusion.read(state, 2).unet, images, TIMES)[0], found) > 1e-3
     two = original(state, images, TIMES, heads=2)[0]
-    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], two) < 1e-4
+    assert difference(both(improved_diffusion.read(state, 2).unet, images, TIMES)[0], two) < 1e-4
 
 
 def test_a_saved_network_comes_back_with_its_heads(tmp_path):
     state, images = random_state(attention=(0, 1)), pictures()
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     mean.save(unet, "epsilon", tmp_path / "mean")
     loaded = mean.read_unet(tmp_path / "mean" / "unet")
-    improved_diffusion.set_heads(loaded, loaded.config["_attention_heads"])
     expected = original(state, images, TIMES)[0]
     assert difference(both(loaded, images, TIMES)[0], expected) < 1e-4
 
@@ -213,7 +214,7 @@ def test_a_saved_network_comes_back_with_its_heads(tmp_path):
 def test_the_mean_model_of_a_converted_network():
     """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
     state, images, t = random_state(outputs=6), pictures(), torch.tensor([1, 2, 300, 999, 1000])
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     model = mean.MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
     eps_hat, features = model(images.flatten(1).double(), t)
     expected, hidden = original(state, images, t - 1)
@@ -232,7 +233,7 @@ def test_the_options_that_names_and_shapes_tell():
 
 def test_half_precision_is_read():
     state = {key: tensor.half() for key, tensor in random_state().items()}
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[0]
     assert difference(both(unet, pictures(), TIMES)[0], expected) < 1e-4
 
@@ -252,8 +253,6 @@ def changed(key, tensor):
     (changed("label_emb.weight", torch.zeros(10, 128)), r"unexpected keys \(1\): label_emb.weight; expected the"),
     (lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
      "found the keys unet.time_embed.0.weight.*expected tensors named time_embed.0.weight"),
-    (lambda state: {"model": state}, "found the keys model.*expected tensors named time_embed"),
-    (lambda state: list(state), "found a list; expected tensors"),
     (without("input_blocks.2."), "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions"),
     (without("input_blocks.3."), r"found \[1, 0\] residual blocks on the way down; expected one or more in every level"),
     (changed("input_blocks.1.1.qkv.weight", torch.zeros(1)), r"missing keys \(\d+\): input_blocks.1.1.norm.bias"),
@@ -264,21 +263,21 @@ def changed(key, tensor):
 ])
 def test_another_state_dict_is_refused_in_one_line(change, message):
     with pytest.raises(BenchError, match=message) as error:
-        improved_diffusion.convert(change(random_state()))
+        improved_diffusion.read(change(random_state()))
     assert "\n" not in str(error.value)
 
 
 def test_a_number_of_heads_that_does_not_divide_is_refused():
     with pytest.raises(BenchError, match="64 channels in 5 heads; expected a number that divides them"):
-        improved_diffusion.convert(random_state(), heads=5)
+        improved_diffusion.read(random_state(), 5)
 
 
 def imported(tmp_path, state, **options):
     """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000 steps."""
     torch.save(state, tmp_path / "model.pt")
     made = schedule.make("cosine", 4000)
-    section = sections.ImprovedDiffusionSection(path=str(tmp_path / "model.pt"), **options)
-    mean.save(folder=tmp_path / "mean", **improved_diffusion.read(section, 4000, (3, 16, 16)))
+    section = sections.PublishedSection(format="improved_diffusion", path=str(tmp_path / "model.pt"), **options)
+    mean.save(folder=tmp_path / "mean", **published.read(section))
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
     return mean.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
 
@@ -294,31 +293,14 @@ def test_an_imported_file_gives_both_halves(tmp_path, options, told):
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
     section = sections.HeadsSection(targets={"improved_ddpm": "imported"})
     found, log = heads.train(model, None, None, section, ("none",), None)
-    heads.save(found, section.targets, log, tmp_path / "heads")
+    heads.save(found, log, tmp_path / "heads")
     output = heads.outputs(heads.load(tmp_path / "heads", model, ["improved_ddpm"]), features)["improved_ddpm"]
     assert log == [] and difference(output.float(), expected[:, 3:].flatten(1)) < 1e-4
 
 
 def test_a_head_that_did_not_come_is_told(tmp_path):
     model = imported(tmp_path, random_state())
-    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no such head"):
+    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no heads"):
         heads.train(model, None, None, sections.HeadsSection(targets={"npr": "imported"}), ("none",), None)
-    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no such head"):
+    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no heads"):
         heads.train(model, None, None, sections.HeadsSection(targets={"improved_ddpm": "imported"}), ("none",), None)
-
-
-def test_a_file_that_is_no_checkpoint(tmp_path):
-    path = tmp_path / "model.pt"
-    section = sections.ImprovedDiffusionSection(path=str(path))
-    with pytest.raises(BenchError, match="model.pt: missing; mean.improved_diffusion.path: expected a .pt file"):
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    torch.save(random_state(), path)
-    with pytest.raises(BenchError, match="model.pt: the network has 3 input and 3 output channels, expected 1 of each"):
-        improved_diffusion.read(section, 1000, (1, 16, 16))
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(BenchError, match="model.pt: corrupt or truncated"):
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    torch.save({"time_embed.0.weight": torch.zeros(4, 4)}, path)
-    with pytest.raises(BenchError, match="model.pt: .*expected") as error:
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    assert "\n" not in str(error.value)
