@@ -16,8 +16,8 @@ from bench.mean.formats import improved_diffusion
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
 
-def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3):
-    """A state dict with random values in every weight; `attention`: the levels that have it."""
+def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3, second=None):
+    """A state dict with random values in every weight; `attention`: the levels that have it; `second`: mode of a head."""
     state = {}
     generator = torch.Generator().manual_seed(0)
 
@@ -72,11 +72,16 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, 
             index += 1
     norm("out.0", channels)
     layer("out.2", outputs, channels, 3, 3)
+    if second == "complex":
+        residual("out2.0", channels, channels)
+    if second:
+        norm("out2.1" if second == "complex" else "out2.0", channels)
+        layer("out2.3" if second == "complex" else "out2.2", images, channels, 3, 3)
     return state
 
 
 def original(state, images, times, heads=4):
-    """(outputs, last hidden feature map) of the network whose weights are `state`, from the names of its keys alone."""
+    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
 
@@ -131,7 +136,12 @@ def original(state, images, times, heads=4):
     h = block("middle_block", h, emb)
     for name in names("output_blocks"):
         h = block(name, torch.cat([h, kept.pop()], dim=1), emb)
-    return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), h
+    second = None
+    if "out2.2.weight" in state:
+        second = F.conv2d(F.silu(norm("out2.0", h)), *weights("out2.2"), padding=1)
+    elif "out2.3.weight" in state:
+        second = F.conv2d(F.silu(norm("out2.1", residual("out2.0", h, emb))), *weights("out2.3"), padding=1)
+    return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), second, h
 
 
 def pictures(size=16, channels=3):
@@ -139,13 +149,15 @@ def pictures(size=16, channels=3):
 
 
 def both(unet, images, times):
-    """(outputs, last hidden feature map) of a UNet2DModel."""
+    """(outputs, `Features`) of a UNet2DModel."""
     seen = {}
-    hook = unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0]))
+    hooks = [unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0])),
+             unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out))]
     with torch.no_grad():
         output = unet(images, times, return_dict=False)[0]
-    hook.remove()
-    return output, seen["hidden"]
+    for hook in hooks:
+        hook.remove()
+    return output, mean.Features(**seen)
 
 
 def difference(found, expected):
@@ -162,33 +174,56 @@ SHAPES = {
     "no attention but the middle": {"attention": ()},
     "three levels, two blocks": {"mult": (1, 3, 2), "blocks": 2, "attention": (0, 2), "outputs": 6},
     "one grey channel": {"images": 1, "outputs": 2},
+    "simple head": {"second": "simple"},
+    "complex head": {"second": "complex", "outputs": 6},
+    "complex head, shift only": {"second": "complex", "scale_shift": False},
 }
+
+
+def agrees(state, images, times):
+    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    expected, second, expected_hidden = original(state, images, times)
+    network = improved_diffusion.read(state)
+    found, features = both(network.unet, images, times)
+    half = images.shape[1]
+    assert difference(features.hidden, expected_hidden) < 1e-4
+    assert difference(found, expected[:, :half]) < 1e-4
+    came = {"variance": expected[:, half:] if expected.shape[1] > half else None, "second": second}
+    for name, output in came.items():
+        state = getattr(network, name)
+        assert (state is None) == (output is None)
+        if state is not None:
+            assert difference(heads.imported(state, mean.trunk(network.unet))(features), output.flatten(1)) < 1e-4
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_converted_network_computes_the_same(shape):
-    state = random_state(**shape)
-    images = pictures(channels=shape.get("images", 3))
-    expected, expected_hidden = original(state, images, TIMES)
-    network = improved_diffusion.read(state)
-    unet, variance = network.unet, network.variance
-    found, hidden = both(unet, images, TIMES)
-    half = images.shape[1]
-    assert difference(hidden, expected_hidden) < 1e-4
-    assert difference(found, expected[:, :half]) < 1e-4
-    assert (variance is None) == (expected.shape[1] == half)
-    if variance is not None:
-        outputs = heads.imported(variance, mean.trunk(unet))(mean.Features(hidden, None))
-        assert difference(outputs, expected[:, half:].flatten(1)) < 1e-4
+    agrees(random_state(**shape), pictures(channels=shape.get("images", 3)), TIMES)
 
 
-def test_faint_images_are_normalised_alike():
+# the networks of the papers, on images small enough to be quick: their last level has two pixels a side
+PAPERS = {
+    "cifar10": {"mult": (1, 2, 2, 2), "attention": (1, 2), "second": "simple"},
+    "imagenet64": {"mult": (1, 2, 3, 4), "attention": (2, 3), "outputs": 6, "second": "complex"},
+}
+
+
+@pytest.mark.parametrize("shape", PAPERS.values(), ids=PAPERS)
+def test_at_the_size_of_the_papers(shape):
+    agrees(random_state(channels=128, blocks=3, **shape), pictures()[:2], TIMES[2:4])
+
+
+@pytest.mark.parametrize("shape, faint", [
+    ({"attention": (0,)}, ("input_blocks.0.0", "input_blocks.1.0.out_layers.3")),
+    ({"attention": (), "second": "complex"}, ("output_blocks.3.0.out_layers.3", "output_blocks.3.0.skip_connection",
+                                              "out2.0.in_layers.2", "out2.0.out_layers.3")),
+])
+def test_faint_images_are_normalised_alike(shape, faint):
     """Where the variances are near the eps of the norms, 1e-5, another eps is another network."""
-    state = random_state(attention=(0,))
-    for name in ("input_blocks.0.0", "input_blocks.1.0.out_layers.3"):
+    state = random_state(**shape)
+    for name in faint:
         state.update({f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")})
-    expected = original(state, pictures(), TIMES)[0]
-    assert difference(both(improved_diffusion.read(state).unet, pictures(), TIMES)[0], expected) < 1e-4
+    agrees(state, pictures(), TIMES)
 
 
 def test_every_time_and_the_number_of_heads_count():
@@ -217,7 +252,7 @@ def test_the_mean_model_of_a_converted_network():
     unet = improved_diffusion.read(state).unet
     model = mean.MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
     eps_hat, features = model(images.flatten(1).double(), t)
-    expected, hidden = original(state, images, t - 1)
+    expected, _, hidden = original(state, images, t - 1)
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
     assert difference(features.hidden, hidden) < 1e-4
 
@@ -289,7 +324,7 @@ def test_an_imported_file_gives_both_halves(tmp_path, options, told):
     state, images, t = random_state(outputs=6, mult=(1, 3)), pictures(), torch.tensor([1, 40, 700, 2001, 4000])
     model = imported(tmp_path, state, **options)
     eps_hat, features = model(images.flatten(1).double(), t)
-    expected, _ = original(state, images, told(t))
+    expected = original(state, images, told(t))[0]
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
     section = sections.HeadsSection(targets={"improved_ddpm": "imported"})
     found, log = heads.train(model, None, None, section, ("none",), None)

@@ -111,13 +111,14 @@ def level_options(kind, levels, width):
 
 
 def make_unet(options, heads):
-    """A UNet2DModel of these options, in evaluation mode, with `heads` heads in every attention."""
+    """A UNet2DModel of these options in evaluation mode, `heads` heads in every attention, and no values yet (see `fill`)."""
     from bench import torchvision_ops
 
     torchvision_ops.declare()
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    unet = UNet2DModel(**options).eval()
+    with torch.device("meta"):  # to draw values that are replaced takes seconds
+        unet = UNet2DModel(**options).eval()
     set_heads(unet, heads)
     return unet
 
@@ -152,7 +153,7 @@ def check_keys(kind, state, modules):
 
 
 def fill(kind, unet, found):
-    """Puts tensors {key in the network: tensor} into it. BenchError for the first that has another shape."""
+    """Puts tensors {key in the network: tensor} into one of `make_unet`. BenchError for the first that has another shape."""
     state = unet.state_dict()
     for name, there in state.items():
         # what is a convolution of width 1 over positions in others' attention is a linear layer here
@@ -162,4 +163,4 @@ def fill(kind, unet, found):
         if tensor.shape != there.shape:
             raise another(kind, f"{tuple(tensor.shape)} for {name}", f"{tuple(there.shape)}")
         state[name] = tensor
-    unet.load_state_dict(state)
+    unet.load_state_dict(state, assign=True)
