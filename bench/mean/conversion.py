@@ -47,11 +47,11 @@ def state_dict(path, remedy):
             # torch's own text advises to load the objects all the same
             raise BenchError(f"{path}: truncated, or holds objects other than tensors, which are not read; {remedy}") from error
     state = _unwrapped(value)
-    if not isinstance(state, dict) or not state or not all(map(torch.is_tensor, state.values())):
+    if not isinstance(state, dict) or not state or not all(isinstance(key, str) and torch.is_tensor(state[key]) for key in state):
         found = f"the keys {', '.join(map(str, list(state)[:3]))}, …" if isinstance(state, dict) else f"a {type(state).__name__}"
         raise BenchError(f"{path}: holds no state dict of tensors: found {found}; {remedy}")
     prefix = "module."
-    if all(str(key).startswith(prefix) for key in state):
+    if all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return dict(state)
 
@@ -66,8 +66,8 @@ def _unwrapped(value):
 
 
 def another(kind, found, expected):
-    """A BenchError for a state dict that is not of a U-Net of this kind."""
-    return BenchError(f"not a state dict of a {kind} U-Net: found {found}; expected {expected}")
+    """A BenchError for a state dict that is not of the U-Net of this kind."""
+    return BenchError(f"not a state dict of the {kind} U-Net: found {found}; expected {expected}")
 
 
 def check_layout(kind, state, layout):
@@ -147,7 +147,7 @@ def check_keys(kind, state, modules):
     expected = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
     for what, keys in (("missing", expected - set(state)), ("unexpected", set(state) - expected)):
         if keys:
-            first = ", ".join(sorted(map(str, keys))[:3])
+            first = ", ".join(sorted(keys)[:3])
             raise BenchError(f"{kind} U-Net: {what} keys ({len(keys)}): {first}{', …' if len(keys) > 3 else ''}; "
                              f"expected the {len(expected)} keys of an unconditional network")
 
