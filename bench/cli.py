@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from bench.errors import BenchError
 
@@ -19,6 +20,8 @@ STAGES = {
     "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
     "data fetch": ("download the files of a data set, or say where to get them", ["name", "from", "into"]),
     "mean": ("train or import the mean model: results/SETTING/mean/", ["setting", "threads"]),
+    "mean import": ("make a folder for mean.checkpoint of a file that others published: the network, its timesteps and heads",
+                    ["file", "format", "into", "option"]),
     "extractor": ("prepare the feature extractor of FID and KID: results/SETTING/extractor/", ["setting", "threads"]),
     "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
     "heads": ("train all heads in one pass of the frozen trunk: results/SETTING/heads/", ["setting", "threads"]),
@@ -44,6 +47,12 @@ OPTIONS = {
     "name": dict(metavar="NAME", help="the data set, one of those below"),
     "from": dict(default=None, metavar="SOURCE", help="official, npm or debian, where the data set has it (default: official)"),
     "into": dict(default=None, metavar="FOLDER", help="where to (default: datasets/NAME); it is resumed where it was cut off"),
+    "file": dict(metavar="FILE", help="a .pt, .pth or .ckpt file with a state dict"),
+    "format": dict(required=True, metavar="NAME", help="improved_diffusion or pytorch_diffusion"),
+    ("mean import", "into"): dict(default=None, metavar="FOLDER", help="where to (default: FILE without its ending)"),
+    "option": dict(action="append", default=[], metavar="KEY=VALUE",
+                   help="a key of mean.published: first_timestep=1, attention_heads=4, md5=DIGITS, heads.npr=FILE, "
+                   "heads.sn=FILE; may be given several times"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
 }
 
@@ -69,20 +78,21 @@ def parser():
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name not in ("thresholds", "data fetch"):
+        if name not in ("thresholds", "data fetch", "mean import"):
             stage.add_argument("--config", default="params.yaml", metavar="FILE",
                                help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
         stage.add_argument("--debug", action="store_true", help="show the traceback of an error")
         for option in options:
-            stage.add_argument(option if option == "name" else f"--{option}", **OPTIONS[option])
+            stage.add_argument(option if option in ("name", "file") else f"--{option}",
+                               **OPTIONS.get((name, option), OPTIONS[option]))
     return root
 
 
 def main(arguments=None):
     """Runs a stage. Exit code 0, or 1 after one line on stderr that says what is wrong."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:2] == ["data", "fetch"]:
-        arguments[:2] = ["data fetch"]
+    if " ".join(arguments[:2]) in STAGES:
+        arguments[:2] = [" ".join(arguments[:2])]
     options = parser().parse_args(arguments)
     try:
         run(options)
@@ -106,6 +116,8 @@ def run(options):
         folder = options.into or f"datasets/{options.name}"
         sources.fetch(options.name, folder, vars(options)["from"])
         return print(f"data.path: {folder}")
+    if options.stage == "mean import":
+        return _import_mean(options)
     from bench import config
 
     experiment = config.load(options.config)
@@ -126,6 +138,19 @@ def run(options):
     if options.stage == "fidelity":
         return stages.fidelity(experiment, options.setting, options.process)
     return getattr(stages, options.stage)(experiment, options.setting)
+
+
+def _import_mean(options):
+    """Reads a published file as the mean stage does, and writes it as the mean stage would."""
+    from bench import config, mean
+    from bench.mean import published
+
+    section = config.published({"format": options.format, "path": options.file, **config.assignments(options.option, "--option")})
+    folder = Path(options.into or Path(options.file).with_suffix(""))
+    if folder.exists():
+        raise BenchError(f"--into: {folder}: is there already; expected a new folder")
+    mean.save(folder=folder, **published.read(section))
+    print(f"mean.checkpoint: {folder}")
 
 
 def _set_threads(threads):

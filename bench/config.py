@@ -17,7 +17,7 @@ from bench import data as datasets
 from bench import extractor as extractors
 from bench.errors import BenchError, unknown
 from bench.files import write_text
-from bench.sections import Experiment, Setting
+from bench.sections import Experiment, PublishedSection, Setting
 
 METRICS = ("nll", "fid", "kid")
 SETTINGS = Path(__file__).parent.parent / "workflows" / "settings"
@@ -128,7 +128,9 @@ def _check_names(experiment, path):
 
 
 def _check_setting(setting):
-    _check_options(setting.data)
+    _check_options("data", setting.data, datasets.options(setting.data.name))
+    if setting.mean.published:
+        check_published(setting.mean.published)
     if setting.extractor:
         extractors.check(setting.extractor.name)
     if setting.schedule.name not in schedule.SCHEDULES:
@@ -148,13 +150,50 @@ def _check_setting(setting):
                 _check_steps(stage, name, K, setting.schedule.N)
 
 
-def _check_options(section):
-    """The keys of `data` beside the name are what its reader takes."""
-    model = datasets.options(section.name)
+def assignments(texts, option):
+    """A mapping of keys from texts KEY=VALUE, where a.b=VALUE is a key of the mapping a; values are read as YAML."""
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        *outer, last = key.split(".")
+        place = values
+        for name in outer:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise BenchError(f"{option} {text}: {name} is a value already; expected a mapping")
+        if not (equals and all([*outer, last])):
+            raise BenchError(f"{option} {text}: expected KEY=VALUE")
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise BenchError(f"{option} {text}: not valid YAML ({' '.join(str(error).split())})") from error
+    return values
+
+
+def published(values):
+    """The `sections.PublishedSection` of a mapping of keys. BenchError for the first that is wrong."""
+    section = _validate(PublishedSection, values, "mean.published")
+    check_published(section)
+    return section
+
+
+def check_published(section):
+    """The keys of `mean.published` that are the format's own are what it takes."""
+    from bench.mean import formats  # with torch, which takes seconds to import and is needed for no other section
+
+    try:
+        model = formats.options(section.format)
+    except BenchError as error:
+        raise BenchError(f"mean.published.format: {error}") from error
+    _check_options("mean.published", section, model)
+
+
+def _check_options(key, section, model):
+    """The keys of a section that it does not have itself are fields of `model`."""
     try:
         model.model_validate(section.options)
     except ValidationError as error:
-        raise BenchError(f"data.{_problem(error, model)}") from error
+        raise BenchError(f"{key}.{_problem(error, model)}") from error
 
 
 def _check_steps(stage, name, K, N):

@@ -38,12 +38,12 @@ def fetch(url, path, sha256=None, md5=None):
     if path.is_dir():
         raise BenchError(f"{path}: found a folder, expected a file or nothing")
     try:
-        if path.exists() and not _wrong(path, checksums):
+        if path.exists() and not wrong(path, checksums):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_name(f".{path.name}.partial")) as file:
             # What another process downloaded while this one waited for it is not downloaded again.
-            if not path.exists() or _wrong(path, checksums):
+            if not path.exists() or wrong(path, checksums):
                 _download(url, path, file, resume=bool(sha256 or md5))
                 _finish(url, path, file.name, checksums)
     except OSError as error:
@@ -77,15 +77,15 @@ def _is(file, path):
 
 def _finish(url, path, partial, checksums):
     """Gives the partial file its name, or removes it where a checksum is wrong."""
-    wrong = _wrong(partial, checksums)
-    if wrong:
+    problem = wrong(partial, checksums)
+    if problem:
         os.unlink(partial)
-        raise BenchError(f"{path}: {wrong}; what came from {url} was removed")
+        raise BenchError(f"{path}: {problem}; what came from {url} was removed")
     os.replace(partial, path)
 
 
-def _wrong(path, checksums):
-    """What is wrong with the checksums of a file, in words; None where all that are known are right."""
+def wrong(path, checksums):
+    """What is wrong with a file by its `checksums`, {"sha256" or "md5": hexadecimal or None}, in words; None where nothing is."""
     kinds = {"sha256": hashlib.sha256, "md5": lambda: hashlib.md5(usedforsecurity=False)}
     for kind, expected in checksums.items():
         if expected:

@@ -117,9 +117,9 @@ def remake(path):
     return f"make it with: snakemake --cores all {target}"
 
 
-def read_json(path):
+def read_json(path, remedy=None):
     """The value of a JSON file."""
-    with reading(path):
+    with reading(path, remedy):
         return json.loads(Path(path).read_text())
 
 
@@ -151,11 +151,11 @@ def read_parquet(path):
         return pandas.read_parquet(path)
 
 
-def read_safetensors(path):
+def read_safetensors(path, remedy=None):
     """The tensors of a safetensors file as a state dict on the CPU."""
     from safetensors.torch import load_file
 
-    with reading(path):
+    with reading(path, remedy):
         return load_file(path)
 
 

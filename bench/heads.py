@@ -10,7 +10,8 @@ or, for `improved_ddpm`, a variance by the bound itself: L_vlb = Σ_t L_t of Nic
 data with levels the discretised one, of the head's own variance.
 
 A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map; a `complex` one has
-a time-conditioned residual block in front. For vectors an `mlp` has two hidden layers on the features, their
+a residual block in front, which takes the time as those of the trunk do. An `imported` one is either of them, trained with
+the trunk by others and read with it. For vectors an `mlp` has two hidden layers on the features, their
 squares (sn must learn a square of ε̂ to subtract it) and the time embedding. The last layer starts at zero. All
 heads asked for are trained together, in one pass of the trunk a step, each on its own output; the loss is summed
 over coordinates and averaged over the batch, t uniform on 1..N. The terms L_t differ by orders of magnitude, so where
@@ -42,12 +43,13 @@ class Head(nn.Module):
 
     def __init__(self, mode, trunk):
         super().__init__()
-        self.block = None
+        self.mode, self.block = mode, None
         if mode == "complex":
             from diffusers.models.resnet import ResnetBlock2D
 
-            self.block = ResnetBlock2D(in_channels=trunk.channels, temb_channels=trunk.time_channels, groups=trunk.groups)
-        self.norm = nn.GroupNorm(trunk.groups, trunk.channels)
+            self.block = ResnetBlock2D(in_channels=trunk.channels, temb_channels=trunk.time_channels, groups=trunk.groups,
+                                       eps=trunk.eps, time_embedding_norm=trunk.time_scale_shift)
+        self.norm = nn.GroupNorm(trunk.groups, trunk.channels, eps=trunk.eps)
         self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
 
     def forward(self, features):
@@ -64,6 +66,7 @@ class VectorHead(nn.Module):
 
     def __init__(self, mode, trunk):
         super().__init__()
+        self.mode = mode
         self.layers = nn.Sequential(
             nn.Linear(2 * trunk.channels + trunk.time_channels, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(),
             _zero(nn.Linear(HIDDEN, trunk.out_channels)))
@@ -74,12 +77,7 @@ class VectorHead(nn.Module):
         return self.layers(torch.cat([hidden, hidden**2, features.time], dim=1))
 
 
-def imported(mode, trunk):
-    """The shape of a head that came with the trunk: its variance half reads what the last convolution reads."""
-    return Head("simple", trunk)
-
-
-MODES = {"simple": Head, "complex": Head, "mlp": VectorHead, "imported": imported}
+MODES = {"simple": Head, "complex": Head, "mlp": VectorHead}
 
 
 def _zero(layer):
@@ -100,7 +98,7 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     names: (seed, setting), the root of every draw; checkpoint, on_loss: see `bench.training.train`; moments: of
     `bench.moments`, for a head that is trained on the bound.
     """
-    found = {name: with_trunk(model, name) for name, mode in section.targets.items() if mode == "imported"}
+    found = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:
         return nn.ModuleDict(found), []
     if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
@@ -130,14 +128,35 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
 
 
 def with_trunk(model, name):
-    """The head `name` that was trained with the trunk of `model`: the variance half of its outputs. BenchError for none."""
-    if name != "improved_ddpm" or getattr(model, "variance", None) is None:
-        raise BenchError(f"heads.targets.{name}: imported, but the mean model came with no such head; expected a mean model "
-                         "with a variance half for improved_ddpm, or a mode to train it in: simple, complex, mlp")
-    head, (weight, bias) = make({name: "imported"}, model)[name], model.variance
-    head.norm.load_state_dict(model.unet.conv_norm_out.state_dict())
-    head.conv.load_state_dict({"weight": weight, "bias": bias})
-    return head.to(model.device).eval().requires_grad_(False)
+    """The head `name` that came with `model`, frozen. BenchError where none did."""
+    came = getattr(model, "heads", {})
+    check_imported([name], came)
+    return imported(came[name], model.trunk).to(model.device)
+
+
+def check_imported(names, came):
+    """BenchError unless all heads `names` are among those that `came` with a mean model."""
+    for name in names:
+        if name not in came:
+            raise BenchError(f"heads.targets.{name}: imported, but the mean model came with {_listed(came)}; expected a mean "
+                             "model that brings it along, or a mode to train it in: simple, complex, mlp")
+
+
+def _listed(names):
+    """Names in words."""
+    return f"{', '.join(sorted(names))} only" if names else "no heads"
+
+
+def imported(state, trunk):
+    """A frozen head on `trunk` with the weights `state`, {key: tensor}. BenchError where they do not fit."""
+    head = Head("complex" if any(key.startswith("block.") for key in state) else "simple", trunk)
+    expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
+    for key in sorted(expected.keys() | state.keys()):
+        found = tuple(state[key].shape) if key in state else None
+        if found != expected.get(key):
+            raise BenchError(f"head of mode {head.mode}: found {found or 'nothing'} for {key}, expected {expected.get(key)}")
+    head.load_state_dict(state)
+    return head.eval().requires_grad_(False)
 
 
 def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
@@ -178,13 +197,13 @@ def importance(forward, x0_error_sq):
     return 0.5 / forward.schedule.N + 0.5 * terms / terms.sum()
 
 
-def save(heads, targets, log, folder):
+def save(heads, log, folder):
     """Writes `<name>.safetensors` for every head, and heads.json with the modes and the training log."""
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         for name, head in heads.items():
             files.write_safetensors(partial / f"{name}.safetensors", head.state_dict())
-        files.write_json(partial / "heads.json", {"targets": dict(targets), "log": log})
+        files.write_json(partial / "heads.json", {"targets": {name: head.mode for name, head in heads.items()}, "log": log})
 
 
 def load(folder, model, wanted):

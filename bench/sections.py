@@ -59,34 +59,45 @@ class OracleSection(Section):
     imperfection: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class ImprovedDiffusionSection(Section):
-    """A `.pt` file of improved-diffusion's U-Net, and what it does not say about itself.
+class PublishedSection(Section):
+    """A published file of a U-Net, and what it does not say about itself; see `bench.mean.published`.
 
-    attention_heads: of every attention; first_timestep: what the network was told at t = 1, 0 in the original repository,
-    1 for Extended-Analytic-DPM's CIFAR-10; rescale_timesteps: whether it was told t · 1000/N, as it is where N is not 1000.
+    format: a module of bench/mean/formats/, whose own options are keys too; sha256, md5: of the file, checked before
+    anything is read of it; first_timestep: what the network is told at t = 1; rescale_timesteps: whether it is told
+    t · 1000/N; heads: files of npr and sn heads trained on this network, in the same format.
     """
 
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    format: str
     path: str
-    attention_heads: Count = 4
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     first_timestep: Annotated[int, Field(strict=True, ge=0, le=1)] = 0
     rescale_timesteps: bool = True
+    heads: dict[Literal["npr", "sn"], str] = {}
+
+    @property
+    def options(self):
+        """The format's own options, as a dict."""
+        return dict(self.model_extra)
 
 
 class MeanSection(Section):
-    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout (`checkpoint`), a published
-    file (`improved_diffusion`), or the exact answer (`oracle`)."""
+    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout or a hub id (`checkpoint`), a
+    file that others published (`published`), or the exact answer (`oracle`)."""
 
     unet: dict | None = None
     train: TrainSection | None = None
     checkpoint: str | None = None
-    improved_diffusion: ImprovedDiffusionSection | None = None
+    published: PublishedSection | None = None
     oracle: OracleSection | None = None
 
     @model_validator(mode="after")
     def one_source(self):
-        sources = ("unet", "checkpoint", "improved_diffusion", "oracle")
+        sources = ("unet", "checkpoint", "published", "oracle")
         if sum(getattr(self, name) is not None for name in sources) != 1 or (self.unet is None) != (self.train is None):
-            raise ValueError("expected either unet and train, or one of checkpoint, improved_diffusion, oracle")
+            raise ValueError("expected either unet and train, or one of checkpoint, published, oracle")
         return self
 
 
@@ -119,6 +130,11 @@ class HeadsSection(Section):
     def trained(self):
         """{name: mode} of the heads that are trained here."""
         return {name: mode for name, mode in self.targets.items() if mode != "imported"}
+
+    @property
+    def imported(self):
+        """Names of the heads that come with the mean model."""
+        return [name for name, mode in self.targets.items() if mode == "imported"]
 
 
 class ExtractorSection(Section):

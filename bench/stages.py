@@ -33,8 +33,9 @@ def mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     from bench import data as datasets
     from bench import device
+    from bench import heads as networks
     from bench import mean as means
-    from bench.mean import checkpoint, improved_diffusion, oracle
+    from bench.mean import checkpoint, oracle, published
     from bench.mean import train as training
 
     setting, place = experiment.setting(name), paths.Setting(name)
@@ -42,13 +43,13 @@ def mean(experiment, name):
     if setting.mean.oracle:
         oracle.save(setting.mean.oracle, dataset, place.mean)
         return
-    if setting.mean.improved_diffusion:
-        found = improved_diffusion.read(setting.mean.improved_diffusion, setting.schedule.N, dataset.shape)
+    if setting.mean.published or setting.mean.checkpoint:
+        found = (published.read(setting.mean.published) if setting.mean.published
+                 else checkpoint.read(setting.mean.checkpoint, setting.schedule))
+        means.check_channels(found["unet"], dataset.shape, setting.mean.checkpoint or setting.mean.published.path)
+        if setting.heads:
+            networks.check_imported(setting.heads.imported, found["heads"])
         means.save(folder=place.mean, **found)
-        return
-    if setting.mean.checkpoint:
-        network, prediction_type = checkpoint.read(setting.mean.checkpoint, setting.schedule, dataset.shape)
-        means.save(network, prediction_type, place.mean, source=setting.mean.checkpoint, log=[])
         return
     with tracking.live_run(experiment, name, "mean") as log_loss:
         network, log = training.train(dataset, setting.schedule.make(), setting.mean, (experiment.seed, name),
@@ -93,7 +94,7 @@ def heads(experiment, name):
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
                                       place.checkpoints / "heads.pt", log_loss, known)
-    networks.save(trained, setting.heads.targets, log, place.heads)
+    networks.save(trained, log, place.heads)
 
 
 def trajectories(experiment, name):

@@ -7,11 +7,13 @@ import pytest
 from bench import cli
 from tests.conftest import ROOT, bench
 
+NO_CONFIG = ("thresholds", "data fetch", "mean import")
+
 
 def test_help_lists_every_stage_in_order():
     found = bench(ROOT, "--help")
     assert found.returncode == 0
-    assert re.findall(r"^    (\w+(?: fetch)?)\b", found.stdout, flags=re.MULTILINE) == list(cli.STAGES)
+    assert re.findall(r"^    (\w+(?: fetch| import)?)\b", found.stdout, flags=re.MULTILINE) == list(cli.STAGES)
 
 
 @pytest.mark.parametrize("stage", cli.STAGES)
@@ -19,8 +21,8 @@ def test_help_of_a_stage_explains_its_options(stage, capsys):
     with pytest.raises(SystemExit):
         cli.main([*stage.split(), "--help"])
     text = capsys.readouterr().out
-    for option in [*cli.STAGES[stage][1], "debug", *(["config"] if stage not in ("thresholds", "data fetch") else [])]:
-        assert ("NAME" if option == "name" else f"--{option}") in text
+    for option in [*cli.STAGES[stage][1], "debug", *(["config"] if stage not in NO_CONFIG else [])]:
+        assert {"name": "NAME", "file": "FILE"}.get(option, f"--{option}") in text
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -59,7 +59,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     assert out["sn"].mean().item() == pytest.approx(1, abs=0.1)
     assert out["npr"].mean().item() == pytest.approx(((eps - eps_hat) ** 2).mean().item(), rel=0.1)
 
-    heads.save(trained, section.targets, log, tmp_path / "heads")
+    heads.save(trained, log, tmp_path / "heads")
     loaded = heads.load(tmp_path / "heads", model, ["sn"])
     assert list(loaded) == ["sn"] and (heads.outputs(loaded, features)["sn"] == out["sn"]).all()
     assert heads.load(tmp_path / "heads", model, []) == {}

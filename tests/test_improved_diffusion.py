@@ -10,13 +10,14 @@ from torch.nn import functional as F
 from bench import heads, mean, schedule, sections
 from bench.data import Data
 from bench.errors import BenchError
-from bench.mean import improved_diffusion
+from bench.mean import published
+from bench.mean.formats import improved_diffusion
 
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
 
-def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3):
-    """A state dict with random values in every weight; `attention`: the levels that have it."""
+def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3, second=None):
+    """A state dict with random values in every weight; `attention`: the levels that have it; `second`: mode of a head."""
     state = {}
     generator = torch.Generator().manual_seed(0)
 
@@ -71,11 +72,16 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, 
             index += 1
     norm("out.0", channels)
     layer("out.2", outputs, channels, 3, 3)
+    if second == "complex":
+        residual("out2.0", channels, channels)
+    if second:
+        norm("out2.1" if second == "complex" else "out2.0", channels)
+        layer("out2.3" if second == "complex" else "out2.2", images, channels, 3, 3)
     return state
 
 
 def original(state, images, times, heads=4):
-    """(outputs, last hidden feature map) of the network whose weights are `state`, from the names of its keys alone."""
+    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
 
@@ -130,7 +136,12 @@ def original(state, images, times, heads=4):
     h = block("middle_block", h, emb)
     for name in names("output_blocks"):
         h = block(name, torch.cat([h, kept.pop()], dim=1), emb)
-    return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), h
+    second = None
+    if "out2.2.weight" in state:
+        second = F.conv2d(F.silu(norm("out2.0", h)), *weights("out2.2"), padding=1)
+    elif "out2.3.weight" in state:
+        second = F.conv2d(F.silu(norm("out2.1", residual("out2.0", h, emb))), *weights("out2.3"), padding=1)
+    return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), second, h
 
 
 def pictures(size=16, channels=3):
@@ -138,13 +149,15 @@ def pictures(size=16, channels=3):
 
 
 def both(unet, images, times):
-    """(outputs, last hidden feature map) of a UNet2DModel."""
+    """(outputs, `Features`) of a UNet2DModel."""
     seen = {}
-    hook = unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0]))
+    hooks = [unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0])),
+             unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out))]
     with torch.no_grad():
         output = unet(images, times, return_dict=False)[0]
-    hook.remove()
-    return output, seen["hidden"]
+    for hook in hooks:
+        hook.remove()
+    return output, mean.Features(**seen)
 
 
 def difference(found, expected):
@@ -161,51 +174,74 @@ SHAPES = {
     "no attention but the middle": {"attention": ()},
     "three levels, two blocks": {"mult": (1, 3, 2), "blocks": 2, "attention": (0, 2), "outputs": 6},
     "one grey channel": {"images": 1, "outputs": 2},
+    "simple head": {"second": "simple"},
+    "complex head": {"second": "complex", "outputs": 6},
+    "complex head, shift only": {"second": "complex", "scale_shift": False},
 }
+
+
+def agrees(state, images, times):
+    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    expected, second, expected_hidden = original(state, images, times)
+    network = improved_diffusion.read(state)
+    found, features = both(network.unet, images, times)
+    half = images.shape[1]
+    assert difference(features.hidden, expected_hidden) < 1e-4
+    assert difference(found, expected[:, :half]) < 1e-4
+    came = {"variance": expected[:, half:] if expected.shape[1] > half else None, "second": second}
+    for name, output in came.items():
+        state = getattr(network, name)
+        assert (state is None) == (output is None)
+        if state is not None:
+            assert difference(heads.imported(state, mean.trunk(network.unet))(features), output.flatten(1)) < 1e-4
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_converted_network_computes_the_same(shape):
-    state = random_state(**shape)
-    images = pictures(channels=shape.get("images", 3))
-    expected, expected_hidden = original(state, images, TIMES)
-    unet, variance = improved_diffusion.convert(state)
-    found, hidden = both(unet, images, TIMES)
-    half = images.shape[1]
-    assert difference(hidden, expected_hidden) < 1e-4
-    assert difference(found, expected[:, :half]) < 1e-4
-    assert (variance is None) == (expected.shape[1] == half)
-    if variance is not None:
-        outputs = F.conv2d(unet.conv_act(unet.conv_norm_out(hidden)), *variance, padding=1)
-        assert difference(outputs, expected[:, half:]) < 1e-4
+    agrees(random_state(**shape), pictures(channels=shape.get("images", 3)), TIMES)
 
 
-def test_faint_images_are_normalised_alike():
+# the networks of the papers, on images small enough to be quick: their last level has two pixels a side
+PAPERS = {
+    "cifar10": {"mult": (1, 2, 2, 2), "attention": (1, 2), "second": "simple"},
+    "imagenet64": {"mult": (1, 2, 3, 4), "attention": (2, 3), "outputs": 6, "second": "complex"},
+}
+
+
+@pytest.mark.parametrize("shape", PAPERS.values(), ids=PAPERS)
+def test_at_the_size_of_the_papers(shape):
+    agrees(random_state(channels=128, blocks=3, **shape), pictures()[:2], TIMES[2:4])
+
+
+@pytest.mark.parametrize("shape, faint", [
+    ({"attention": (0,)}, ("input_blocks.0.0", "input_blocks.1.0.out_layers.3")),
+    ({"attention": (), "second": "complex"}, ("output_blocks.3.0.out_layers.3", "output_blocks.3.0.skip_connection",
+                                              "out2.0.in_layers.2", "out2.0.out_layers.3")),
+])
+def test_faint_images_are_normalised_alike(shape, faint):
     """Where the variances are near the eps of the norms, 1e-5, another eps is another network."""
-    state = random_state(attention=(0,))
-    for name in ("input_blocks.0.0", "input_blocks.1.0.out_layers.3"):
+    state = random_state(**shape)
+    for name in faint:
         state.update({f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")})
-    expected = original(state, pictures(), TIMES)[0]
-    assert difference(both(improved_diffusion.convert(state)[0], pictures(), TIMES)[0], expected) < 1e-4
+    agrees(state, pictures(), TIMES)
 
 
 def test_every_time_and_the_number_of_heads_count():
     """The equalities above would be worth little for a network that ignored its time or its attention."""
     state, images = random_state(attention=(0, 1)), pictures()
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     found = both(unet, images, TIMES)[0]
     assert difference(both(unet, images, TIMES + 0.25)[0], found) > 1e-3
-    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], found) > 1e-3
+    assert difference(both(improved_diffusion.read(state, 2).unet, images, TIMES)[0], found) > 1e-3
     two = original(state, images, TIMES, heads=2)[0]
-    assert difference(both(improved_diffusion.convert(state, heads=2)[0], images, TIMES)[0], two) < 1e-4
+    assert difference(both(improved_diffusion.read(state, 2).unet, images, TIMES)[0], two) < 1e-4
 
 
 def test_a_saved_network_comes_back_with_its_heads(tmp_path):
     state, images = random_state(attention=(0, 1)), pictures()
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     mean.save(unet, "epsilon", tmp_path / "mean")
     loaded = mean.read_unet(tmp_path / "mean" / "unet")
-    improved_diffusion.set_heads(loaded, loaded.config["_attention_heads"])
     expected = original(state, images, TIMES)[0]
     assert difference(both(loaded, images, TIMES)[0], expected) < 1e-4
 
@@ -213,10 +249,10 @@ def test_a_saved_network_comes_back_with_its_heads(tmp_path):
 def test_the_mean_model_of_a_converted_network():
     """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
     state, images, t = random_state(outputs=6), pictures(), torch.tensor([1, 2, 300, 999, 1000])
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     model = mean.MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
     eps_hat, features = model(images.flatten(1).double(), t)
-    expected, hidden = original(state, images, t - 1)
+    expected, _, hidden = original(state, images, t - 1)
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
     assert difference(features.hidden, hidden) < 1e-4
 
@@ -232,7 +268,7 @@ def test_the_options_that_names_and_shapes_tell():
 
 def test_half_precision_is_read():
     state = {key: tensor.half() for key, tensor in random_state().items()}
-    unet, _ = improved_diffusion.convert(state)
+    unet = improved_diffusion.read(state).unet
     expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[0]
     assert difference(both(unet, pictures(), TIMES)[0], expected) < 1e-4
 
@@ -252,8 +288,6 @@ def changed(key, tensor):
     (changed("label_emb.weight", torch.zeros(10, 128)), r"unexpected keys \(1\): label_emb.weight; expected the"),
     (lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
      "found the keys unet.time_embed.0.weight.*expected tensors named time_embed.0.weight"),
-    (lambda state: {"model": state}, "found the keys model.*expected tensors named time_embed"),
-    (lambda state: list(state), "found a list; expected tensors"),
     (without("input_blocks.2."), "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions"),
     (without("input_blocks.3."), r"found \[1, 0\] residual blocks on the way down; expected one or more in every level"),
     (changed("input_blocks.1.1.qkv.weight", torch.zeros(1)), r"missing keys \(\d+\): input_blocks.1.1.norm.bias"),
@@ -264,21 +298,21 @@ def changed(key, tensor):
 ])
 def test_another_state_dict_is_refused_in_one_line(change, message):
     with pytest.raises(BenchError, match=message) as error:
-        improved_diffusion.convert(change(random_state()))
+        improved_diffusion.read(change(random_state()))
     assert "\n" not in str(error.value)
 
 
 def test_a_number_of_heads_that_does_not_divide_is_refused():
     with pytest.raises(BenchError, match="64 channels in 5 heads; expected a number that divides them"):
-        improved_diffusion.convert(random_state(), heads=5)
+        improved_diffusion.read(random_state(), 5)
 
 
 def imported(tmp_path, state, **options):
     """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000 steps."""
     torch.save(state, tmp_path / "model.pt")
     made = schedule.make("cosine", 4000)
-    section = sections.ImprovedDiffusionSection(path=str(tmp_path / "model.pt"), **options)
-    mean.save(folder=tmp_path / "mean", **improved_diffusion.read(section, 4000, (3, 16, 16)))
+    section = sections.PublishedSection(format="improved_diffusion", path=str(tmp_path / "model.pt"), **options)
+    mean.save(folder=tmp_path / "mean", **published.read(section))
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
     return mean.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
 
@@ -290,35 +324,18 @@ def test_an_imported_file_gives_both_halves(tmp_path, options, told):
     state, images, t = random_state(outputs=6, mult=(1, 3)), pictures(), torch.tensor([1, 40, 700, 2001, 4000])
     model = imported(tmp_path, state, **options)
     eps_hat, features = model(images.flatten(1).double(), t)
-    expected, _ = original(state, images, told(t))
+    expected = original(state, images, told(t))[0]
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
     section = sections.HeadsSection(targets={"improved_ddpm": "imported"})
     found, log = heads.train(model, None, None, section, ("none",), None)
-    heads.save(found, section.targets, log, tmp_path / "heads")
+    heads.save(found, log, tmp_path / "heads")
     output = heads.outputs(heads.load(tmp_path / "heads", model, ["improved_ddpm"]), features)["improved_ddpm"]
     assert log == [] and difference(output.float(), expected[:, 3:].flatten(1)) < 1e-4
 
 
 def test_a_head_that_did_not_come_is_told(tmp_path):
     model = imported(tmp_path, random_state())
-    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no such head"):
+    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no heads"):
         heads.train(model, None, None, sections.HeadsSection(targets={"npr": "imported"}), ("none",), None)
-    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no such head"):
+    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no heads"):
         heads.train(model, None, None, sections.HeadsSection(targets={"improved_ddpm": "imported"}), ("none",), None)
-
-
-def test_a_file_that_is_no_checkpoint(tmp_path):
-    path = tmp_path / "model.pt"
-    section = sections.ImprovedDiffusionSection(path=str(path))
-    with pytest.raises(BenchError, match="model.pt: missing; mean.improved_diffusion.path: expected a .pt file"):
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    torch.save(random_state(), path)
-    with pytest.raises(BenchError, match="model.pt: the network has 3 input and 3 output channels, expected 1 of each"):
-        improved_diffusion.read(section, 1000, (1, 16, 16))
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(BenchError, match="model.pt: corrupt or truncated"):
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    torch.save({"time_embed.0.weight": torch.zeros(4, 4)}, path)
-    with pytest.raises(BenchError, match="model.pt: .*expected") as error:
-        improved_diffusion.read(section, 1000, (3, 16, 16))
-    assert "\n" not in str(error.value)

@@ -70,9 +70,9 @@ def section(N=1000, name="linear"):
 
 def test_import_gives_the_same_outputs(unet, tmp_path):
     write_checkpoint(unet, tmp_path, prediction_type="v_prediction")
-    network, kind = checkpoint.read(tmp_path, section(), SHAPE)
-    assert kind == "v_prediction"
-    mean.save(network, kind, tmp_path / "mean", source="here", log=[])
+    found = checkpoint.read(tmp_path, section())
+    assert found["prediction_type"] == "v_prediction"
+    mean.save(folder=tmp_path / "mean", **found)
     loaded = mean.load(tmp_path / "mean", MADE, make_data(SHAPE))
     images, t = torch.randn(2, *SHAPE), torch.tensor([3, 900])
     # the loaded network computes in another memory format
@@ -81,23 +81,27 @@ def test_import_gives_the_same_outputs(unet, tmp_path):
         assert (loaded.unet.state_dict()[name] == tensor).all(), name
 
 
-@pytest.mark.parametrize("changes, asked, shape, message", [
-    ({}, section(), (3, 8, 8), "1 input and 1 output channels, expected 3"),
-    ({}, section(N=500), SHAPE, "N = 1000.*expected linear with N = 500"),
-    ({"beta_schedule": "squaredcos_cap_v2"}, section(), SHAPE, "trained on schedule cosine"),
-    ({"beta_end": 0.012}, section(), SHAPE, "0.012.*expected linear"),
+@pytest.mark.parametrize("changes, asked, message", [
+    ({}, section(N=500), "N = 1000.*expected linear with N = 500"),
+    ({"beta_schedule": "squaredcos_cap_v2"}, section(), "trained on schedule cosine"),
+    ({"beta_end": 0.012}, section(), "0.012.*expected linear"),
 ])
-def test_import_refuses_what_does_not_fit(unet, tmp_path, changes, asked, shape, message):
+def test_import_refuses_what_does_not_fit(unet, tmp_path, changes, asked, message):
     write_checkpoint(unet, tmp_path, **changes)
     with pytest.raises(BenchError, match=message):
-        checkpoint.read(tmp_path, asked, shape)
+        checkpoint.read(tmp_path, asked)
+
+
+def test_channels_that_do_not_fit_the_data(unet):
+    with pytest.raises(BenchError, match="here: the network has 1 input and 1 output channels, expected 3 of each"):
+        mean.check_channels(unet, (3, 8, 8), "here")
 
 
 def test_import_of_nothing_says_what_is_expected(tmp_path):
     with pytest.raises(BenchError, match="no such folder; expected one in diffusers' layout"):
-        checkpoint.read(tmp_path / "nowhere", section(), SHAPE)
+        checkpoint.read(tmp_path / "nowhere", section())
     with pytest.raises(BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"):
-        checkpoint.read(tmp_path, section(), SHAPE)
+        checkpoint.read(tmp_path, section())
 
 
 def test_wrong_unet_option_is_one_line():

@@ -7,6 +7,7 @@ known it is the exact answer (`bench.mean.oracle`).
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,7 @@ from bench import files, torchvision_ops
 from bench.errors import BenchError, unknown
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")  # diffusers' names, the first preferred
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class Features:
 
 @dataclass(frozen=True)
 class Trunk:
-    """The sizes that a head is made for: channels of `Features`, outputs a pixel, groups of the last GroupNorm."""
+    """What a head is made for: channels of `Features`, outputs a pixel, groups and eps of the last GroupNorm, and how
+    residual blocks take the time (diffusers' names: default is a shift, scale_shift both)."""
 
     channels: int
     time_channels: int
     out_channels: int
     groups: int
+    eps: float = 1e-5
+    time_scale_shift: str = "default"
 
 
 class MeanModel:
@@ -39,19 +44,18 @@ class MeanModel:
 
     unet: UNet2DModel; prediction_type: one of `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels,
     height, width); first_timestep, scale: the network is told (t − 1 + first_timestep) scale at step t, t − 1 by default as
-    diffusers counts from 0; variance: (weight, bias) of a convolution to a head that was trained with the network, or None;
-    device: where the network runs, and where everything that it is given has to be.
+    diffusers counts from 0; heads: {name: state of a `bench.heads.Head`} of those that came with the network; device: where
+    the network runs, and where everything that it is given has to be.
     """
 
-    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, variance=None,
-                 device="cpu"):
+    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, heads=None, device="cpu"):
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
         self.device = torch.device(device)
         self.unet = unet.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         self.prediction_type = prediction_type
         self.shape = tuple(shape)
-        self.first_timestep, self.scale, self.variance = first_timestep, scale, variance
+        self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
         self.signal = torch.from_numpy(schedule.signal).to(self.device)
         self.noise = torch.from_numpy(schedule.noise).to(self.device)
         self._seen = {}
@@ -61,9 +65,7 @@ class MeanModel:
     @property
     def trunk(self):
         """The `Trunk` that heads are made for."""
-        norm = self.unet.conv_norm_out
-        return Trunk(norm.num_channels, self.unet.time_embedding.linear_2.out_features, self.unet.config.out_channels,
-                     norm.num_groups)
+        return trunk(self.unet)
 
     def __call__(self, x_t, t):
         """ε̂ (float64, flattened like x_t) and `Features`, from one pass of the network.
@@ -85,17 +87,32 @@ class MeanModel:
         return a * output + b * x_t
 
 
-def save(unet, prediction_type, folder, variance=None, **about):
+def trunk(unet):
+    """The `Trunk` that a UNet2DModel is."""
+    norm = unet.conv_norm_out
+    return Trunk(norm.num_channels, unet.time_embedding.linear_2.out_features, unet.config.out_channels, norm.num_groups,
+                 norm.eps, unet.config.resnet_time_scale_shift)
+
+
+def save(unet, prediction_type, folder, heads=None, **about):
     """Writes the network and what is known of it (`about`: JSON values, such as the training log) to `folder`.
 
-    variance: see `MeanModel`.
+    heads: see `MeanModel`; each becomes `heads/<name>.safetensors`.
     """
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         unet.save_pretrained(partial / "unet", safe_serialization=True)
-        if variance is not None:
-            files.write_safetensors(partial / "variance.safetensors", dict(zip(("weight", "bias"), variance, strict=True)))
-        files.write_json(partial / "mean.json", {"prediction_type": prediction_type, **about})
+        for name, state in (heads or {}).items():
+            files.write_safetensors(partial / "heads" / f"{name}.safetensors", state)
+        files.write_json(partial / "mean.json", {"prediction_type": prediction_type, "heads": sorted(heads or {}), **about})
+
+
+def read(folder, remedy=None):
+    """What `save` was given for `folder`, as a dict of its arguments. BenchError, ending in `remedy`, where it is broken."""
+    about = files.read_json(folder / "mean.json", remedy)
+    names = about.pop("heads", [])
+    return {"unet": read_unet(folder / "unet", remedy), **about,
+            "heads": {name: files.read_safetensors(folder / "heads" / f"{name}.safetensors", remedy) for name in names}}
 
 
 def load(folder, schedule, data, device="cpu"):
@@ -106,27 +123,26 @@ def load(folder, schedule, data, device="cpu"):
 
         with files.reading(folder / "mean.json"):
             return oracle.load(about, data, schedule)
-    unet = read_unet(folder / "unet")
-    check_channels(unet, data.shape, folder)
-    variance = None
-    if (folder / "variance.safetensors").exists():
-        state = files.read_safetensors(folder / "variance.safetensors")
-        variance = state["weight"], state["bias"]
-    return MeanModel(unet, about["prediction_type"], schedule, data.shape, **about.get("timesteps", {}), variance=variance,
-                     device=device)
+    found = read(folder)
+    check_channels(found["unet"], data.shape, folder)
+    told = found.get("timesteps", {})
+    scale = 1000 / schedule.N if told.get("rescaled") else 1
+    return MeanModel(found["unet"], found["prediction_type"], schedule, data.shape, told.get("first", 0), scale, found["heads"],
+                     device)
 
 
 def read_unet(folder, remedy=None):
-    """A UNet2DModel from a folder in diffusers' layout (config.json and safetensors weights)."""
+    """A UNet2DModel from a folder in diffusers' layout: config.json, and weights as safetensors or, failing that, as .bin."""
     torchvision_ops.declare()
     from diffusers.models.unets.unet_2d import UNet2DModel
 
-    from bench.mean import improved_diffusion
+    from bench.mean import conversion
 
     with files.reading(folder, remedy):
-        unet = UNet2DModel.from_pretrained(folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
+        safe = (Path(folder) / WEIGHTS[0]).exists()  # a .bin is read as tensors only, too
+        unet = UNet2DModel.from_pretrained(folder, use_safetensors=safe, local_files_only=True, low_cpu_mem_usage=False)
         if "_attention_heads" in unet.config:
-            improved_diffusion.set_heads(unet, unet.config["_attention_heads"])
+            conversion.set_heads(unet, unet.config["_attention_heads"])
         return unet
 
 

@@ -1,29 +1,58 @@
-"""Takes a mean model from a folder in diffusers' layout: a UNet2DModel, or a pipeline with `unet/` and `scheduler/`."""
+"""Takes a mean model from a folder: a UNet2DModel in diffusers' layout, a pipeline with `unet/` and `scheduler/`, or what
+`bench mean import` and the mean stage write.
 
-import json
+The folder may be on the Hugging Face hub: `owner/name`, or `owner/name@revision` for one that stays the same. Then the
+configs and the weights are downloaded to the hub's own cache, safetensors where they are there.
+"""
+
+import re
 from pathlib import Path
 
 from bench import files, mean
-from bench.errors import BenchError
+from bench.errors import BenchError, reason
 
 # diffusers' names of the schedules, where `linear` also needs its end points
 SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
+CONFIGS = ("config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json")
+HUB_ID = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
+EXPECTED = ("expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or unet/ with them), one "
+            "that bench mean import made, or the id of one on the Hugging Face hub, owner/name")
 
 
-def read(path, schedule_section, shape):
-    """(network, prediction type) of the checkpoint at `path`.
+def read(path, schedule_section):
+    """What `bench.mean.save` keeps of the checkpoint at `path`, as a dict of its arguments.
 
-    Raises BenchError where the folder holds no UNet2DModel, its channels do not fit `shape`, or its
-    scheduler's config disagrees with the setting's schedule.
+    Raises BenchError where there is no such folder, it holds no UNet2DModel, or its scheduler's config disagrees with the
+    setting's schedule.
     """
-    folder = Path(path)
+    folder, about = Path(path), {"source": str(path)}
     if not folder.is_dir():
-        raise BenchError(f"mean.checkpoint: {folder}: no such folder; expected one in diffusers' layout "
-                         "(config.json and diffusion_pytorch_model.safetensors, or unet/ with them)")
+        folder = _from_hub(str(path))
+        about["revision"] = folder.name
+    if (folder / "mean.json").exists():
+        return {**mean.read(folder, f"mean.checkpoint: {path}: {EXPECTED}"), "checkpoint": str(path)}
     weights = folder / "unet" if (folder / "unet").is_dir() else folder
     unet = mean.read_unet(weights, "expected config.json and diffusion_pytorch_model.safetensors of a UNet2DModel")
-    mean.check_channels(unet, shape, weights)
-    return unet, _prediction_type(folder, schedule_section)
+    return {"unet": unet, "prediction_type": _prediction_type(folder, schedule_section), "heads": {}, "log": [], **about}
+
+
+def _from_hub(path):
+    """The folder in the hub's cache that holds the snapshot of a repository, named after its revision."""
+    if not re.fullmatch(HUB_ID, path):
+        raise BenchError(f"mean.checkpoint: {path}: no such folder; {EXPECTED}")
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = path.partition("@")
+    try:
+        for weights in mean.WEIGHTS:
+            patterns = [*CONFIGS, weights, f"unet/{weights}"]
+            folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
+            if any((folder / place / weights).exists() for place in (".", "unet")):
+                break
+    except Exception as error:  # of huggingface_hub, its HTTP library or the disk, with no common class
+        raise BenchError(f"mean.checkpoint: {path}: no such folder, and not to be had from the Hugging Face hub "
+                         f"({reason(error)}); {EXPECTED}") from error
+    return folder
 
 
 def _prediction_type(folder, section):
@@ -33,8 +62,7 @@ def _prediction_type(folder, section):
         path = folder / "scheduler_config.json"
     if not path.exists():
         return "epsilon"
-    with files.reading(path, "expected the JSON of a diffusers scheduler"):
-        found = json.loads(path.read_text())
+    found = files.read_json(path, "expected the JSON of a diffusers scheduler")
     name = SCHEDULES.get(found.get("beta_schedule"), found.get("beta_schedule"))
     N = found.get("num_train_timesteps", section.N)
     ends = (found.get("beta_start", 1e-4), found.get("beta_end", 0.02))

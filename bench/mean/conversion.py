@@ -1,0 +1,166 @@
+"""From a state dict in others' key layout to the modules used here: a table of names, checked both ways.
+
+A published file is a state dict, {key: tensor}, or holds one: DDIM's is the list [model, optimizer, epoch, step, EMA], in
+which the names of the model's keys begin with `module.`; Analytic-DPM's is a mapping with the networks' averages under
+`ema_models_states`. What those repositories sample with, and so what is taken, are the averages.
+
+Sources: github.com/ermongroup/ddim, runners/diffusion.py and models/ema.py; github.com/baofff/Analytic-DPM,
+cifar_imagenet_codes/interface/utils/ckpt.py.
+"""
+
+import math
+import pickle
+from dataclasses import dataclass
+
+import torch
+
+from bench import files
+from bench.errors import BenchError
+
+GROUPS = 32  # of every normalisation in the published networks, which no shape tells
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a format makes of a state dict.
+
+    unet: a UNet2DModel in fp32 that predicts ε; variance, second: states of a `bench.heads.Head`, or None. `variance` is
+    the second half of the outputs of a network that has twice as many as inputs, the head improved_ddpm; `second` is an
+    output that was trained on the finished network, npr or sn as the file's name has it.
+    """
+
+    unet: torch.nn.Module
+    variance: dict | None = None
+    second: dict | None = None
+
+
+def state_dict(path, remedy):
+    """The state dict {key: tensor} of the file at `path`, as torch.save writes it, without prefixes of a parallel model.
+
+    remedy: what an error ends in. Nothing but tensors, numbers, strings and containers is read. Raises BenchError where the
+    file is missing, truncated, or holds anything else.
+    """
+    with files.reading(path, remedy):
+        try:
+            value = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # torch's own text advises to load the objects all the same
+            raise BenchError(f"{path}: truncated, or holds objects other than tensors, which are not read; {remedy}") from error
+    state = _unwrapped(value)
+    if not isinstance(state, dict) or not state or not all(isinstance(key, str) and torch.is_tensor(state[key]) for key in state):
+        found = f"the keys {', '.join(map(str, list(state)[:3]))}, …" if isinstance(state, dict) else f"a {type(state).__name__}"
+        raise BenchError(f"{path}: holds no state dict of tensors: found {found}; {remedy}")
+    prefix = "module."
+    if all(key.startswith(prefix) for key in state):
+        return {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return dict(state)
+
+
+def _unwrapped(value):
+    """The part of what was saved that is sampled with."""
+    if isinstance(value, (list, tuple)) and value:
+        return value[-1] if isinstance(value[-1], dict) else value[0]
+    if isinstance(value, dict) and isinstance(value.get("ema_models_states"), dict) and len(value["ema_models_states"]) == 1:
+        return next(iter(value["ema_models_states"].values()))
+    return value
+
+
+def another(kind, found, expected):
+    """A BenchError for a state dict that is not of the U-Net of this kind."""
+    return BenchError(f"not a state dict of the {kind} U-Net: found {found}; expected {expected}")
+
+
+def check_layout(kind, state, layout):
+    """BenchError unless the keys that a network of this kind always has are there."""
+    if not set(layout) <= set(state):
+        raise another(kind, f"the keys {', '.join(list(state)[:3])}, …", f"tensors named {', '.join(layout)}, …")
+
+
+def shape(kind, state, key, dimensions):
+    """The shape of a tensor of the state dict. BenchError where it is missing or has other dimensions."""
+    if key not in state:
+        raise another(kind, f"no {key}", "residual blocks, and convolutions of stride 2 between levels")
+    found = tuple(state[key].shape)
+    if len(found) != dimensions:
+        raise another(kind, f"{key} of shape {found}", f"{dimensions} dimensions")
+    return found
+
+
+def level_options(kind, levels, width):
+    """The options of a UNet2DModel for its levels, [[(channels, whether attention follows) of every residual block] …].
+
+    levels: on the way down; width: of the first convolution. BenchError for levels that a UNet2DModel cannot have.
+    """
+    counts = [len(level) for level in levels]
+    if 0 in counts:
+        raise another(kind, f"{counts} residual blocks on the way down", "one or more in every level")
+    if any(channels % GROUPS for level in levels for channels, _ in level):
+        raise another(kind, f"levels of {[level[0][0] for level in levels]} channels", f"multiples of the {GROUPS} groups")
+    if len(set(counts)) > 1:
+        raise another(kind, f"{counts} residual blocks on the way down", "the same number in every level")
+    if any(len(set(level)) > 1 for level in levels) or levels[0][0][0] != width:
+        raise another(kind, f"(channels, attention) of {levels} on the way down",
+                      f"the same in all blocks of a level, and {width} channels in the first")
+    channels, attention = zip(*(level[0] for level in levels), strict=True)
+    return {
+        "block_out_channels": channels, "layers_per_block": counts[0],
+        "down_block_types": tuple("AttnDownBlock2D" if there else "DownBlock2D" for there in attention),
+        "up_block_types": tuple("AttnUpBlock2D" if there else "UpBlock2D" for there in reversed(attention)),
+        "norm_num_groups": GROUPS, "attn_norm_num_groups": GROUPS, "attention_head_dim": GROUPS,
+    }
+
+
+def make_unet(options, heads):
+    """A UNet2DModel of these options in evaluation mode, `heads` heads in every attention, and no values yet (see `fill`)."""
+    from bench import torchvision_ops
+
+    torchvision_ops.declare()
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with torch.device("meta"):  # to draw values that are replaced takes seconds
+        unet = UNet2DModel(**options).eval()
+    set_heads(unet, heads)
+    return unet
+
+
+def set_heads(unet, heads):
+    """Gives every attention of a UNet2DModel `heads` heads, and notes the number in its config as `_attention_heads`.
+
+    The note is saved with the network. BenchError where the channels of an attention are not divisible.
+    """
+    from diffusers.models.attention_processor import Attention
+
+    attentions = {name: module for name, module in unet.named_modules() if isinstance(module, Attention)}
+    for name, module in attentions.items():
+        if heads < 1 or module.inner_dim % heads:
+            raise BenchError(f"{name}: {module.inner_dim} channels in {heads} heads; expected a number that divides them")
+        module.heads = module.sliceable_head_dim = heads
+        module.scale = (module.inner_dim // heads) ** -0.5
+    # A common divisor of the widths makes layers of the right sizes, and is the width itself where there is one for all.
+    # diffusers keeps names that begin with an underscore, and warns of other names that it does not know.
+    width = math.gcd(*(module.inner_dim // heads for module in attentions.values()))
+    unet.register_to_config(attention_head_dim=width, _attention_heads=heads)
+
+
+def check_keys(kind, state, modules):
+    """BenchError unless the keys of the state dict are the weight and the bias of each of `modules`."""
+    expected = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
+    for what, keys in (("missing", expected - set(state)), ("unexpected", set(state) - expected)):
+        if keys:
+            first = ", ".join(sorted(keys)[:3])
+            raise BenchError(f"{kind} U-Net: {what} keys ({len(keys)}): {first}{', …' if len(keys) > 3 else ''}; "
+                             f"expected the {len(expected)} keys of an unconditional network")
+
+
+def fill(kind, unet, found):
+    """Puts tensors {key in the network: tensor} into one of `make_unet`. BenchError for the first that has another shape."""
+    state = unet.state_dict()
+    for name, there in state.items():
+        # what is a convolution of width 1 over positions in others' attention is a linear layer here
+        tensor = found[name]
+        if tensor.shape[:2] == there.shape == tensor.squeeze().shape:
+            tensor = tensor.reshape(there.shape)
+        if tensor.shape != there.shape:
+            raise another(kind, f"{tuple(tensor.shape)} for {name}", f"{tuple(there.shape)}")
+        state[name] = tensor
+    unet.load_state_dict(state, assign=True)

@@ -1,0 +1,31 @@
+"""Formats of published checkpoints: one small file each, which says what the names of the keys mean.
+
+A format is a module of this package with a function `read(state, …)` that makes a `bench.mean.conversion.Network` of a
+state dict, and raises BenchError for one of another architecture. Its name in a setting's `mean.published.format` is the
+module's name; the function's other arguments, which tell what the file does not say about itself, are keys of
+`mean.published`, checked against their annotations.
+"""
+
+import importlib
+import inspect
+import pkgutil
+
+from pydantic import ConfigDict, create_model
+
+from bench.errors import unknown
+
+FORMATS = sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def get(name):
+    """The format module called `name`; BenchError for an unknown one."""
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def options(name):
+    """The pydantic model of what the format `name` takes beside the state dict."""
+    _, *parameters = inspect.signature(get(name).read).parameters.values()
+    fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)

@@ -1,0 +1,122 @@
+"""pytorch_diffusion: the U-Net of DDPM as pytorch_diffusion and DDIM have it (`.ckpt`, `.pth`), NPR and SN outputs included.
+
+The two networks compute the same function, so that a conversion is a list of names. Levels are counted from the finest
+by `down` and by `up`, and from the coarsest by `up_blocks`: level i of L is up_blocks.(L − 1 − i).
+
+    pytorch_diffusion                                  UNet2DModel
+    temb.dense.0, .1                                   time_embedding.linear_1, .linear_2
+    conv_in                                            conv_in
+    down.i.block.j, .attn.j, .downsample.conv          down_blocks.i.resnets.j, .attentions.j, .downsamplers.0.conv
+    mid.block_1, .attn_1, .block_2                     mid_block.resnets.0, .attentions.0, .resnets.1
+    up.i.block.j, .attn.j, .upsample.conv              up_blocks.(L − 1 − i).resnets.j, .attentions.j, .upsamplers.0.conv
+    norm_out, conv_out                                 conv_norm_out, conv_out
+    in a residual block: norm1, conv1, norm2, conv2    the same
+                         temb_proj                     time_emb_proj (a shift alone)
+                         nin_shortcut                  conv_shortcut, where the width changes
+    in an attention:     norm, q, k, v, proj_out       group_norm, to_q, to_k, to_v, to_out.0; one head
+
+What no name or shape tells: the norms have 32 groups and an eps of 1e-6; the time is embedded as sines, then cosines,
+of frequencies from 1 down to 1/10000, both included; a level is shrunk by a convolution of stride 2 with a row and a column
+of zeros at the right and the bottom only; a step t = 1..N is told as t − 1.
+
+The NPR and SN networks of Extended-Analytic-DPM have another output, on what `norm_out` reads:
+
+    norm_out2, conv_out2                               norm, conv of a `bench.heads.Head`
+    before_out (residual block)                        block of a complex one
+
+Sources: github.com/pesser/pytorch_diffusion, pytorch_diffusion/{model,diffusion}.py; github.com/ermongroup/ddim,
+models/diffusion.py, runners/diffusion.py; github.com/baofff/Extended-Analytic-DPM, libs/ddpm/customized.py and configs/.
+"""
+
+import re
+
+from bench.mean import conversion
+
+KIND = "pytorch_diffusion"
+RESIDUAL = {"norm1": "norm1", "conv1": "conv1", "temb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
+SHORTCUT = {"nin_shortcut": "conv_shortcut"}
+ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+LAYOUT = ("temb.dense.0.weight", "conv_in.weight", "mid.attn_1.q.weight", "conv_out.weight")
+PARTS = ("weight", "bias")
+
+
+def read(state):
+    """The `bench.mean.conversion.Network` of a state dict {key: tensor}, of any float dtype.
+
+    Raises BenchError where the state dict is of another architecture, or keys are missing or unexpected.
+    """
+    options = config_of(state)
+    images, outputs = options["in_channels"], options["out_channels"]
+    if outputs != images:
+        raise conversion.another(KIND, f"{outputs} output channels", f"{images}, as it reads {images}")
+    unet = conversion.make_unet(options, heads=1)
+    # The block table has an entry for every shortcut, the network only those where the width changes.
+    expected = unet.state_dict()
+    modules = {theirs: ours for theirs, ours in _modules(options).items() if f"{ours}.weight" in expected}
+    second = _second(state)
+    conversion.check_keys(KIND, state, {*modules, *second})
+    conversion.fill(KIND, unet, _tensors(state, modules))
+    return conversion.Network(unet, second=_tensors(state, second) or None)
+
+
+def config_of(state):
+    """The options of a UNet2DModel that the names and shapes of a state dict tell.
+
+    Raises BenchError where the state dict has another layout, or blocks that a UNet2DModel cannot have.
+    """
+    conversion.check_layout(KIND, state, LAYOUT)
+    width, images = conversion.shape(KIND, state, "conv_in.weight", 4)[:2]
+    return {
+        **conversion.level_options(KIND, _levels(state), width), "in_channels": images,
+        "out_channels": conversion.shape(KIND, state, "conv_out.weight", 4)[0], "resnet_time_scale_shift": "default",
+        "norm_eps": 1e-6, "flip_sin_to_cos": False, "freq_shift": 1, "downsample_padding": 0,
+    }
+
+
+def _levels(state):
+    """[[(channels, whether attention follows) of every residual block] of every level], on the way down."""
+    blocks = {(int(found[1]), int(found[2])) for key in state if (found := re.match(r"down\.(\d+)\.block\.(\d+)\.", key))}
+    levels = [[] for _ in range(1 + max((level for level, _ in blocks), default=0))]
+    for level, block in sorted(blocks):
+        channels = conversion.shape(KIND, state, f"down.{level}.block.{block}.conv1.weight", 4)[0]
+        levels[level].append((channels, f"down.{level}.attn.{block}.q.weight" in state))
+    return levels
+
+
+def _modules(options):
+    """{module of the state dict: module of UNet2DModel} for every module with weights."""
+    levels, layers = len(options["block_out_channels"]), options["layers_per_block"]
+    names = {"temb.dense.0": "time_embedding.linear_1", "temb.dense.1": "time_embedding.linear_2", "conv_in": "conv_in",
+             "norm_out": "conv_norm_out", "conv_out": "conv_out",
+             **_inside("mid.block_1", "mid_block.resnets.0", RESIDUAL), **_inside("mid.block_2", "mid_block.resnets.1", RESIDUAL),
+             **_inside("mid.attn_1", "mid_block.attentions.0", ATTENTION)}
+    for level, kind in enumerate(options["down_block_types"]):
+        for theirs, ours, blocks in ((f"down.{level}", f"down_blocks.{level}", layers),
+                                     (f"up.{level}", f"up_blocks.{levels - 1 - level}", layers + 1)):
+            for block in range(blocks):
+                names |= _inside(f"{theirs}.block.{block}", f"{ours}.resnets.{block}", RESIDUAL | SHORTCUT)
+                if kind.startswith("Attn"):
+                    names |= _inside(f"{theirs}.attn.{block}", f"{ours}.attentions.{block}", ATTENTION)
+        if level < levels - 1:
+            names[f"down.{level}.downsample.conv"] = f"down_blocks.{level}.downsamplers.0.conv"
+        if level > 0:
+            names[f"up.{level}.upsample.conv"] = f"up_blocks.{levels - 1 - level}.upsamplers.0.conv"
+    return names
+
+
+def _second(state):
+    """{module of the state dict: module of a head} of the output that was trained on the network; {} where it has none."""
+    if not any(key.startswith(("norm_out2.", "conv_out2.", "before_out.")) for key in state):
+        return {}
+    block = _inside("before_out", "block", RESIDUAL) if any(key.startswith("before_out.") for key in state) else {}
+    return {"norm_out2": "norm", "conv_out2": "conv", **block}
+
+
+def _inside(theirs, ours, table):
+    """The names of the modules in a block."""
+    return {f"{theirs}.{inner}": f"{ours}.{name}" for inner, name in table.items()}
+
+
+def _tensors(state, modules):
+    """{key here: tensor} of the modules."""
+    return {f"{ours}.{part}": state[f"{theirs}.{part}"].float() for theirs, ours in modules.items() for part in PARTS}
