@@ -22,13 +22,15 @@ STAGES = {
     "mean": ("train or import the mean model: results/SETTING/mean/", ["setting", "threads"]),
     "mean import": ("make a folder for mean.checkpoint of a file that others published: the network, its timesteps and heads",
                     ["file", "format", "into", "option"]),
-    "extractor": ("prepare the feature extractor of FID and KID: results/SETTING/extractor/", ["setting", "threads"]),
+    "extractor": ("prepare the feature extractor of the scores: results/SETTING/extractor/", ["setting", "threads"]),
     "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
     "heads": ("train all heads in one pass of the frozen trunk: results/SETTING/heads/", ["setting", "threads"]),
     "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
     "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
     "samples": ("sample every cell of one process that is not there yet: results/SETTING/samples/PROCESS/",
                 ["setting", "process", "shard", "threads"]),
+    "reference": ("features of the training and of held-out images, for the scores: results/SETTING/reference.json",
+                  ["setting", "threads"]),
     "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
                  ["setting", "process", "threads"]),
     "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv", []),
@@ -125,7 +127,7 @@ def run(options):
         return config.write(experiment, options.output)
     if "threads" in options:
         _set_threads(options.threads)
-    from bench import reports, stages, tracking
+    from bench import reports, scoring, stages, tracking
 
     whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track,
              "theory": reports.theory_table}
@@ -136,7 +138,9 @@ def run(options):
     if options.stage == "samples":
         return stages.samples(experiment, options.setting, options.process, options.shard)
     if options.stage == "fidelity":
-        return stages.fidelity(experiment, options.setting, options.process)
+        return scoring.fidelity(experiment, options.setting, options.process)
+    if options.stage == "reference":
+        return scoring.reference(experiment, options.setting)
     return getattr(stages, options.stage)(experiment, options.setting)
 
 

@@ -19,7 +19,8 @@ from bench.errors import BenchError, unknown
 from bench.files import write_text
 from bench.sections import Experiment, PublishedSection, Setting
 
-METRICS = ("nll", "fid", "kid")
+METRICS = ("nll", "fid", "kid", "precision", "recall", "isc")
+OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features of the reference
 SETTINGS = Path(__file__).parent.parent / "workflows" / "settings"
 
 
@@ -125,6 +126,10 @@ def _check_names(experiment, path):
         if experiment.fidelity_metrics and setting.extractor is None:
             raise BenchError(f"{path}: metrics: {experiment.fidelity_metrics[0]} needs settings.{name}.extractor, "
                              "which is not configured")
+        for metric in experiment.metrics:
+            if metric in OF_FEATURES and setting.fidelity.reference:
+                raise BenchError(f"{path}: metrics: {metric} needs features of images, and settings.{name}.fidelity.reference "
+                                 "is a file of statistics; expected fid and isc alone")
 
 
 def _check_setting(setting):
@@ -133,6 +138,9 @@ def _check_setting(setting):
         check_published(setting.mean.published)
     if setting.extractor:
         extractors.check(setting.extractor.name)
+    if setting.fidelity.also and (setting.extractor is None or setting.extractor.name != "inception"):
+        found = setting.extractor and setting.extractor.name
+        raise BenchError(f"fidelity.also: clean_fid needs extractor.name inception, found {found}")
     if setting.schedule.name not in schedule.SCHEDULES:
         raise BenchError(f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}")
     for process, section in setting.processes.items():

@@ -5,8 +5,6 @@ right. A download that is cut off leaves the partial file, from which the next o
 nothing else can tell whether the beginning is still that of the same file.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from bench import files
 from bench.errors import BenchError, reason
 
 ADDRESS = r"(?i:https?|file)://[\x21-\x7e]+"
@@ -40,8 +39,7 @@ def fetch(url, path, sha256=None, md5=None):
     try:
         if path.exists() and not wrong(path, checksums):
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_name(f".{path.name}.partial")) as file:
+        with files.alone(path.with_name(f".{path.name}.partial")) as file:
             # What another process downloaded while this one waited for it is not downloaded again.
             if not path.exists() or wrong(path, checksums):
                 _download(url, path, file, resume=bool(sha256 or md5))
@@ -49,30 +47,6 @@ def fetch(url, path, sha256=None, md5=None):
     except OSError as error:
         raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
-
-
-@contextlib.contextmanager
-def _alone(partial):
-    """The partial file, open for appending, once no other process has it; if it is empty in the end, it is removed."""
-    while True:
-        with open(partial, "a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is(file, partial):  # who had it before has renamed or removed it
-                continue
-            try:
-                yield file
-            finally:
-                if _is(file, partial) and not os.path.getsize(partial):
-                    os.unlink(partial)
-            return
-
-
-def _is(file, path):
-    """Whether `path` is still the name of an open file."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _finish(url, path, partial, checksums):

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D  # noqa: E402
 
 from bench import files, tables  # noqa: E402
 
-LABELS = {"nll_bpd": "NLL bound (bits/dim)", "nll_nats": "NLL bound + E log p(x) (nats)", "fid": "FID", "kid": "KID"}
+LABELS = {"nll_bpd": "NLL bound (bits/dim)", "nll_nats": "NLL bound + E log p(x) (nats)", "fid": "FID", "kid": "KID",
+          "precision": "precision", "recall": "recall", "isc": "inception score"}
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
 
@@ -18,13 +19,15 @@ def curves(cells, metric, path):
     """Draws `metric` against K: a panel per process, a colour per variant, a dash per trajectory, ±1 standard error.
 
     cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn.
-    Both axes are logarithmic.
+    Both axes are logarithmic, but that of a score whose best value is the largest. Where there is nothing to draw, it says so.
     """
     block = cells[cells.metric.isin(tables.named(metric))]
     block = block.assign(value=block.value - block.exact.fillna(0.0))
     processes, trajectories = list(block.process.unique()), list(block.trajectory.unique())
     variants = list(cells.variant.unique())
     styles = {name: {"color": f"C{index % 10}", "marker": MARKERS[index % len(MARKERS)]} for index, name in enumerate(variants)}
+    if block.empty:
+        return _nothing(metric, path)
     figure, axes = pyplot.subplots(1, len(processes), figsize=(5.2 * len(processes) + 1.8, 4.4), squeeze=False, sharey=True,
                                    layout="constrained")
     for axis, process in zip(axes[0], processes, strict=True):
@@ -33,7 +36,7 @@ def curves(cells, metric, path):
             line = line.sort_values("K")
             axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
                           linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
-        _decorate(axis, process, sorted(panel.K.unique()))
+        _decorate(axis, process, sorted(panel.K.unique()), "linear" if metric in tables.RISING else "log")
     axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
     handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
     if len(trajectories) > 1:
@@ -46,12 +49,21 @@ def curves(cells, metric, path):
     pyplot.close(figure)
 
 
-def _decorate(axis, process, Ks):
-    axis.set(xscale="log", yscale="log", xlabel="K, number of steps", title=process)
+def _nothing(metric, path):
+    figure = pyplot.figure(figsize=(4.4, 1.2))
+    figure.text(0.5, 0.5, f"no cells of {metric}", ha="center", va="center")
+    with files.writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _decorate(axis, process, Ks, yscale):
+    axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=process)
     axis.set_xticks(Ks, [str(K) for K in Ks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-    axis.yaxis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.6)))
+    if yscale == "log":
+        axis.yaxis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.6)))
     axis.grid(alpha=0.3, which="both")
 
 

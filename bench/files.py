@@ -6,6 +6,7 @@ or corrupt file is named together with the command that makes it again.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -41,6 +42,32 @@ def writing(path):
     finally:
         with contextlib.suppress(OSError):
             remove(partial)
+
+
+@contextlib.contextmanager
+def alone(path):
+    """A file beside what is being made, open for appending, once no other process has it; if it is empty in the end, it is
+    removed. The kernel gives it to the next when a process ends, however it ends. Raises OSError where it cannot be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(path, "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is(file, path):  # who had it before has renamed or removed it
+                continue
+            try:
+                yield file
+            finally:
+                if _is(file, path) and not os.path.getsize(path):
+                    os.unlink(path)
+            return
+
+
+def _is(file, path):
+    """Whether `path` is still the name of an open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def remove(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 RESULTS = Path("results")
 CONFIG = RESULTS / "config.yaml"
 CELLS = RESULTS / "cells.csv"
+FEATURES = RESULTS / ".features"  # of every setting's reference images
 
 
 class Setting:
@@ -19,6 +20,7 @@ class Setting:
         self.trajectories = self.folder / "trajectories.json"
         self.bound = self.folder / "bound.parquet"
         self.extractor = self.folder / "extractor"
+        self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
 
     def samples(self, process, variant, trajectory, K, shard):

@@ -58,7 +58,7 @@ def mean(experiment, name):
 
 
 def extractor(experiment, name):
-    """Prepares the feature extractor of FID and KID: results/<setting>/extractor/."""
+    """Prepares the feature extractor of the scores: results/<setting>/extractor/."""
     from bench import data as datasets
     from bench import extractor as extractors
 
@@ -205,38 +205,6 @@ def _shard_range(setting, shard):
     if not 0 <= shard < setting.samples.shards:
         raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
     return setting.samples.range(shard)
-
-
-def fidelity(experiment, name, process_name):
-    """Scores of every cell of a process, and of the held-out test images: results/<setting>/fidelity/<process>.json."""
-    from tqdm import tqdm
-
-    from bench import data as datasets
-    from bench import extractor as extractors
-    from bench import fidelity as scores
-
-    setting, place = experiment.setting(name), paths.Setting(name)
-    cells = [(variant, kind, K) for variant in setting.variants(process_name)
-             for kind, K in setting.grid("samples", process_name, variant)]
-    dataset = datasets.load(place.data)
-    network = extractors.get(setting.extractor.name).load(place.extractor)
-    reference = scores.features(network, dataset.train, dataset.levels)
-
-    def rows(images, **cell):
-        found = scores.features(network, images, dataset.levels)
-        scored = scores.score(found, reference, experiment.fidelity_metrics, setting.fidelity.resamples,
-                              (experiment.seed, name, "fidelity"))
-        return [{**cell, "metric": metric, "value": value, "stderr": stderr, "n": len(images)}
-                for metric, (value, stderr) in scored.items()]
-
-    measured = []
-    for variant, kind, K in tqdm(cells, desc=f"fidelity {name} {process_name}", unit="cell", mininterval=1.0):
-        images = read_samples(setting, place, process_name, variant, kind, K)
-        measured += rows(images, variant=variant, trajectory=kind, K=K)
-    files.write_json(place.fidelity(process_name), {
-        "extractor": network.get_name(), "precision": setting.samples.precision,
-        "reference": {"split": "train", "n": len(dataset.train), "sha256": dataset.sha256},
-        "test_images": rows(dataset.test), "cells": measured})
 
 
 def read_samples(setting, place, process_name, variant, kind, K):

@@ -8,11 +8,15 @@ they share images, noise and steps, so that a difference has a smaller standard 
 import pandas
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
-COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "extractor", "precision",
-           "published", "published_source", "exact"]
+COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "dtype", "extractor",
+           "reference", "published", "published_source", "exact"]
 BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
 TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL bound (nats, lower is better)",
-          "fid": "FID (lower is better)"}
+          "fid": "FID (lower is better)", "fid_legacy_pytorch": "FID, clean-fid's legacy_pytorch resizing (lower is better)",
+          "fid_clean": "FID, clean-fid's clean resizing (lower is better)", "kid": "KID (lower is better)",
+          "precision": "Precision (higher is better)", "recall": "Recall (higher is better)",
+          "isc": "Inception score (higher is better)"}
+RISING = ("precision", "recall", "isc")  # metrics whose best value is the largest
 
 
 def unit(frame):
@@ -37,14 +41,16 @@ def bound_cells(setting, frame):
         values = block[metric]
         stderr = (values - block.exact_nats).sem() if known else values.sem()
         rows.append({"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
-                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values), "precision": "fp32",
+                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values), "dtype": "fp32",
                      "exact": block.exact_nats.mean() if known else None})
     return rows
 
 
 def fidelity_cells(setting, process, report):
-    """Rows of cells.csv from what the fidelity stage wrote for one process."""
-    common = {"setting": setting, "process": process, "extractor": report["extractor"], "precision": report["precision"]}
+    """Rows of cells.csv from what the fidelity stage wrote for one process; `reference` tells its content's hash."""
+    about = report["reference"]
+    what = about.get("statistics") or f"{about['split']} {about['n']}"
+    common = {"setting": setting, "process": process, "dtype": report["dtype"], "reference": f"{what} {about['sha256']}"}
     return [{**common, **row} for row in report["cells"]]
 
 
@@ -79,7 +85,7 @@ def table1_markdown(frame, pairs):
     """
     parts = ["# Table 1\n"]
     for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(["setting", "metric"], sort=False):
-        best = block.groupby("K").value.min()
+        best = block.groupby("K").value.agg("max" if metric in RISING else "min")
         text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
         wide = text.pivot(index=["process", "trajectory", "variant"], columns="K", values="text")
         wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna("")
@@ -91,11 +97,12 @@ def table1_markdown(frame, pairs):
 
 
 def _cell_text(row, best):
-    digits = 3 if row.metric in BOUNDS else 1 if row.value >= 10 else 2
+    digits = 3 if row.metric in BOUNDS else 1 if row.value >= 10 else 2 if row.value >= 1 else 4
     text = f"{row.value:.{digits}f}"
     text = f"**{text}**" if row.value == best else text
     published = "" if pandas.isna(row.published) else f" [{row.published:g}]"
-    return f"{text} ± {row.stderr:.{digits}f}{published}"
+    error = "" if pandas.isna(row.stderr) else f" ± {row.stderr:.{digits}f}"
+    return f"{text}{error}{published}"
 
 
 def _markdown(frame):

@@ -188,12 +188,17 @@ def log_cells(experiment, name, process, variant, cells, grids, about):
     metrics = []
     for row in cells.itertuples():
         label = row.metric if row.trajectory == main else f"{row.metric}_{row.trajectory}"
-        metrics += [(label, row.value, row.K), (f"{label}_stderr", row.stderr, row.K)]
+        metrics.append((label, row.value, row.K))
+        if row.stderr == row.stderr:  # some scores have none
+            metrics.append((f"{label}_stderr", row.stderr, row.K))
     section = setting.model_dump(mode="json", include={
         "data": True, "schedule": True, "moments": True, "clip_levels": True, "samples": {"precision"}})
     parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed,
                   **_flat({"data": about}), **_flat(section), "eta": setting.processes.eta(process),
                   "config": experiment.digest()}
+    for key in ("extractor", "reference"):  # of the scores; what samples are compared with decides them
+        if cells[key].notna().any():
+            parameters[key] = ", ".join(cells[key].dropna().unique())
     with tempfile.TemporaryDirectory() as folder:
         pictures = [_picture(Path(folder) / f"{label}.png", draw) for label, draw in grids.items()]
         _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})

@@ -240,7 +240,8 @@ OVERLAYS = {
     "K > N": ("samples: {K: [2000]}", "expected 2 ≤ K ≤ schedule.N = 100 for trajectory 'even', found 2000"),
     "no variants": ("processes: {ddpm: {variants: []}}", "variants: list should have at least 1 item after validation, not 0"),
     "unknown setting": ("settings: [tinny]", "unknown setting 'tinny'; did you mean 'tiny'? (known: "),
-    "unknown metric": ("metrics: [fdi]", "metrics: unknown metric 'fdi'; did you mean 'fid'? (known: fid, kid, nll)"),
+    "unknown metric": ("metrics: [fdi]", "metrics: unknown metric 'fdi'; did you mean 'fid'? "
+                       "(known: fid, isc, kid, nll, precision, recall)"),
 }
 
 

@@ -68,6 +68,12 @@ def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
     ("processes.dddpm", {"variants": ["beta"]}, "unknown key 'dddpm'; did you mean 'ddpm'"),
     ("seed", None, "seed: .*valid integer, found None"),
     ("fidelity.target_fid", float("nan"), "fidelity.target_fid: .*found nan"),
+    ("fidelity.reference_images", 3, "fidelity.reference_images: .*greater than or equal to 4, found 3"),
+    ("fidelity.also", ["clean"], "fidelity.also.0: .*'clean_fid', found 'clean'"),
+    ("fidelity.also", ["clean_fid"], "fidelity.also: clean_fid needs extractor.name inception, found classifier"),
+    ("fidelity.reference", "stats.npz", "metrics: kid needs features of images, and settings.digits.fidelity.reference is "),
+    ("fidelity", {**RAW["fidelity"], "reference": "stats.npz", "reference_images": 9}, "reference_images: expected none beside"),
+    ("fidelity", {**RAW["fidelity"], "reference": "stats.npz", "also": ["clean_fid"]}, "also: expected none beside reference"),
 ])
 def test_mistakes_are_one_line_that_names_the_key(path, value, message):
     with pytest.raises(BenchError, match=message) as caught:

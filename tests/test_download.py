@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from bench import download
+from bench import download, files
 from bench.errors import BenchError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -309,7 +309,7 @@ def test_who_waited_looks_again(path, partial, finished):
     """What the other finished is not downloaded again; where it removed the partial file, there is a new one."""
     with serving("ranges") as server:
         thread = threading.Thread(target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256})
-        with download._alone(partial) as file:
+        with files.alone(partial) as file:
             thread.start()
             thread.join(0.1)
             assert thread.is_alive() and server.log == []

@@ -19,8 +19,9 @@ def test_classifier_learns_the_digits_and_extracts(tmp_path):
 
     module.load(tmp_path / "extractor")
     network = module.load(tmp_path / "extractor")  # a second time in one process
-    features = fidelity.features(network, data.test, data.levels)
-    assert features.shape == (180, 64) and features.dtype == torch.float64
-    # The logits on top of the extracted features are the recorded classifier: the same accuracy
-    predicted = network.network.logits(features.float()).argmax(1).numpy()
+    found = fidelity.features(network, data.test, data.levels)
+    assert found["features"].shape == (180, 64)
+    logits = network.network.logits(torch.from_numpy(found["features"])).detach().numpy()
+    np.testing.assert_allclose(found["logits"], logits, rtol=1e-5, atol=1e-5)
+    predicted = found["logits"].argmax(1)  # of the recorded classifier, with its accuracy
     assert np.isclose((predicted == data.test_labels).mean(), about["test_accuracy"], atol=1 / 180)

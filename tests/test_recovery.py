@@ -148,6 +148,7 @@ STAGES = {
     "moments": (SETTING, "results/tiny/moments.npz"), "trajectories": (SETTING, "results/tiny/trajectories.json"),
     "bound": (SETTING, "results/tiny/bound.parquet"),
     "samples": ([*SETTING, "--process", "ddpm"], "results/tiny/samples/ddpm/beta_tilde/even_K5/0.npz"),
+    "reference": (SETTING, "results/tiny/reference.json"),
     "fidelity": ([*SETTING, "--process", "ddpm"], "results/tiny/fidelity/ddpm.json"),
     "figures": (SETTING, "results/tiny/figures/nll.png"), "cells": (ALL, "results/cells.csv"),
     "tables": (ALL, "results/plots/nll.csv"), "thresholds": ([], "results/table3.csv"),

@@ -16,8 +16,9 @@ def per_image():
 
 
 def fid_rows():
-    report = {"extractor": "net", "precision": "bf16", "cells": [
-        {"variant": variant, "trajectory": "even", "K": K, "metric": "fid", "value": value, "stderr": 1.0, "n": 100}
+    report = {"dtype": "bf16", "reference": {"split": "train", "n": 90, "sha256": "abcd"}, "cells": [
+        {"variant": variant, "trajectory": "even", "K": K, "metric": "fid", "value": value, "stderr": 1.0, "n": 100,
+         "extractor": "net"}
         for variant, values in [("good", {5: 12.0, 10: 9.0, 50: 5.0}), ("bad", {5: 30.0, 10: 20.0, 50: 15.0})]
         for K, value in values.items()]}
     return tables.fidelity_cells("toy", "ddim", report)
@@ -35,6 +36,13 @@ def test_cells(frame):
     assert row.value == 14 and row.stderr == pytest.approx(10 / np.sqrt(3)) and row.n == 3
     assert row.published == 13.5 and row.published_source == "Someone2020 Table 1 (primary)"
     assert frame.published.notna().sum() == 1
+    assert set(frame[frame.metric == "fid"].reference) == {"train 90 abcd"} and set(frame.extractor.dropna()) == {"net"}
+
+
+def test_a_statistics_file_is_told_by_its_content():
+    report = {"reference": {"statistics": "/there/stats.npz", "sha256": "0123"}, "cells": [{"metric": "fid"}]}
+    row, = tables.fidelity_cells("toy", "ddim", report)
+    assert row["reference"] == "/there/stats.npz 0123"
 
 
 def test_table1(frame):
@@ -49,6 +57,17 @@ def test_table1_markdown(frame):
     assert "**14.000** ± 5.774 [13.5]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
     assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
+
+
+def test_scores_that_rise_and_have_no_error():
+    """The best of a column is the largest, and nothing stands for an error that is not known."""
+    rows = [{"setting": "toy", "process": "ddim", "trajectory": "even", "variant": variant, "K": 5, "metric": metric,
+             "value": value, "stderr": stderr, "n": 100} for metric, stderr in (("recall", None), ("kid", 0.01))
+            for variant, value in (("low", 0.25), ("high", 0.5))]
+    text = tables.table1_markdown(tables.cells(rows, {}), [])
+    recall, kid = text.split("## toy: ")[1:]
+    assert "Recall (higher is better)" in recall and "**0.5000**" in recall and " 0.2500  " in recall and "±" not in recall
+    assert "**0.2500** ± 0.0100" in kid and "0.5000 ± 0.0100" in kid
 
 
 def test_paired():

@@ -9,7 +9,8 @@ from bench.errors import BenchError
 from tests.test_config import RAW
 
 CELLS = pandas.DataFrame([
-    {"process": "ddpm", "variant": "npr", "trajectory": trajectory, "K": K, "metric": metric, "value": value, "stderr": 0.1}
+    {"process": "ddpm", "variant": "npr", "trajectory": trajectory, "K": K, "metric": metric, "value": value, "stderr": 0.1,
+     "extractor": "net-1" if metric == "fid" else None, "reference": "train 90 abcd" if metric == "fid" else None}
     for trajectory, metric, values in [("even", "nll_bpd", {10: 4.5, 50: 3.5}), ("even", "fid", {5: 200.0}),
                                        ("optimal", "nll_bpd", {10: 4.0})]
     for K, value in values.items()])
@@ -44,6 +45,7 @@ def test_cells_become_a_run_with_a_curve(client):
     assert history(client, run, "nll_bpd") == {10: 4.5, 50: 3.5} and history(client, run, "fid") == {5: 200.0}
     assert history(client, run, "nll_bpd_optimal") == {10: 4.0} and history(client, run, "fid_stderr") == {5: 0.1}
     assert run.data.params["variant"] == "npr" and run.data.params["schedule.N"] == "1000"
+    assert run.data.params["extractor"] == "net-1" and run.data.params["reference"] == "train 90 abcd"
     assert run.data.params["config"] == client.bench.digest() and run.data.params["data.sha256"] == "9ab629355adc0db0"
     assert run.data.params["samples.precision"] == "fp32"
     assert {key: run.data.params[f"data.{key}"] for key in ("name", "levels", "range", "train")} == {

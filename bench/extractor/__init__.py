@@ -1,9 +1,9 @@
-"""Feature extractors for FID and KID, registered with torch-fidelity.
+"""Feature extractors for the scores of samples, registered with torch-fidelity.
 
 An extractor is a module of this package with `prepare(data, section, names, folder, checkpoint, on_loss)`, which
 writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fidelity` FeatureExtractorBase (see
-`register`) that maps images to one feature vector each: uint8 ones in 0..255, or the floats of continuous data. Its
-name in a setting's `extractor.name` is the module's.
+`register`) that maps images to one feature vector each, and one of logits where it has a last layer: uint8 images in
+0..255, or the floats of continuous data. Its name in a setting's `extractor.name` is the module's.
 """
 
 import importlib
@@ -27,9 +27,10 @@ def get(name):
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def register(name, layer, network, extract):
-    """`extract(network, images)` as torch-fidelity's extractor `name`, with one feature layer called `layer`.
+def register(name, layers, network, extract):
+    """`extract(network, images)` as torch-fidelity's extractor `name`: a tuple of what its `layers` are at one pass.
 
+    layers: names of the layer of features and, where there is one, of the layer of logits, the inception score's.
     A name stands for one network: who registers another under it gets the first.
     """
     torchvision_ops.declare()
@@ -43,15 +44,15 @@ def register(name, layer, network, extract):
             self.network = network
 
         def forward(self, images):
-            return (extract(self.network, images),)
+            return extract(self.network, images)
 
         @staticmethod
         def get_provided_features_list():
-            return (layer,)
+            return layers
 
         @staticmethod
         def get_default_feature_layer_for_metric(metric):
-            return layer
+            return layers[-1 if metric == "isc" else 0]
 
         @staticmethod
         def can_be_compiled():
@@ -59,4 +60,4 @@ def register(name, layer, network, extract):
 
     if name not in FEATURE_EXTRACTORS_REGISTRY:
         register_feature_extractor(name, Extractor)
-    return create_feature_extractor(name, [layer], cuda=False)
+    return create_feature_extractor(name, list(layers), cuda=False, verbose=False)

