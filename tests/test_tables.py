@@ -40,7 +40,7 @@ def test_cells(frame):
 
 
 def test_a_statistics_file_is_told_by_its_content():
-    report = {"reference": {"statistics": "/there/stats.npz", "sha256": "0123"}, "cells": [{"metric": "fid"}]}
+    report = {"dtype": "fp32", "reference": {"statistics": "/there/stats.npz", "sha256": "0123"}, "cells": [{"metric": "fid"}]}
     row, = tables.fidelity_cells("toy", "ddim", report)
     assert row["reference"] == "/there/stats.npz 0123"
 
