@@ -17,8 +17,8 @@ DASHES = ["-", "--", ":", "-."]
 def curves(cells, metric, path):
     """Draws `metric` against K: a panel per process, a colour per variant, a dash per trajectory, ±1 standard error.
 
-    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn.
-    Both axes are logarithmic.
+    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn; a
+    published value is a larger, hollow marker of the same shape. Both axes are logarithmic.
     """
     block = cells[cells.metric.isin(tables.named(metric))]
     block = block.assign(value=block.value - block.exact.fillna(0.0))
@@ -33,12 +33,16 @@ def curves(cells, metric, path):
             line = line.sort_values("K")
             axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
                           linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
+            axis.plot(line.K, line.published, markersize=9, markerfacecolor="none", linestyle="none", **styles[variant])
         _decorate(axis, process, sorted(panel.K.unique()))
     axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
     handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
     if len(trajectories) > 1:
         handles += [Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
                     for index, name in enumerate(trajectories)]
+    if block.published.notna().any():
+        handles.append(Line2D([], [], color="black", linestyle="none", marker="o", markersize=9, markerfacecolor="none",
+                              label="published"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
     with files.writing(path) as partial:
