@@ -34,7 +34,8 @@ def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     """The markers drawn are at the published values, and only there."""
     drawn = []
     monkeypatch.setattr(figures.pyplot, "close", drawn.append)
-    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "fid", "stderr": 1.0, "exact": None}
+    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "fid", "stderr": 1.0,
+           "exact": None}
     cells = pandas.DataFrame([{**row, "K": K, "value": 100.0 / K, "published": published}
                               for K, published in ((5, 21.0), (10, None), (20, 6.0))])
     figures.curves(cells, "fid", tmp_path / "fid.png")

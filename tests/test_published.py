@@ -1,7 +1,5 @@
 """The published cells, by a few that were read off the papers."""
 
-import csv
-
 from bench import published
 
 
@@ -21,8 +19,8 @@ def test_cells_as_printed():
 
 
 def test_all_cells_are_there():
-    rows = [row for paper in published.PAPERS for row in csv.DictReader(open(published.FOLDER / f"{paper}.csv"))]
-    assert len(published.read()) == len(rows) == 602
+    lines = [line for paper in published.PAPERS for line in (published.FOLDER / f"{paper}.csv").read_text().splitlines()[1:]]
+    assert len(published.read()) == len(lines) == 602
     assert set(published.read().provenance) == {"primary", "quoted"}
 
 

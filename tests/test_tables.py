@@ -25,7 +25,8 @@ def fid_rows():
 
 @pytest.fixture
 def frame():
-    said = {"published": 13.5, "published_source": "Someone2020 Table 1", "provenance": "primary", "difference": 0.5, "tolerance": 1.0}
+    said = {"published": 13.5, "published_source": "Someone2020 Table 1", "provenance": "primary", "difference": 0.5,
+            "tolerance": 1.0}
     published = {("toy", "nll_bpd", "ddpm", "even", "good", 10): {**said, "within": True},
                  ("toy", "fid", "ddim", "even", "good", 10): {**said, "provenance": "quoted", "within": False},
                  ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None}}
