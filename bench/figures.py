@@ -52,7 +52,10 @@ def curves(cells, metric, path):
 
 def _decorate(axis, process, Ks):
     axis.set(xscale="log", yscale="log", xlabel="K, number of steps", title=process)
-    axis.set_xticks(Ks, [str(K) for K in Ks])
+    ticks = []
+    for K in Ks:
+        ticks += [K] if not ticks or 1.2 * ticks[-1] <= K else []  # others would be written over one another
+    axis.set_xticks(ticks, [str(K) for K in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.yaxis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.6)))

@@ -99,7 +99,7 @@ def _published_text(row):
     """The published value behind a cell, marked as in `LEGEND`; '' where there is none."""
     if pandas.isna(row.published):
         return ""
-    text = f"{row.published:g}" + ("*" if row.provenance == "quoted" else "")
+    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len) + ("*" if row.provenance == "quoted" else "")
     return f" ({text})" if pandas.isna(row.within) else f" [{text}]" if row.within else f" ≠ [{text}]"
 
 

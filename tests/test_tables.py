@@ -51,9 +51,9 @@ def test_table1(frame):
 
 def test_table1_markdown(frame):
     text = tables.table1_markdown(frame, tables.paired("toy", per_image()))
-    assert "**14.000** ± 5.774 [13.5]" in text and "16.000 ± 6.351" in text
+    assert "**14.000** ± 5.774 [13.50]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
-    assert "**9.00** ± 1.00 ≠ [13.5*]" in text and "20.0 ± 1.0 (13.5)" in text and tables.LEGEND in text
+    assert "**9.00** ± 1.00 ≠ [13.50*]" in text and "20.0 ± 1.0 (13.50)" in text and tables.LEGEND in text
     assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
 
 
