@@ -34,7 +34,7 @@ def curves(cells, metric, path):
             axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
                           linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
             axis.plot(line.K, line.published, markersize=9, markerfacecolor="none", linestyle="none", **styles[variant])
-        _decorate(axis, process, sorted(panel.K.unique()))
+        _decorate(axis, process, sorted(panel[panel.trajectory == panel.trajectory.iloc[0]].K.unique()))
     axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
     handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
     if len(trajectories) > 1:
