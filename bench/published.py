@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas
 
 from bench import files
+from bench.errors import BenchError
 
 FOLDER = Path(__file__).parent.parent / "workflows" / "published"
 REMEDY = "expected one of the published tables of this repository"
@@ -35,12 +36,17 @@ def sigma2_cells():
 
 
 def tolerances():
-    """{metric: dict of strings}, how far a measured value may lie from the published one, and why: tolerances.csv.
+    """{metric: row of tolerances.csv}, how far a measured value may lie from the published one, and why.
 
-    absolute, relative: the tolerance is absolute + relative · |published|, and what `bench.reproduction` adds; images,
-    extractor: the circumstances under which it holds, '' where any will do.
+    absolute, relative: the tolerance is absolute + relative · |published|, and what `bench.reproduction` adds; images (a
+    number, or None), extractor (the beginning of its name): the circumstances under which it holds; reason.
     """
     path = FOLDER / "tolerances.csv"
     with files.reading(path, REMEDY):
-        frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
-    return {row["metric"]: row for row in frame.to_dict("records")}
+        frame = pandas.read_csv(path, keep_default_na=False, dtype={"absolute": float, "relative": float})
+        images = [int(number) if number else None for number in frame.images]
+    found = {row["metric"]: {**row, "images": count} for row, count in zip(frame.to_dict("records"), images, strict=True)}
+    missing = sorted(set(read().metric) - set(found))
+    if missing:
+        raise BenchError(f"{path}: found no tolerance of {', '.join(missing)}, expected one of every published metric")
+    return found

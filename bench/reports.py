@@ -51,7 +51,7 @@ def cells(experiment):
 def _measured(experiment, rows):
     """What published cells are compared with: rows of cells.csv, and what follows from them, from moments and schedules."""
     cells, frame = published.read(), pandas.DataFrame(rows, columns=tables.COLUMNS)
-    measured = [{**row, "draws": experiment.setting(row["setting"]).moments.draws} for row in rows]
+    measured = [{**row, **_circumstances(experiment.setting(row["setting"]), row["process"])} for row in rows]
     measured += reproduction.least_steps(cells, frame, tables.table2(frame, _targets(experiment)))
     measured += reproduction.schedule_rows(thresholds.table(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
@@ -60,6 +60,11 @@ def _measured(experiment, rows):
         if wanted and any(setting.needs_moments(section.variants) for _, section in setting.processes.items()):
             measured += reproduction.analytic_rows(wanted, setting.schedule.make(), files.read_npz(paths.Setting(name).moments))
     return measured
+
+
+def _circumstances(setting, process):
+    """What of a setting decides whether its cells can be compared with published ones."""
+    return {"draws": setting.moments.draws, "eta": setting.processes.eta(process)}
 
 
 def _targets(experiment):

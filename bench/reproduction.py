@@ -6,7 +6,7 @@ A published cell is compared where setting, metric, process, trajectory, variant
 
 with u half a unit of the last printed digit, SE the standard error of the measured value, and for every metric a
 tolerance that workflows/published/tolerances.csv declares with its reason. A cell that was measured under other
-circumstances than the paper's (M, the number of samples, the feature extractor) is shown and not judged. So each
+circumstances than the paper's (M, η, clipping, the number of samples, the feature extractor) is shown and not judged. So each
 published cell is in one of four classes, and its numbers say which.
 """
 
@@ -30,7 +30,7 @@ def compare(published, measured, tolerances):
     """The frame of `published.read()` with measured, stderr, difference, tolerance, status (of `CLASSES`) and reason.
 
     measured: dicts with setting, metric, process, trajectory, variant, K, value and, where they are known, stderr, n,
-    extractor and draws (M); tolerances: as `published.tolerances`.
+    extractor, draws (M) and eta (of ddim); tolerances: as `published.tolerances`.
     """
     found = {_key(row, row["setting"]): row for row in measured}
     return pandas.DataFrame([{**cell, **_verdict(cell, found.get(_key(cell, cell["dataset"])), tolerances)}
@@ -44,12 +44,10 @@ def _key(row, setting):
 def _verdict(cell, row, tolerances):
     if row is None:
         return {"measured": None, "stderr": None, "difference": None, "tolerance": None, "status": NOT, "reason": ""}
-    if cell["metric"] not in tolerances:
-        return {**_verdict(cell, None, tolerances), "status": OTHER, "reason": "no tolerance is declared"}
     declared, text = tolerances[cell["metric"]], printed(cell)
     stderr = 0.0 if pandas.isna(row.get("stderr")) else row["stderr"]
     difference, reason = row["value"] - float(text), _circumstances(cell, row, declared)
-    tolerance = resolution(text) + float(declared["absolute"]) + float(declared["relative"]) * abs(float(text)) + 2 * stderr
+    tolerance = resolution(text) + declared["absolute"] + declared["relative"] * abs(float(text)) + 2 * stderr
     status = OTHER if reason else WITHIN if abs(difference) <= tolerance else OFF
     return {"measured": row["value"], "stderr": row.get("stderr"), "difference": difference,
             "tolerance": None if reason else tolerance, "status": status, "reason": reason}
@@ -71,9 +69,11 @@ def _circumstances(cell, row, declared):
     draws = re.search(r"M=(\d+)", cell["note"])
     if draws and row.get("draws") != int(draws[1]):
         return f"M = {row.get('draws')}, published with {draws[1]}"
+    if row.get("eta") and cell["process"] == "ddim":
+        return f"η = {row['eta']:g}, published with 0"
     if "not clipped" in cell["note"]:
         return "the last noisy step is clipped, published without"
-    if declared["images"] and row.get("n") != int(declared["images"]):
+    if declared["images"] and row.get("n") != declared["images"]:
         return f"{row.get('n')} samples, published with {declared['images']}"
     if not str(row.get("extractor")).startswith(declared["extractor"]):
         return f"extractor {row.get('extractor')}, published with {declared['extractor']}"
@@ -155,8 +155,9 @@ def markdown(comparison, tolerances):
     if len(other):
         reasons = other.groupby(["paper", "table", "setting", "reason"], sort=False).size().rename("cells").reset_index()
         parts += [f"## Other circumstances: {len(other)}\n", _markdown(reasons)]
-    declared = pandas.DataFrame(tolerances.values())[["metric", "absolute", "relative", "images", "extractor", "reason"]]
-    return "\n".join([*parts, "## Tolerances\n", _markdown(declared)])
+    declared = [{**row, "absolute": f"{row['absolute']:g}", "relative": f"{row['relative']:g}", "images": row["images"] or ""}
+                for row in tolerances.values()]
+    return "\n".join([*parts, "## Tolerances\n", _markdown(pandas.DataFrame(declared))])
 
 
 INTRODUCTION = """# Reproduction

@@ -1,6 +1,11 @@
 """The published cells, by a few that were read off the papers."""
 
+import shutil
+
+import pytest
+
 from bench import published
+from bench.errors import BenchError
 
 
 def one(**wanted):
@@ -28,4 +33,17 @@ def test_every_metric_has_a_tolerance_and_a_reason():
     tolerances = published.tolerances()
     assert set(tolerances) == set(published.read().metric)
     for row in tolerances.values():
-        assert float(row["absolute"]) >= 0 and float(row["relative"]) >= 0 and len(row["reason"]) > 20
+        assert row["absolute"] >= 0 and row["relative"] >= 0 and len(row["reason"]) > 20
+    assert [tolerances["fid"][name] for name in ("absolute", "relative", "images")] == [0.1, 0.02, 50000]
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("fid,0.1", "fdi,0.1", "tolerances.csv: found no tolerance of fid, expected one of every published metric"),
+    ("fid,0.1", "fid,much", "tolerances.csv: corrupt or truncated .could not convert string to float"),
+    ("50000", "many", "tolerances.csv: corrupt or truncated .invalid literal for int")])
+def test_a_bad_tolerance_is_told(tmp_path, monkeypatch, old, new, message):
+    folder = shutil.copytree(published.FOLDER, tmp_path / "published")
+    (folder / "tolerances.csv").write_text((folder / "tolerances.csv").read_text().replace(old, new))
+    monkeypatch.setattr(published, "FOLDER", folder)
+    with pytest.raises(BenchError, match=message):
+        published.tolerances()
