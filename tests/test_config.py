@@ -126,8 +126,3 @@ def test_unreadable_files(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(BenchError, match=f"bad.yaml: {message}"):
         config.load(tmp_path / "bad.yaml")
-
-
-def test_every_experiment_overlay_is_valid():
-    for overlay in (ROOT / "workflows" / "experiments").glob("*.yaml"):
-        config.resolve({**RAW, **yaml.safe_load(overlay.read_text())})
