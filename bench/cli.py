@@ -33,7 +33,8 @@ STAGES = {
                   ["setting", "threads"]),
     "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
                  ["setting", "process", "threads"]),
-    "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv", []),
+    "cells": ("gather what was measured, with published numbers beside it: results/cells.csv, results/paired.csv, and "
+              "whether the published numbers hold: results/reproduction.md, results/reproduction.csv", []),
     "tables": ("table1.csv, table1.md, table2.csv and metrics.json from results/cells.csv", []),
     "thresholds": ("thresholds and bounds of σ_2² from the schedules alone: results/table3.csv", []),
     "theory": ("the papers' claims, checked on a Gaussian mixture where the answer is known: results/theory.csv", ["threads"]),

@@ -151,11 +151,12 @@ def _check_setting(setting):
                 raise BenchError(f"processes.{process}.variants: {error}") from error
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
-        for name in section.trajectories:
-            if name not in trajectory.TRAJECTORIES:
-                raise BenchError(f"{stage}.trajectories: {unknown('trajectory', name, trajectory.TRAJECTORIES)}")
-            for K in section.K:
-                _check_steps(stage, name, K, setting.schedule.N)
+        for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
+            for name in names:
+                if name not in trajectory.TRAJECTORIES:
+                    raise BenchError(f"{stage}.{key}: {unknown('trajectory', name, trajectory.TRAJECTORIES)}")
+        for name, K in section.cells:
+            _check_steps(stage, name, K, setting.schedule.N)
 
 
 def assignments(texts, option):

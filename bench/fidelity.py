@@ -98,7 +98,8 @@ def kid(found, reference, resamples, names):
 
 
 def _double(array):
-    return torch.from_numpy(np.array(array, dtype=np.float64))
+    """A float64 tensor in memory of torch's own: the last bits of MKL's sums depend on how an array is aligned."""
+    return torch.tensor(np.asarray(array), dtype=torch.float64)
 
 
 def radii(features):
@@ -143,5 +144,5 @@ def isc(logits, names):
 
     seed = int(noise.generator(*names, "isc").integers(2**31))
     splits = min(SPLITS, len(logits) // 2)
-    result = isc_features_to_metric(torch.from_numpy(np.array(logits)), splits, True, seed)
+    result = isc_features_to_metric(torch.tensor(np.asarray(logits)), splits, True, seed)
     return result["inception_score_mean"], result["inception_score_std"] / math.sqrt(splits - 1)

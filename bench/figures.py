@@ -18,8 +18,9 @@ DASHES = ["-", "--", ":", "-."]
 def curves(cells, metric, path):
     """Draws `metric` against K: a panel per process, a colour per variant, a dash per trajectory, ±1 standard error.
 
-    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn.
-    Both axes are logarithmic, but that of a score whose best value is the largest. Where there is nothing to draw, it says so.
+    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn; a
+    published value is a larger, hollow marker of the same shape. Both axes are logarithmic, but that of a score whose
+    best value is the largest. Where there is nothing to draw, it says so.
     """
     block = cells[cells.metric.isin(tables.named(metric))]
     block = block.assign(value=block.value - block.exact.fillna(0.0))
@@ -36,12 +37,17 @@ def curves(cells, metric, path):
             line = line.sort_values("K")
             axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
                           linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
-        _decorate(axis, process, sorted(panel.K.unique()), "linear" if metric in tables.RISING else "log")
+            axis.plot(line.K, line.published, markersize=9, markerfacecolor="none", linestyle="none", **styles[variant])
+        ticks = sorted(panel[panel.trajectory == panel.trajectory.iloc[0]].K.unique())
+        _decorate(axis, process, ticks, "linear" if metric in tables.RISING else "log")
     axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
     handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
     if len(trajectories) > 1:
         handles += [Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
                     for index, name in enumerate(trajectories)]
+    if block.published.notna().any():
+        handles.append(Line2D([], [], color="black", linestyle="none", marker="o", markersize=9, markerfacecolor="none",
+                              label="published"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
     with files.writing(path) as partial:
@@ -59,7 +65,10 @@ def _nothing(metric, path):
 
 def _decorate(axis, process, Ks, yscale):
     axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=process)
-    axis.set_xticks(Ks, [str(K) for K in Ks])
+    ticks = []
+    for K in Ks:
+        ticks += [K] if not ticks or 1.2 * ticks[-1] <= K else []  # others would be written over one another
+    axis.set_xticks(ticks, [str(K) for K in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     if yscale == "log":

@@ -27,7 +27,7 @@ class Gaussian:
     @cached_property
     def root(self):
         """The symmetric root of the covariance, (d, d) float64; rounding below 0 counts as 0."""
-        values, vectors = torch.linalg.eigh(torch.from_numpy(self.covariance))
+        values, vectors = torch.linalg.eigh(torch.tensor(self.covariance))
         return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
@@ -43,7 +43,7 @@ class Distances:
     """d² of a set of features (n, d), n ≥ 2, from a reference `Gaussian`, with any multiplicities of the images."""
 
     def __init__(self, features, reference):
-        features = torch.from_numpy(np.array(features, dtype=np.float64))
+        features = torch.tensor(np.asarray(features), dtype=torch.float64)  # aligned, which the last bits depend on
         self.count, self.reference = len(features), reference
         self.centre = features.mean(0)
         self.centred = features - self.centre  # rounds less

@@ -2,11 +2,12 @@
 
 import pandas
 
-from bench import files, paths, published, tables, thresholds, tracking
+from bench import files, paths, published, reproduction, tables, thresholds, tracking
 from bench.errors import BenchError
 from bench.stages import read_samples
 
-TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv", "metrics.json")
+TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv", "metrics.json",
+               "reproduction.csv", "reproduction.md")
 
 
 def thresholds_table():
@@ -27,7 +28,7 @@ def theory_table(experiment):
 
 
 def cells(experiment):
-    """results/cells.csv and results/paired.csv."""
+    """results/cells.csv and results/paired.csv, and beside the published numbers results/reproduction.csv and .md."""
     rows, pairs = [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
@@ -38,19 +39,46 @@ def cells(experiment):
         for process, _ in setting.processes.items():
             if experiment.fidelity_metrics:
                 rows += tables.fidelity_cells(name, process, files.read_json(place.fidelity(process)))
-    files.write_csv(paths.CELLS, tables.cells(rows, published.lookup()))
+    tolerances = published.tolerances()
+    comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
+    files.write_csv(paths.CELLS, tables.cells(rows, reproduction.beside(comparison)))
+    files.write_csv(paths.RESULTS / "reproduction.csv", comparison)
+    files.write_text(paths.RESULTS / "reproduction.md", reproduction.markdown(comparison, tolerances))
     empty = pandas.DataFrame(columns=["setting", "trajectory", "K", "variant", "best", "difference", "stderr"])
     files.write_csv(paths.RESULTS / "paired.csv", pandas.concat(pairs, ignore_index=True) if pairs else empty)
+
+
+def _measured(experiment, rows):
+    """What published cells are compared with: rows of cells.csv, and what follows from them, from moments and schedules."""
+    cells, frame = published.read(), pandas.DataFrame(rows, columns=tables.COLUMNS)
+    measured = [{**row, **_circumstances(experiment.setting(row["setting"]), row["process"])} for row in rows]
+    measured += reproduction.least_steps(cells, frame, tables.table2(frame, _targets(experiment)))
+    measured += reproduction.schedule_rows(thresholds.table(published.sigma2_cells()))
+    estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
+    for name, setting in experiment.settings.items():
+        wanted = [cell for cell in estimates if cell["dataset"] == name]
+        if wanted and any(setting.needs_moments(section.variants) for _, section in setting.processes.items()):
+            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), files.read_npz(paths.Setting(name).moments))
+    return measured
+
+
+def _circumstances(setting, process):
+    """What of a setting decides whether its cells can be compared with published ones."""
+    return {"draws": setting.moments.draws, "eta": setting.processes.eta(process)}
+
+
+def _targets(experiment):
+    """{setting: the FID that table2 asks for}"""
+    return {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
 
 
 def write_tables(experiment):
     """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws, from cells.csv."""
     frame = files.read_csv(paths.CELLS)
     pairs = files.read_csv(paths.RESULTS / "paired.csv")
-    targets = {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
     for metric in experiment.metrics:
         files.write_csv(paths.RESULTS / "plots" / f"{metric}.csv", tables.curves(frame, metric))
-    files.write_csv(paths.RESULTS / "table2.csv", tables.table2(frame, targets))
+    files.write_csv(paths.RESULTS / "table2.csv", tables.table2(frame, _targets(experiment)))
     files.write_json(paths.RESULTS / "metrics.json", tables.metrics(frame))
     files.write_text(paths.RESULTS / "table1.md", tables.table1_markdown(frame, pairs))
     files.write_csv(paths.RESULTS / "table1.csv", tables.table1(frame))

@@ -23,6 +23,7 @@ def no_repeats(values):
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
+Steps = Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -185,10 +186,18 @@ class MomentsSection(Section):
 
 
 class GridSection(Section):
-    """A grid of cells: numbers of steps K, each on every trajectory."""
+    """A grid of cells: numbers of steps K, each on every trajectory; `also`: further trajectories with a list of K each."""
 
-    K: Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
+    K: Steps
     trajectories: Names
+    also: dict[str, Steps] | None = None
+
+    @property
+    def cells(self):
+        """[(trajectory, K), …], each once."""
+        cells = [(name, K) for name in self.trajectories for K in self.K]
+        cells += [(name, K) for name, Ks in (self.also or {}).items() for K in Ks]
+        return list(dict.fromkeys(cells))
 
 
 class BoundSection(GridSection):
@@ -254,10 +263,14 @@ class FidelitySection(Section):
 
 
 class ClipSection(Section):
-    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most."""
+    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most.
+
+    beta: that of the variant `beta` alone, for which Bao et al. 2022a have 1 where their own have 2.
+    """
 
     ddpm: Positive
     ddim: Positive
+    beta: Positive | None = None
 
 
 class Setting(Section):
@@ -274,6 +287,12 @@ class Setting(Section):
     bound: BoundSection
     samples: SamplesSection
     fidelity: FidelitySection
+
+    def clip(self, process, variant):
+        """y of a variant of a process; None where the data have no grey levels."""
+        if variant == "beta" and self.clip_levels and self.clip_levels.beta:
+            return self.clip_levels.beta
+        return getattr(self.clip_levels, process, None)
 
     @property
     def head_names(self):
@@ -292,10 +311,8 @@ class Setting(Section):
 
         An `optimal` trajectory exists only for variants that define its cost, and is DDPM's.
         """
-        section = getattr(self, stage)
-        return [(name, K) for name in section.trajectories for K in section.K
+        return [(name, K) for name, K in getattr(self, stage).cells
                 if name != "optimal" or (process == "ddpm" and has_optimal(variant))]
-
 
     def trajectories(self):
         """{(trajectory, variant): sorted Ks} of everything the grid needs; variant is '*' unless it is `optimal`."""

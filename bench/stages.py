@@ -165,10 +165,9 @@ def samples(experiment, name, process_name, shard=0):
     variants = setting.variants(process_name)
     denoiser = _denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
-    clip_levels = getattr(setting.clip_levels, process_name, None)
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
               "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
-              "clip_levels": clip_levels, "schedule": setting.schedule.model_dump()}
+              "schedule": setting.schedule.model_dump()}
     cells = _cells_to_sample(setting, place, process_name, common)
     missing = [cell for cell, (_, digest) in cells.items()
                if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
@@ -176,6 +175,7 @@ def samples(experiment, name, process_name, shard=0):
     with tqdm(total=passes, desc=f"samples {name} {process_name}", unit="pass", mininterval=1.0) as bar:
         for cell in missing:
             steps, digest = cells[cell]
+            clip_levels = setting.clip(process_name, cell[0])
             images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
                                     (experiment.seed, name), setting.samples.batch, bar.update)
             files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
@@ -193,7 +193,8 @@ def _cells_to_sample(setting, place, process_name, common):
     cells = {}
     for variant in variants:
         parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
-        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant)}
+        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant),
+                   "clip_levels": setting.clip(process_name, variant)}
         for kind, K in setting.grid("samples", process_name, variant):
             steps = _steps(saved, kind, variant, K)
             cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})

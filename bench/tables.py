@@ -9,7 +9,7 @@ import pandas
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
 COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "dtype", "extractor",
-           "reference", "published", "published_source", "exact"]
+           "reference", "published", "published_source", "provenance", "difference", "tolerance", "within", "exact"]
 BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
 TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL bound (nats, lower is better)",
           "fid": "FID (lower is better)", "fid_legacy_pytorch": "FID, clean-fid's legacy_pytorch resizing (lower is better)",
@@ -17,6 +17,10 @@ TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL b
           "precision": "Precision (higher is better)", "recall": "Recall (higher is better)",
           "isc": "Inception score (higher is better)"}
 RISING = ("precision", "recall", "isc")  # metrics whose best value is the largest
+LEGEND = """Value ± standard error, the best of a column in bold. In brackets the published value: `[1.00]` from the paper itself,
+`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one by more than the tolerance of the
+metric, `(1.00)` where it was measured under other circumstances and is not judged. `reproduction.md` has tolerances and counts.
+"""
 
 
 def unit(frame):
@@ -55,15 +59,9 @@ def fidelity_cells(setting, process, report):
 
 
 def cells(rows, published):
-    """The frame of cells.csv. published: {(dataset, metric, process, trajectory, variant, K): (value, source)}."""
-    rows = [{**row, **_published(row, published)} for row in rows]
-    return pandas.DataFrame(rows, columns=COLUMNS)
-
-
-def _published(row, published):
-    key = tuple(row[name] for name in ("setting", "metric", "process", "trajectory", "variant", "K"))
-    value, source = published.get(key, (None, None))
-    return {"published": value, "published_source": source}
+    """The frame of cells.csv. published: {(setting, metric, process, trajectory, variant, K): columns}, `reproduction.beside`."""
+    keys = [tuple(row[name] for name in (*ROW, "K")) for row in rows]
+    return pandas.DataFrame([{**row, **published.get(key, {})} for row, key in zip(rows, keys, strict=True)], columns=COLUMNS)
 
 
 def table1(frame):
@@ -81,9 +79,9 @@ def _pivot(frame, value):
 def table1_markdown(frame, pairs):
     """table1 for reading: a block per setting and metric, `value ± stderr`, the best of each column in bold.
 
-    A published value stands behind its cell in brackets. pairs: the frame of `paired`.
+    A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of `paired`.
     """
-    parts = ["# Table 1\n"]
+    parts = ["# Table 1\n"] + ([LEGEND] if frame.published.notna().any() else [])
     for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(["setting", "metric"], sort=False):
         best = block.groupby("K").value.agg("max" if metric in RISING else "min")
         text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
@@ -100,9 +98,16 @@ def _cell_text(row, best):
     digits = 3 if row.metric in BOUNDS else 1 if row.value >= 10 else 2 if row.value >= 1 else 4
     text = f"{row.value:.{digits}f}"
     text = f"**{text}**" if row.value == best else text
-    published = "" if pandas.isna(row.published) else f" [{row.published:g}]"
     error = "" if pandas.isna(row.stderr) else f" ± {row.stderr:.{digits}f}"
-    return f"{text}{error}{published}"
+    return f"{text}{error}{_published_text(row)}"
+
+
+def _published_text(row):
+    """The published value behind a cell, marked as in `LEGEND`; '' where there is none."""
+    if pandas.isna(row.published):
+        return ""
+    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len) + ("*" if row.provenance == "quoted" else "")
+    return f" ({text})" if pandas.isna(row.within) else f" [{text}]" if row.within else f" ≠ [{text}]"
 
 
 def _markdown(frame):

@@ -40,7 +40,26 @@ def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
     assert config.resolve(changed("samples.trajectories", ["optimal"])).setting("digits").grid("samples", "ddim", "zero") == []
 
 
+def test_a_trajectory_may_have_its_own_steps():
+    digits = config.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
+    own = [("quadratic_ddim", 20), ("quadratic_ddim", 30), ("even", 90)]
+    assert digits.grid("samples", "ddim", "zero") == [("even", K) for K in (5, 10, 25, 50)] + own
+    assert digits.trajectories()["quadratic_ddim", "*"] == [20, 30] and 90 in digits.trajectories()["even", "*"]
+
+
+def test_beta_may_be_clipped_otherwise():
+    """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all."""
+    clip = {"ddpm": 2, "ddim": 1, "beta": 0.5}
+    digits = config.resolve(RAW).setting("digits")
+    special = digits.model_copy(update={"clip_levels": type(digits.clip_levels)(**clip)})
+    assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, 2, 2]
+    assert special.clip("ddim", "npr") == 1 and digits.clip("ddpm", "beta") == 1
+
+
 @pytest.mark.parametrize("path, value, message", [
+    ("bound.also", {"evn": [10]}, "bound.also: unknown trajectory 'evn'; did you mean 'even'"),
+    ("bound.also", {"even": [1001]}, "bound.K: expected 2 ≤ K ≤ schedule.N = 1000 for trajectory 'even', found 1001"),
+    ("samples.also", {"even": [7, 7]}, "samples.also.even: expected no repetitions, found 7 2 times"),
     ("moments.draws", -1, "params.yaml: moments.draws: .*greater than or equal to 1, found -1"),
     ("moments.draws", 0, "moments.draws: .*found 0"),
     ("moments.draws", "many", "moments.draws: .*valid integer, found 'many'"),
@@ -113,8 +132,3 @@ def test_unreadable_files(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(BenchError, match=f"bad.yaml: {message}"):
         config.load(tmp_path / "bad.yaml")
-
-
-def test_every_experiment_overlay_is_valid():
-    for overlay in (ROOT / "workflows" / "experiments").glob("*.yaml"):
-        config.resolve({**RAW, **yaml.safe_load(overlay.read_text())})

@@ -23,7 +23,7 @@ def test_sample_grid_shows_the_images(tmp_path):
 def test_curves_are_drawn(tmp_path):
     cells = pandas.DataFrame([
         {"setting": "toy", "process": process, "trajectory": "even", "variant": variant, "K": K, "metric": "fid",
-         "value": 100.0 / K, "stderr": 1.0, "exact": None}
+         "value": 100.0 / K, "stderr": 1.0, "exact": None, "published": None}
         for process in ("ddpm", "ddim") for variant in ("a", "b") for K in (5, 10)])
     figures.curves(cells, "fid", tmp_path / "fid.png")
     drawn = image.imread(tmp_path / "fid.png")
@@ -32,7 +32,8 @@ def test_curves_are_drawn(tmp_path):
 
 def test_nothing_to_draw_and_a_linear_scale(tmp_path):
     """A score that no extractor here has leaves a picture that says so; shares of 0 are drawn."""
-    row = {"setting": "toy", "process": "ddim", "trajectory": "even", "variant": "a", "stderr": np.nan, "exact": None}
+    row = {"setting": "toy", "process": "ddim", "trajectory": "even", "variant": "a", "stderr": np.nan, "exact": None,
+           "published": None}
     cells = pandas.DataFrame([{**row, "K": K, "metric": "recall", "value": value} for K, value in ((5, 0.0), (10, 0.5))])
     figures.curves(cells, "isc", tmp_path / "isc.png")
     assert image.imread(tmp_path / "isc.png").std() > 0.01
@@ -40,6 +41,19 @@ def test_nothing_to_draw_and_a_linear_scale(tmp_path):
     low = image.imread(tmp_path / "recall.png")
     figures.curves(cells.assign(value=[0.1, 0.5]), "recall", tmp_path / "higher.png")
     assert (low != image.imread(tmp_path / "higher.png")).any()
+def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
+    """The markers drawn are at the published values, and only there."""
+    drawn = []
+    monkeypatch.setattr(figures.pyplot, "close", drawn.append)
+    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "fid", "stderr": 1.0,
+           "exact": None}
+    cells = pandas.DataFrame([{**row, "K": K, "value": 100.0 / K, "published": published}
+                              for K, published in ((5, 21.0), (10, None), (20, 6.0))])
+    figures.curves(cells, "fid", tmp_path / "fid.png")
+    hollow = [line for line in drawn[0].axes[0].lines if line.get_markerfacecolor() == "none" and line.get_linestyle() == "None"]
+    points = [(x, y) for line in hollow for x, y in zip(*line.get_data(), strict=True) if not np.isnan(y)]
+    assert points == [(5, 21.0), (20, 6.0)]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "published"]
 
 
 @pytest.mark.parametrize("dim", [1, 2, 16])
@@ -54,7 +68,8 @@ def test_vectors_are_drawn_over_the_training_data(tmp_path, dim):
 
 def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
     """Both figures are the same to the pixel: bounds above 2.5, and as far above 0."""
-    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "nll_nats", "stderr": 0.1}
+    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "nll_nats", "stderr": 0.1,
+           "published": None}
     for name, exact in (("above", 2.5), ("plain", 0.0)):
         cells = pandas.DataFrame([{**row, "K": K, "value": exact + 5.0 / K, "exact": exact} for K in (5, 10)])
         figures.curves(cells, "nll", tmp_path / f"{name}.png")

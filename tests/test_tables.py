@@ -26,7 +26,11 @@ def fid_rows():
 
 @pytest.fixture
 def frame():
-    published = {("toy", "nll_bpd", "ddpm", "even", "good", 10): (13.5, "Someone2020 Table 1 (primary)")}
+    said = {"published": 13.5, "published_source": "Someone2020 Table 1", "provenance": "primary", "difference": 0.5,
+            "tolerance": 1.0}
+    published = {("toy", "nll_bpd", "ddpm", "even", "good", 10): {**said, "within": True},
+                 ("toy", "fid", "ddim", "even", "good", 10): {**said, "provenance": "quoted", "within": False},
+                 ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None}}
     return tables.cells(tables.bound_cells("toy", per_image()) + fid_rows(), published)
 
 
@@ -34,8 +38,9 @@ def test_cells(frame):
     assert list(frame.columns) == tables.COLUMNS and len(frame) == 4 + 6
     row = frame[(frame.variant == "good") & (frame.metric == "nll_bpd") & (frame.K == 10)].iloc[0]
     assert row.value == 14 and row.stderr == pytest.approx(10 / np.sqrt(3)) and row.n == 3
-    assert row.published == 13.5 and row.published_source == "Someone2020 Table 1 (primary)"
-    assert frame.published.notna().sum() == 1
+    assert row.published == 13.5 and row.published_source == "Someone2020 Table 1"
+    assert row.provenance == "primary" and row.difference == 0.5 and row.tolerance == 1.0 and row.within
+    assert frame.published.notna().sum() == 3 and frame.within.notna().sum() == 2
     assert set(frame[frame.metric == "fid"].reference) == {"train 90 abcd"} and set(frame.extractor.dropna()) == {"net"}
 
 
@@ -54,8 +59,9 @@ def test_table1(frame):
 
 def test_table1_markdown(frame):
     text = tables.table1_markdown(frame, tables.paired("toy", per_image()))
-    assert "**14.000** ± 5.774 [13.5]" in text and "16.000 ± 6.351" in text
+    assert "**14.000** ± 5.774 [13.50]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
+    assert "**9.00** ± 1.00 ≠ [13.50*]" in text and "20.0 ± 1.0 (13.50)" in text and tables.LEGEND in text
     assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
 
 
@@ -68,6 +74,8 @@ def test_scores_that_rise_and_have_no_error():
     recall, kid = text.split("## toy: ")[1:]
     assert "Recall (higher is better)" in recall and "**0.5000**" in recall and " 0.2500  " in recall and "±" not in recall
     assert "**0.2500** ± 0.0100" in kid and "0.5000 ± 0.0100" in kid
+def test_without_published_values_there_is_nothing_to_explain(frame):
+    assert tables.LEGEND not in tables.table1_markdown(frame[frame.published.isna()], pandas.DataFrame())
 
 
 def test_paired():

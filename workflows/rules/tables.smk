@@ -19,9 +19,11 @@ rule cells:
     output:
         "results/cells.csv",
         "results/paired.csv",
+        "results/reproduction.csv",
+        "results/reproduction.md",
     params:
         metrics=experiment.metrics,
-        settings=list(experiment.settings),
+        targets={name: setting.fidelity.target_fid for name, setting in experiment.settings.items()},
     shell:
         "bench cells --config {RESOLVED}"
 
@@ -41,6 +43,8 @@ rule tables:
     input:
         "results/cells.csv",
         "results/paired.csv",
+        "results/reproduction.csv",
+        "results/reproduction.md",
         FIGURES,
     output:
         "results/table1.csv",
