@@ -5,7 +5,8 @@ A reader is a module of this package with a function `read` that returns a `Raw`
 against their annotations. The data stage writes what a reader returns as npy files, which every later stage maps
 into memory: nothing is held as float but the batch at hand.
 
-A reader of files that can be had from the internet lists them as `DOWNLOADS`, pairs (address, MD5).
+A reader of files that can be had from the internet lists them as `DOWNLOADS`, pairs (address, MD5). One that knows
+how large its data set is before it reads it has a function `size` with the arguments of `read`, which returns a `Size`.
 """
 
 import importlib
@@ -37,6 +38,17 @@ class Raw:
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
     law: object = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a data set is: (channels, height, width), images in each split; levels as in `Raw`, and whether it has labels."""
+
+    shape: tuple
+    train: int
+    test: int
+    levels: int | None = 256
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,20 @@ def options(name):
     parameters = inspect.signature(_reader(name).read).parameters.values()
     fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def size(name, given, folder):
+    """The `Size` of the data set `name` with the reader's options `given`, None where nobody knows it yet.
+
+    A reader that does not say leaves it to what `prepare` wrote to `folder`, if it has.
+    """
+    reader = _reader(name)
+    if hasattr(reader, "size"):
+        return reader.size(**given)
+    if not (folder / "data.json").exists():
+        return None
+    about = files.read_json(folder / "data.json")
+    return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], (folder / "train_labels.npy").exists())
 
 
 def fetch(name, folder):

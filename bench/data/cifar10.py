@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import unpickle
-from bench.data import Raw
+from bench.data import Raw, Size
 from bench.errors import BenchError, reason
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -38,6 +38,11 @@ def read(path: str):
     test_images, test_labels = batches[TEST]
     return Raw(train=np.concatenate(images), test=test_images, levels=256,
                train_labels=np.concatenate(labels), test_labels=test_labels)
+
+
+def size(path):
+    """How large the data set is as published, wherever its archive is."""
+    return Size((3, 32, 32), train=50000, test=10000)
 
 
 def _batches(where, path):
