@@ -15,6 +15,8 @@ Every stage reads what earlier ones wrote under results/<setting>/ in the curren
 # name → (help, the options it takes); the texts are what `bench --help` and `bench NAME --help` show
 STAGES = {
     "config": ("validate a configuration and write it resolved, with every setting's file read in", ["output"]),
+    "plan": ("what an experiment takes, before anything runs: network passes, samples, disk and hours, by stage",
+             ["configfile", "threads"]),
     "store": ("create the MLflow store and the settings' experiments, before parallel jobs write to it", []),
     "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
     "data fetch": ("download the files of a data set, where they can be had: cifar10, mnist, fashion_mnist", ["name", "into"]),
@@ -43,6 +45,7 @@ OPTIONS = {
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
     "name": dict(metavar="NAME", help="the reader: cifar10, mnist or fashion_mnist"),
     "into": dict(default=None, metavar="FOLDER", help="where to (default: datasets/NAME); it is resumed where it was cut off"),
+    "configfile": dict(nargs="+", default=[], metavar="FILE", help="overlays, merged into the experiment as Snakemake does"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
 }
 
@@ -100,9 +103,15 @@ def run(options):
         return None
     from bench import config
 
-    experiment = config.load(options.config)
+    experiment = config.load(options.config, getattr(options, "configfile", ()))
     if options.stage == "config":
         return config.write(experiment, options.output)
+    if options.stage == "plan":
+        from bench import forecast
+
+        startup = forecast.start_up()
+        _set_threads(options.threads)
+        return print(forecast.report(experiment, startup))
     if "threads" in options:
         _set_threads(options.threads)
     from bench import reports, stages, tracking

@@ -7,6 +7,7 @@ in its wheel), with the same network without its last layer. Neither runs code: 
 has a known checksum and is read as the plain numbers of its storages. What fits is kept as safetensors.
 """
 
+import functools
 import hashlib
 import io
 import pickle
@@ -62,6 +63,19 @@ def load(folder):
     network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
     weights = files.digest([[name, files.digest(state[name].numpy().tobytes())] for name in sorted(state) if name not in LOGITS])
     return register(f"inception-v3-compat-{weights}", LAYER, network, _extract)
+
+
+def untrained(device="cpu"):
+    """`_extract` of the network with zeros for weights, of which its speed does not depend, as a function of images."""
+    network = _empty().to_empty(device=device)
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    return functools.partial(_extract, network.to(memory_format=torch.channels_last))
+
+
+def parameters():
+    """How many numbers the weights are, the last layer among them."""
+    return sum(shape.numel() for shape in _layout().values())
 
 
 def _extract(network, images):
