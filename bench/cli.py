@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 def parser():
     """The command line: a subparser for each of `STAGES`."""
     root = Parser(prog="bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                   description="Reference benchmark of reverse-process variances for diffusion models.")
+                  description="Reference benchmark of reverse-process variances for diffusion models.")
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

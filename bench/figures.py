@@ -41,9 +41,7 @@ def curves(cells, metric, path):
                     for index, name in enumerate(trajectories)]
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
-    with files.writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    _save(figure, path, dpi=110)
 
 
 def _decorate(axis, process, Ks):
@@ -53,6 +51,13 @@ def _decorate(axis, process, Ks):
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.yaxis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.6)))
     axis.grid(alpha=0.3, which="both")
+
+
+def _save(figure, path, dpi):
+    """Writes a figure as a png that equal figures make equal, and forgets it."""
+    with files.writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
+    pyplot.close(figure)
 
 
 def samples(found, data, path):
@@ -74,9 +79,7 @@ def scatter(found, reference, path):
             axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.7, **style)
     axis.set(xlabel="x₁", ylabel="x₂" if reference.shape[1] > 1 else "count")
     axis.legend(fontsize=8)
-    with files.writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
-    pyplot.close(figure)
+    _save(figure, path, dpi=100)
 
 
 def sample_grid(images, levels, path, side=8):
