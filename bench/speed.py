@@ -34,8 +34,8 @@ class Network:
     """A network before it has weights.
 
     name: for a person; key: equal for networks that are equal; origin: where the architecture is from; parameters: how many
-    numbers its weights are; features: outputs an image; make: device → a function that passes n images; batch: as many as
-    the stages pass together; heads: how many numbers the weights of the heads on its trunk are.
+    numbers its weights are; features: outputs an image; make: device → a function that passes n images and returns what comes
+    out; batch: as many as the stages pass together; heads: how many numbers the weights of the heads on its trunk are.
     """
 
     name: str
@@ -55,7 +55,7 @@ def mean_network(name, setting, shape):
         model = _oracle(setting)
 
         def closed_form(device):
-            return lambda n: model(torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N))
+            return lambda n: model(torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N))[0]
 
         key = files.digest([setting.data.model_dump(), setting.schedule.N])
         return Network(f"oracle of {name}", key, "closed form", 0, dim, closed_form, batch, _heads(setting, model))
@@ -71,15 +71,16 @@ def mean_network(name, setting, shape):
 
         def step(n):
             images = torch.randn(n, *shape, device=device).contiguous(memory_format=torch.channels_last)
-            made(images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False)
+            return made(images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False)[0]
         return step
 
     return Network(f"U-Net of {name}", files.digest([options, shape]), origin, _size(unet), dim, passes, batch, of_heads)
 
 
 def _heads(setting, model):
-    """How many numbers the weights of a setting's heads on `model` are."""
-    return _size(heads.make(setting.heads.targets, model)) if setting.heads else 0
+    """How many numbers the weights of a setting's heads on `model` are; one that is imported counts as the smallest."""
+    targets = setting.heads.targets if setting.heads else {}
+    return _size(heads.make({name: "simple" if mode == "imported" else mode for name, mode in targets.items()}, model))
 
 
 def architecture(name, section):

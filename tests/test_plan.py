@@ -17,6 +17,7 @@ import yaml
 
 from bench import bound, config, data, forecast, plan, speed, stages, tracking, trajectory
 from bench.errors import BenchError
+from bench.sections import DataSection, OracleSection
 from tests.conftest import ROOT, TINY, bench, environment
 from tests.test_improved_diffusion import random_state
 
@@ -230,6 +231,20 @@ def test_hours_are_passes_by_the_speed_and_starts(settings, monkeypatch):
     assert hours["moments"] == f"{5e7 / 100 / 3600 + 0.01:,.0f}" and hours["data"] == "0.01"
     samples = next(line.split() for line in lines if " samples ddpm " in line)
     assert samples[-1] == f"{50_000 * 1785 * 2 / 100 / 3600 + 0.1:,.0f}"
+
+
+def test_networks_without_weights_pass_images(finished, settings):
+    """What comes out is as many numbers an image as the disk is reckoned with, and finite."""
+    tiny, inception = finished[0].setting("tiny"), settings("cifar10_ls").setting("cifar10_ls")
+    mixture = tiny.model_copy(update={
+        "data": DataSection(name="mixture", components=2, dim=3, train=9, test=9),
+        "mean": tiny.mean.model_copy(update={"unet": None, "train": None, "oracle": OracleSection()}), "heads": None})
+    for network, features in [(speed.mean_network("tiny", tiny, (1, 8, 8)), 64), (speed.mean_network("m", mixture, (3, 1, 1)), 3),
+                              (speed.feature_network("tiny", tiny, (1, 8, 8)), 64),
+                              (speed.feature_network("cifar10_ls", inception, (3, 32, 32)), 2048)]:
+        with torch.inference_mode():
+            found = network.make("cpu")(2)
+        assert network.features == features and found.reshape(2, -1).shape == (2, features) and found.isfinite().all()
 
 
 def test_a_pass_grows_to_the_batch_while_time_is_left(monkeypatch):
