@@ -79,17 +79,18 @@ def _edges_by_step(cells):
 
 def _add_step(part, variants, x_0, prediction, process, data):
     """Adds to every cell, in nats, its edges that end at the step of `prediction`."""
-    t, error_sq = prediction.t, (x_0 - prediction.x0_hat) ** 2
+    t, error_sq, last = prediction.t, (x_0 - prediction.x0_hat) ** 2, None
+    if data.levels is not None and any(0 in jumps for jumps in variants.values()):
+        last = last_term(data, x_0, prediction.x0_hat, last_sigma(process.schedule))  # the same for all variants
     for variant, jumps in variants.items():
         data_variance = prediction.data_variance(variant)
         for s, columns in jumps.items():
+            if s == 0 and last is not None:
+                part[columns] += last
+                continue
             sigma_sq = covariance.get(variant).variance(process, s, t, data_variance)
-            if s > 0:
-                part[columns] += middle_term(process, s, t, sigma_sq, error_sq)
-            elif data.levels is None:
-                part[columns] += last_term_continuous(process.schedule, sigma_sq, error_sq)
-            else:
-                part[columns] += last_term(data, x_0, prediction.x0_hat, last_sigma(process.schedule))
+            part[columns] += (middle_term(process, s, t, sigma_sq, error_sq) if s > 0
+                              else last_term_continuous(process.schedule, sigma_sq, error_sq))
 
 
 def prior_term(schedule, t, x_0):
@@ -113,7 +114,7 @@ def middle_term(process, s, t, sigma_sq, error_sq):
 
 def last_sigma(schedule):
     """√β̃_{1|2} of the full chain, the deviation of the last term whatever the variant."""
-    return np.sqrt(schedule.beta_tilde(1, 2) if schedule.N > 1 else schedule.noise_sq[1])
+    return np.sqrt(schedule.last_beta_tilde)
 
 
 def last_term(data, x_0, x0_hat, sigma):
@@ -129,7 +130,7 @@ def last_term(data, x_0, x0_hat, sigma):
 
 def last_term_continuous(schedule, sigma_sq, error_sq):
     """−log N(x_0; x̂_0, σ²) of each point, in nats, shape (batch,)."""
-    variance = torch.where(sigma_sq > 0, sigma_sq, schedule.beta_tilde(1, 2))
+    variance = torch.where(sigma_sq > 0, sigma_sq, schedule.last_beta_tilde)
     return 0.5 * (torch.log(2 * np.pi * variance) + error_sq / variance).sum(1)
 
 

@@ -16,6 +16,8 @@ Every stage reads what earlier ones wrote under results/<setting>/ in the curren
 # name → (help, the options it takes); the texts are what `bench --help` and `bench NAME --help` show
 STAGES = {
     "config": ("validate a configuration and write it resolved, with every setting's file read in", ["output"]),
+    "plan": ("what an experiment takes, before anything runs: network passes, samples, disk and hours, by stage",
+             ["configfile", "threads"]),
     "store": ("create the MLflow store and the settings' experiments, before parallel jobs write to it", []),
     "data": ("read a setting's data set and split it: results/SETTING/data/", ["setting"]),
     "data fetch": ("download the files of a data set, or say where to get them", ["name", "from", "into"]),
@@ -56,6 +58,7 @@ OPTIONS = {
     "option": dict(action="append", default=[], metavar="KEY=VALUE",
                    help="a key of mean.published: first_timestep=1, attention_heads=4, md5=DIGITS, heads.npr=FILE, "
                    "heads.sn=FILE; may be given several times"),
+    "configfile": dict(nargs="+", default=[], metavar="FILE", help="overlays, merged into the experiment as Snakemake does"),
     "output": dict(default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"),
 }
 
@@ -77,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 def parser():
     """The command line: a subparser for each of `STAGES`."""
     root = Parser(prog="bench", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                   description="Reference benchmark of reverse-process variances for diffusion models.")
+                  description="Reference benchmark of reverse-process variances for diffusion models.")
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -123,9 +126,15 @@ def run(options):
         return _import_mean(options)
     from bench import config
 
-    experiment = config.load(options.config)
+    experiment = config.load(options.config, getattr(options, "configfile", ()))
     if options.stage == "config":
         return config.write(experiment, options.output)
+    if options.stage == "plan":
+        from bench import forecast
+
+        startup = forecast.start_up()
+        _set_threads(options.threads)
+        return print(forecast.report(experiment, startup))
     if "threads" in options:
         _set_threads(options.threads)
     from bench import reports, scoring, stages, tracking

@@ -24,9 +24,19 @@ OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features o
 SETTINGS = Path(__file__).parent.parent / "workflows" / "settings"
 
 
-def load(path="params.yaml"):
-    """The experiment described by the YAML file at `path`. Raises BenchError naming the file and the key."""
-    return resolve(read_yaml(path), path)
+def load(path="params.yaml", overlays=()):
+    """The experiment described by the YAML file at `path`, with YAML files laid over it as Snakemake's --configfile does.
+
+    Raises BenchError naming the file and the key.
+    """
+    raw, changes = read_yaml(path), {}
+    if overlays:
+        from snakemake.utils import update_config
+
+        for overlay in overlays:
+            update_config(changes, read_yaml(overlay))
+        update_config(raw, changes)
+    return resolve(raw, " + ".join(map(str, [path, *overlays])))
 
 
 def read_yaml(path):

@@ -50,9 +50,7 @@ def curves(cells, metric, path):
                               label="published"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
-    with files.writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    _save(figure, path, dpi=110)
 
 
 def _nothing(metric, path):
@@ -76,6 +74,13 @@ def _decorate(axis, process, Ks, yscale):
     axis.grid(alpha=0.3, which="both")
 
 
+def _save(figure, path, dpi):
+    """Writes a figure as a png that equal figures make equal, and forgets it."""
+    with files.writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
+    pyplot.close(figure)
+
+
 def samples(found, data, path):
     """Draws samples of `data` (`bench.data.Data`): a grid of images, or for vectors their first two coordinates."""
     if data.levels is None:
@@ -95,9 +100,7 @@ def scatter(found, reference, path):
             axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.7, **style)
     axis.set(xlabel="x₁", ylabel="x₂" if reference.shape[1] > 1 else "count")
     axis.legend(fontsize=8)
-    with files.writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
-    pyplot.close(figure)
+    _save(figure, path, dpi=100)
 
 
 def sample_grid(images, levels, path, side=8):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from bench import members
-from bench.data import Raw
+from bench.data import Raw, Size
 from bench.errors import BenchError, reason
 
 IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
@@ -25,6 +25,11 @@ CHUNK = 1 << 20
 def downloads(server, *md5s):
     """The official `DOWNLOADS` of a reader: the four gzipped files at `server`, their MD5 in the order of `FILES`."""
     return [(f"{server}/{name}.gz", {"md5": md5}) for name, md5 in zip(FILES, md5s, strict=True)]
+
+
+def size(path):
+    """How large a data set of this family is as published, wherever its files are."""
+    return Size((1, SIDE, SIDE), train=60000, test=10000)
 
 
 def dataset(path, source, inside, archives):

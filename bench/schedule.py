@@ -76,6 +76,11 @@ class Schedule:
         """β̃_{s|t} = β_{t|s} b_s²/b_t², the variance of q(x_s | x_t, x_0) (Ho et al. 2020, for a jump)."""
         return self.skip_beta(s, t) * self.noise_sq[s] / self.noise_sq[t]
 
+    @property
+    def last_beta_tilde(self):
+        """β̃_{1|2}, which stands in where β̃_{0|1} = 0 is of no use, on the step to the data; β_1 in a chain of one step."""
+        return self.beta_tilde(1, 2) if self.N > 1 else self.noise_sq[1]
+
 
 def make(name, N):
     """The schedule called `name` with N ≥ 1 steps; BenchError for an unknown name."""

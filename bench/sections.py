@@ -314,6 +314,10 @@ class Setting(Section):
         return [(name, K) for name, K in getattr(self, stage).cells
                 if name != "optimal" or (process == "ddpm" and has_optimal(variant))]
 
+    def cells(self, stage, process):
+        """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
+        return [(variant, *place) for variant in self.variants(process) for place in self.grid(stage, process, variant)]
+
     def trajectories(self):
         """{(trajectory, variant): sorted Ks} of everything the grid needs; variant is '*' unless it is `optimal`."""
         wanted = {}

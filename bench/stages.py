@@ -138,7 +138,7 @@ def bound(experiment, name):
     _check_images(setting, name, denoiser.data)
     steps = files.read_json(place.trajectories)
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
-             for variant in variants for kind, K in setting.grid("bound", "ddpm", variant)]
+             for variant, kind, K in setting.cells("bound", "ddpm")]
     values = bounds.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
                              (experiment.seed, name))
     unit = "nll_nats" if denoiser.data.levels is None else "nll_bpd"

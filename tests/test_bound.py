@@ -54,6 +54,16 @@ def test_last_term_is_a_distribution_over_levels(data):
         assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
 
 
+def test_a_chain_of_one_step_has_a_last_term():
+    """Where the variant's variance is zero β_1 takes its place; so it does between the ends of improved_ddpm, which are equal."""
+    made = schedule.make("linear", 1)
+    x_0, x0_hat = torch.tensor([[0.3, -0.2]], dtype=torch.float64), torch.tensor([[0.1, 0.1]], dtype=torch.float64)
+    found = bound.last_term_continuous(made, torch.zeros(1, 1, dtype=torch.float64), (x_0 - x0_hat) ** 2)
+    torch.testing.assert_close(found, -Normal(x0_hat, np.sqrt(made.beta[1])).log_prob(x_0).sum(1), rtol=1e-12, atol=0)
+    forward, variant = process.make("ddpm", made), covariance.get("improved_ddpm")
+    assert [variant.variance(forward, 0, 1, u) for u in (0.0, 0.4, 1.0)] == pytest.approx([made.beta[1]] * 3, rel=1e-12)
+
+
 def cells():
     made = []
     for variant in ("beta", "beta_tilde", "analytic_diagonal"):

@@ -59,6 +59,14 @@ def test_few_steps_stay_below_one():
     assert schedule.make("linear", 10).beta.max() <= 0.999
 
 
+def test_what_stands_in_for_the_last_posterior_variance():
+    """q(x_1 | x_2, x_0) by Bayes' rule in precisions; in a chain of one step there is β_1 alone."""
+    made = schedule.make("linear", 1000)
+    precision = 1 / made.beta[1] + (1 - made.beta[2]) / made.beta[2]
+    assert made.last_beta_tilde == pytest.approx(1 / precision, rel=1e-12)
+    assert schedule.make("linear", 1).last_beta_tilde == pytest.approx(0.1, rel=1e-12)
+
+
 def test_unknown_name_is_told_with_a_suggestion():
     with pytest.raises(BenchError, match="unknown schedule 'linea'; did you mean 'linear'"):
         schedule.make("linea", 10)

@@ -22,5 +22,5 @@ class ImprovedDdpm(Variant):
     def variance(self, process, s, t, data_variance):
         made = process.schedule
         beta = made.skip_beta(s, t)
-        tilde = made.beta_tilde(s, t) if s > 0 else min(beta, made.beta_tilde(1, 2))
+        tilde = made.beta_tilde(s, t) if s > 0 else min(beta, made.last_beta_tilde)
         return beta**data_variance * tilde ** (1 - data_variance)

@@ -6,7 +6,8 @@ against their annotations. The data stage writes what a reader returns as npy fi
 into memory: nothing is held as float but the batch at hand. Images that must be decoded are made while they are
 written, a few at a time (`Images`), so that a data set may be larger than memory.
 
-Where a reader's files come from is for `bench.sources`.
+Where a reader's files come from is for `bench.sources`. One that knows how large its data set is before it reads it
+has a function `size` with the arguments of `read`, which returns a `Size`.
 """
 
 import hashlib
@@ -55,6 +56,17 @@ class Raw:
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
     law: object = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a data set is: (channels, height, width), images in each split; levels as in `Raw`, and whether it has labels."""
+
+    shape: tuple
+    train: int
+    test: int
+    levels: int | None = 256
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,20 @@ def options(name):
     parameters = inspect.signature(reader(name).read).parameters.values()
     fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def size(name, given, folder):
+    """The `Size` of the data set `name` with the reader's options `given`, None where nobody knows it yet.
+
+    A reader that does not say leaves it to what `prepare` wrote to `folder`, if it has.
+    """
+    module = reader(name)
+    if hasattr(module, "size"):
+        return module.size(**given)
+    if not (folder / "data.json").exists():
+        return None
+    about = files.read_json(folder / "data.json")
+    return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], (folder / "train_labels.npy").exists())
 
 
 def prepare(name, folder, given=None, accept=None):

@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench import images
-from bench.data import Images, Raw
+from bench.data import Images, Raw, Size
 from bench.errors import BenchError, reason
 
 FOLDER = "img_align_celeba"
@@ -49,6 +49,11 @@ def read(path: str):
         raise BenchError(f"{where}: found {len(train)} training images (000001.jpg to {LAST_TRAIN}.jpg) and {len(test)} test "
                          f"images (from {FIRST_TEST}.jpg on), expected some of both and each once, of {PLACE}")
     return Raw(train=_faces(where, found, train), test=_faces(where, found, test), levels=256)
+
+
+def size(path):
+    """How large the data set is as published, wherever its files are."""
+    return Size((3, 64, 64), train=LAST_TRAIN, test=202599 - FIRST_TEST + 1, labels=False)
 
 
 def _faces(where, found, names):

@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from bench import images, members, unpickle
-from bench.data import Images, Raw
+from bench.data import Images, Raw, Size
 from bench.errors import BenchError
 
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
@@ -53,6 +53,11 @@ def read(path: str):
         labels, (test, test_labels) = np.concatenate(labels), found[TEST]
     return Raw(train=Images((len(labels), 3, 32, 32), lambda: itertools.chain.from_iterable(train)), test=test, levels=256,
                train_labels=labels, test_labels=test_labels)
+
+
+def size(path):
+    """How large the data set is as published, wherever its archive is."""
+    return Size((3, 32, 32), train=50000, test=10000)
 
 
 def _parse(where, name, file):

@@ -5,7 +5,7 @@ The test split is every tenth image, so that both splits hold every writer.
 
 import numpy as np
 
-from bench.data import Raw
+from bench.data import Raw, Size
 
 
 def read():
@@ -18,3 +18,8 @@ def read():
     test = np.arange(len(images)) % 10 == 0
     return Raw(train=images[~test], test=images[test], levels=17,
                train_labels=labels[~test], test_labels=labels[test])
+
+
+def size():
+    """How large what `read` returns is."""
+    return Size((1, 8, 8), train=1617, test=180, levels=17)

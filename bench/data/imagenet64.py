@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import images, npy
-from bench.data import Images, Raw
+from bench.data import Images, Raw, Size
 from bench.errors import BenchError, reason
 
 SIZE = (64, 64)
@@ -48,6 +48,11 @@ def read(path: str):
     train, train_labels = _split(where, {name: found[name] for name in TRAIN})
     test, test_labels = _split(where, {TEST: found[TEST]})
     return Raw(train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels)
+
+
+def size(path):
+    """How large the data set is as published, in the folders of png files, wherever they are."""
+    return Size((3, 64, 64), train=1281149, test=49999, labels=False)
 
 
 def _pngs(where, path, folder):

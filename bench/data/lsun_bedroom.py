@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench import images
-from bench.data import Images, Raw
+from bench.data import Images, Raw, Size
 from bench.errors import BenchError, reason
 from bench.sections import Count
 
@@ -34,6 +34,11 @@ def read(path: str, size: images.Side = 256, count: Count = 50_000):
     """
     train, test = (_photographs(path, name, size, limit) for name, limit in zip(DATABASES.values(), (count, None), strict=True))
     return Raw(train=train, test=test, levels=256)
+
+
+def size(path, size=256, count=50_000):
+    """How large what is taken of the data set is, wherever its databases are."""
+    return Size((3, size, size), train=count, test=300, labels=False)
 
 
 def _photographs(path, name, size, limit):

