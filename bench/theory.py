@@ -1,85 +1,20 @@
 """The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture (`bench.mixture`).
 
-Every check is a function that yields rows (claim, source, expected, measured, stderr, verdict). `expected` comes from
-a closed form or from an average of one; `measured` from the code that measures real models. A verdict on a Monte
-Carlo number allows four standard errors, on the worst of n numbers as many as make n of them as unlikely to be
-exceeded; on a closed form, the rounding that is stated.
+Every check is a function that yields rows as `bench.ground` makes them.
 """
 
 import itertools
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import norm
 
-from bench import bound, covariance, heads, mixture, moments, noise, process, published, schedule, thresholds, trajectory
-from bench.data import Data
+from bench import bound, covariance, mixture, noise, process, published, schedule, thresholds, trajectory
 from bench.data.mixture import law_of
 from bench.denoiser import Denoiser
-from bench.mean.oracle import OracleModel
-from bench.mean.train import draw
-from bench.sections import HeadsSection, TrainSection
+from bench.ground import SIGMAS, Ground, row, sigmas, within
+from bench.theory_heads import learned
 
-SIGMAS = 4.0  # standard errors that a verdict allows
-POOL = 200_000  # draws that stand for the data; the moments draw from them
-R_SQUARED = 0.95  # of a head that has learned its variance
 SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
-
-
-class Ground:
-    """A mixture, its diffusion, data drawn from it, and the moments of the perfect and of an imperfect mean model."""
-
-    def __init__(self, seed, dim=16, components=8, N=50, draws=4000, imperfection=0.3):
-        self.names = (seed, "mixture")
-        self.schedule = schedule.make("linear", N)
-        self.ddpm = process.make("ddpm", self.schedule)
-        self.law = law_of(components, dim)
-        self.data = data_of(self.law, self.names, test=draws)
-        self.perfect, self.imperfect = (OracleModel(self.law, self.schedule, size) for size in (0.0, imperfection))
-        self.oracle = self.perfect.oracle
-        self.draws = draws
-        self.moments = self.estimate(self.perfect)
-        self.imperfect_moments = self.estimate(self.imperfect)
-
-    def estimate(self, model, *names):
-        """The moments of a mean model, from draws named by `names`."""
-        return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
-
-    def noised(self, t, purpose):
-        """Fresh draws of x_t, independent of those behind the moments."""
-        x_0 = self.law.draw((*self.names, purpose, t), self.draws)
-        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.law.dim))
-        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
-
-    def exact_v(self, t):
-        """(a²/b²) Cov[x_0 | x_t] averaged over x_t: its mean (d, d) and standard error (d, d)."""
-        scale = self.schedule.alpha_bar[t] / self.schedule.noise_sq[t]
-        matrices = scale * self.oracle.conditional(self.noised(t, "exact"), t)[1]
-        return matrices.mean(0).numpy(), (matrices.std(0) / self.draws**0.5).numpy()
-
-
-def data_of(law, names, test):
-    """Data drawn from a mixture: `POOL` training points and `test` test points."""
-    splits = (law.draw((*names, split), count).numpy()[:, :, None, None] for split, count in (("train", POOL), ("test", test)))
-    return Data("mixture", *splits, levels=None, train_labels=None, test_labels=None, sha256="", law=law)
-
-
-def row(claim, source, expected, measured, stderr, verdict):
-    """A row of results/theory.csv."""
-    return {"claim": claim, "source": source, "expected": float(expected), "measured": float(measured),
-            "stderr": float(stderr), "verdict": bool(verdict)}
-
-
-def within(claim, source, expected, measured, stderr, worst_of=1):
-    """A row whose verdict is that the two agree within the standard errors allowed for the worst of so many numbers."""
-    return row(claim, source, expected, measured, stderr, abs(measured - expected) <= sigmas(worst_of) * stderr)
-
-
-def sigmas(count):
-    """As many standard errors as one of `count` numbers exceeds as rarely as a single one exceeds SIGMAS."""
-    return norm.isf(norm.sf(SIGMAS) / count)
 
 
 def perfect_mean(ground, steps):
@@ -222,33 +157,6 @@ def one_gaussian(dim=16, N=50):
     divergence = 0.5 * (torch.trace(end).item() + a2 * (mean @ mean).item() - dim - log_det(end))
     yield row("one Gaussian, exact full covariance: bound less −E log p is KL(q(x_N) ‖ N(0, I)) (nats)", "Bao 2022b", divergence,
               total - entropy, 0, abs(total - entropy - divergence) < 1e-9)
-
-
-def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=20_000):
-    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t: NPR learns it, SN at perfect mean only.
-
-    sizes: of the imperfection of the mean. The mixture is one of three components in the plane, which a small network
-    learns in seconds.
-    """
-    made, names = schedule.make("linear", 50), (seed, "heads")
-    law = law_of(3, 2)
-    data = data_of(law, names, test=1)
-    section = HeadsSection(targets={"npr": "mlp", "sn": "mlp"}, train=TrainSection(
-        steps=steps, batch=batch, learning_rate=5e-3, warmup=steps // 20, ema=0.995))
-    for size in sizes:
-        model = OracleModel(law, made, size)
-        with tempfile.TemporaryDirectory() as folder:
-            trained, _ = heads.train(model, data, made, section, (*names, f"imperfection {size:g}"), Path(folder) / "heads.pt")
-        x_t, t, _, _ = draw(data, made, (*names, "evaluated"), 0, evaluated)
-        truth = model.oracle.variance(x_t, t) + model.bias(x_t) ** 2
-        eps_hat, features = model(x_t, t)
-        for name, output in heads.outputs(dict(trained.items()), features).items():
-            variant = covariance.get(name)
-            missed = (variant.v(t, None, eps_hat, output) - truth).square().mean(1) / truth.var()
-            value, stderr = 1 - missed.mean().item(), missed.std().item() / evaluated**0.5
-            holds = name == "npr" or size == 0
-            claim = f"R² of {name} against E[(ε−ε̂)²|x_t] at imperfection {size:g} is {'above' if holds else 'below'} {R_SQUARED}"
-            yield row(claim, variant.source, R_SQUARED, value, stderr, (value > R_SQUARED) == holds)
 
 
 def total(cost, steps):
