@@ -32,7 +32,8 @@ WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
 def estimate(model, data, schedule, draws, names, batch=512):
     """Moments of `model` over the training split.
 
-    draws: M, the number of draws (network passes) at each step; names: (seed, setting); batch: rows a pass.
+    draws: M, the number of draws (network passes) at each step; names: (seed, setting); batch: rows a pass, of which no more
+    are held at a time.
     Returns a dict of float64 arrays: every quantity of the table above, (N + 1, dim) with row 0 NaN; for eps_sq,
     error_sq and total_variance also `<name>_se` (N + 1, dim), the standard error of each coordinate, and
     `<name>_mean_se` (N + 1,), that of the mean over coordinates; and `draws`.
@@ -42,52 +43,58 @@ def estimate(model, data, schedule, draws, names, batch=512):
         result[f"{name}_se"] = np.full((schedule.N + 1, data.dim), np.nan)
         result[f"{name}_mean_se"] = np.full(schedule.N + 1, np.nan)
     for t in tqdm(range(1, schedule.N + 1), desc=f"moments {names[-1]}", unit="step", mininterval=1.0):
-        drawn = _draw(model, data, schedule, t, draws, names, batch)
-        for name, value in _at_step(data, schedule.noise[t] / schedule.signal[t], *drawn).items():
+        for name, value in _at_step(model, data, schedule, t, draws, names, batch).items():
             result[name][t] = value
     return {**result, "draws": np.int64(draws)}
 
 
-def _draw(model, data, schedule, t, draws, names, batch):
-    """(x_0, ε, ε̂) of every draw at step t, each (draws, dim)."""
+def _at_step(model, data, schedule, t, draws, names, batch):
+    """The moments of one step."""
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
-    x_0 = data.to_float(data.train[rows])
-    eps = noise.normal((*names, "moments", "eps", t), 0, draws, data.dim)
-    x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps).to(model.device)
-    steps = torch.full((draws,), t, device=model.device)
-    eps_hat = torch.cat([model(*part)[0] for part in zip(x_t.split(batch), steps.split(batch), strict=True)])
-    return x_0, eps, eps_hat.cpu().numpy()
-
-
-def _at_step(data, ratio, x_0, eps, eps_hat):
-    """The moments of one step from arrays (draws, dim); ratio = b_t/a_t."""
-    predicted = x_0 + ratio * (eps - eps_hat)
-    x0_hat = predicted.clip(data.lo, data.hi)
-    centred = x_0 - x_0.mean(axis=0)
-    spread = centred**2 - (predicted - x_0.mean(axis=0)) ** 2
-    samples = {
-        "eps_sq": _controlled(eps_hat**2, eps**2 - 1),
-        "error_sq": (eps - eps_hat) ** 2,
-        "x0_hat": x0_hat,
-        "x0_hat_sq": x0_hat**2,
-        "x0_error_sq": (x_0 - x0_hat) ** 2,
-        "total_variance": _controlled(spread / ratio**2, centred * eps),
-    }
-    result = {name: sample.mean(axis=0) for name, sample in samples.items()}
-    for name in WITH_ERRORS:
-        result[f"{name}_se"] = _standard_error(samples[name])
-        result[f"{name}_mean_se"] = _standard_error(samples[name].mean(axis=1))
+    ratio = schedule.noise[t] / schedule.signal[t]
+    batches = [slice(first, min(first + batch, draws)) for first in range(0, draws, batch)]
+    centre = sum(data.to_float(data.train[rows[part]]).sum(axis=0) for part in batches) / draws
+    plain = dict.fromkeys(("x0_hat", "x0_hat_sq", "x0_error_sq"), 0.0)
+    controlled = {name: Controlled() for name in WITH_ERRORS}
+    for part in batches:
+        x_0 = data.to_float(data.train[rows[part]])
+        eps = noise.normal((*names, "moments", "eps", t), part.start, len(x_0), data.dim)
+        x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps).to(model.device)
+        eps_hat = model(x_t, torch.full((len(x_t),), t, device=model.device))[0].cpu().numpy()
+        predicted = x_0 + ratio * (eps - eps_hat)
+        x0_hat = predicted.clip(data.lo, data.hi)
+        for name, sample in (("x0_hat", x0_hat), ("x0_hat_sq", x0_hat**2), ("x0_error_sq", (x_0 - x0_hat) ** 2)):
+            plain[name] = plain[name] + sample.sum(axis=0) / draws
+        spread = (x_0 - centre) ** 2 - (predicted - centre) ** 2
+        controlled["eps_sq"].add(eps_hat**2, eps**2 - 1)
+        controlled["error_sq"].add((eps - eps_hat) ** 2, np.zeros(data.dim))
+        controlled["total_variance"].add(spread / ratio**2, (x_0 - centre) * eps)
+    result = dict(plain)
+    for name, sums in controlled.items():
+        result[name], result[f"{name}_se"], result[f"{name}_mean_se"] = sums.estimate()
     return result
 
 
-def _controlled(sample, zero_mean):
-    """The sample less its regression on a variable of known mean zero, both (draws, dim)."""
-    centred = sample - sample.mean(axis=0)
-    return sample - (centred * zero_mean).sum() / max((zero_mean**2).sum(), np.finfo(float).tiny) * zero_mean
+class Controlled:
+    """The mean of q less its regression on a variable z of known mean zero, from sums over batches of draws (n, dim)."""
 
+    def __init__(self):
+        self.shift = None
 
-def _standard_error(sample):
-    """Of the mean over the first axis; NaN for a single draw."""
-    if len(sample) < 2:
-        return np.full(sample.shape[1:], np.nan)
-    return sample.std(axis=0, ddof=1) / np.sqrt(len(sample))
+    def add(self, q, z):
+        """Adds a batch. The first one's mean is taken off q, so that nothing large cancels in the sums."""
+        if self.shift is None:
+            self.shift, self.sums, self.of_draws = q.mean(axis=0), 0.0, []
+        q, z = q - self.shift, np.broadcast_to(z, q.shape)
+        self.sums = self.sums + np.stack([array.sum(axis=0) for array in (q, z, q * q, q * z, z * z)])
+        self.of_draws.append(np.stack([q.mean(axis=1), z.mean(axis=1)]))
+
+    def estimate(self):
+        """(mean (dim,), its standard error (dim,), standard error of the mean over coordinates), NaN for one draw."""
+        of_q, of_z = np.concatenate(self.of_draws, axis=1)
+        n, (q, z, qq, qz, zz) = len(of_q), self.sums
+        c = (qz - q / n * z).sum() / max(zz.sum(), np.finfo(float).tiny)
+        total = q - c * z
+        freedom = n - 1 if n > 1 else np.nan
+        variance = (qq - 2 * c * qz + c**2 * zz - total**2 / n).clip(0) / freedom
+        return self.shift + total / n, np.sqrt(variance / n), np.sqrt((of_q - c * of_z).var() / freedom)

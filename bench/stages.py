@@ -78,7 +78,8 @@ def moments(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     model, dataset, schedule = _model(experiment, setting, place)
     with torch.inference_mode():
-        result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name))
+        result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name),
+                                     setting.samples.batch)
     files.write_npz(place.moments, **result)
 
 
@@ -140,7 +141,7 @@ def bound(experiment, name):
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
              for variant, kind, K in setting.cells("bound", "ddpm")]
     values = bounds.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
-                             (experiment.seed, name))
+                             (experiment.seed, name), setting.samples.batch)
     unit = "nll_nats" if denoiser.data.levels is None else "nll_bpd"
     exact = denoiser.data.exact_nats(setting.bound.images)
     frame = pandas.concat([pandas.DataFrame({

@@ -44,7 +44,30 @@ def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_mo
     assert linear_model.rows == 5 * 10
     parts = moments.estimate(linear_model, data, made, 10, (0, "test"), batch=3)
     for name in whole:
-        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-12)
+        # A standard error is of what the regression leaves, at the last step some 1e-9 of what is summed.
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6 if name.endswith("_se") else 1e-12, atol=1e-14)
+
+
+def test_a_single_draw_has_no_error(data, linear_model):
+    found = moments.estimate(linear_model, data, schedule.make("linear", 3), 1, (0, "test"))
+    assert np.isfinite(found["eps_sq"][1:]).all() and np.isnan(found["eps_sq_se"]).all()
+    assert np.isnan(found["total_variance_mean_se"]).all()
+
+
+def test_sums_over_batches_are_a_regression():
+    """Against numpy on all draws at once, for a control that explains all but 1e-5 of the spread."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=(300, 4))
+    q = 1e3 + 2 * z + 1e-5 * random.normal(size=z.shape)
+    sums = moments.Controlled()
+    for part in range(0, 300, 77):
+        sums.add(q[part:part + 77], z[part:part + 77])
+    c = ((q - q.mean(0)) * z).sum() / (z**2).sum()
+    left = q - c * z
+    mean, error, overall = sums.estimate()
+    np.testing.assert_allclose(mean, left.mean(0), rtol=1e-13)
+    np.testing.assert_allclose(error, left.std(0, ddof=1) / 300**0.5, rtol=1e-4)  # rounding of 4 z², 1e-15, against 1e-10
+    np.testing.assert_allclose(overall, left.mean(1).std(ddof=1) / 300**0.5, rtol=1e-6)
 
 
 def test_clipped_prediction(data):
