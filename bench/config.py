@@ -16,8 +16,9 @@ from bench import covariance, schedule, trajectory
 from bench import data as datasets
 from bench import extractor as extractors
 from bench.errors import BenchError, unknown
+from bench.experiment import Experiment, Setting
 from bench.files import write_text
-from bench.sections import Experiment, PublishedSection, Setting
+from bench.sections import PublishedSection
 
 METRICS = ("nll", "fid", "kid", "precision", "recall", "isc")
 OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features of the reference
