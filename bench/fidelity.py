@@ -8,7 +8,8 @@ reference staying as it is, except for KID, which draws from both:
   jackknife of Shao & Wu 1989; 1 for halves), and the error of a mean over that many subsets beside it. It is too large
   where samples and reference hardly differ, as KID is no mean of its images then.
 * precision (Kynkäänniemi et al. 2019): a share p of independent images, √(p (1 − p)/n).
-* recall: over random halves, as for KID; none where the distances do not fit into memory.
+* recall: over random halves, as for KID; none where the distances do not fit into memory. Nor is there one where no
+  replicate differs, as where a share is 0 or 1: it would be 0, which it is not.
 * inception score (Salimans et al. 2016): a mean over disjoint tenths, whose spread tells its error.
 """
 
@@ -20,7 +21,7 @@ import torch
 from bench import frechet, noise, torchvision_ops
 from bench.errors import BenchError
 
-BATCH = 512  # images that are given to an extractor together
+BATCH = 128  # images that are given to an extractor together
 SUBSET = 1000  # images of the subsets behind KID at most, as published
 SPLITS = 10  # parts behind the inception score at most, as published
 NEIGHBOUR = 3  # whose distance is the radius of an image's ball, for precision and recall, as published
@@ -111,7 +112,7 @@ def radii(features):
 def precision(found, reference, reference_radii):
     """Share of `found` within the balls around the reference's features, and its standard error."""
     share = _covered(_double(found), _double(reference), reference_radii)
-    return share, math.sqrt(share * (1 - share) / len(found))
+    return share, math.sqrt(share * (1 - share) / len(found)) or None
 
 
 def recall(found, reference, resamples, names):
@@ -128,7 +129,7 @@ def recall(found, reference, resamples, names):
         balls = among[half][:, half].kthvalue(min(NEIGHBOUR + 1, len(half))).values
         shares.append((across[:, half] <= balls).any(1).double().mean().item())
     size = n // 2
-    return share, float(np.std(shares, ddof=1)) * math.sqrt(size / (n - size))
+    return share, float(np.std(shares, ddof=1)) * math.sqrt(size / (n - size)) or None
 
 
 def _covered(points, centres, balls):
