@@ -57,8 +57,7 @@ def fidelity(experiment, name, process_name):
     from bench import fidelity as scores
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    cells = [(variant, kind, K) for variant in setting.variants(process_name)
-             for kind, K in setting.grid("samples", process_name, variant)]
+    cells = setting.cells("samples", process_name)
     levels, about = datasets.load(place.data).levels, files.read_json(place.reference)
     networks = _networks(experiment, setting, place)
     known = {resizing: _reference(place, about, resizing) for resizing in networks}

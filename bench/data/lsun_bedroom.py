@@ -38,7 +38,7 @@ def read(path: str, size: images.Side = 256, count: Count = 50_000):
 
 def size(path, size=256, count=50_000):
     """How large what is taken of the data set is, wherever its databases are."""
-    return Size((3, size, size), train=count, test=300, labels=False)
+    return Size((3, size, size), train=min(count, 3_033_042), test=300, labels=False)
 
 
 def _photographs(path, name, size, limit):
