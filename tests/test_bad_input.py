@@ -296,7 +296,7 @@ def test_a_hostile_network_runs_nothing(tmp_path):
     (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Hostile(tmp_path / "pwned")))
     with pytest.raises(BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"):
-        checkpoint.read(tmp_path, sections.ScheduleSection(name="linear", N=1000), (1, 8, 8))
+        checkpoint.read(tmp_path, sections.ScheduleSection(name="linear", N=1000))
     assert not (tmp_path / "pwned").exists()
 
 
