@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from bench import cli, config, files, paths
@@ -37,6 +38,7 @@ def place(tmp_path, monkeypatch):
     place, options = paths.Setting("digits"), write()
     cli.main(["data", *options[:4]])
     train = np.load(place.data / "train.npy")
+    torch.manual_seed(0)
     weights = classifier.Classifier(1, 10).state_dict()
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
     files.write_json(place.extractor / "extractor.json", {"channels": 1, "classes": 10})
