@@ -106,10 +106,11 @@ def write_npz(path, **arrays):
 def write_npy(path, shape, dtype, pieces):
     """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that follow one another.
 
-    The file is written from its beginning to its end, not through a memory map: on a full disk a map kills the process.
+    For a file in a folder that is being written (see `writing`): it has its own name at once. It is written from its
+    beginning to its end, not through a memory map, which kills the process on a full disk.
     Raises BenchError where the pieces are not those of the shape.
     """
-    with writing(path) as partial, open(partial, "wb") as file:
+    with open(path, "wb") as file:
         npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
         count = 0
         for piece in pieces:

@@ -123,7 +123,7 @@ def test_full_disk(made, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(BenchError, match=r"train.npy: cannot be written \(File too large\)"):
+        with pytest.raises(BenchError, match=r"data: cannot be written \(File too large\)"):
             datasets.prepare("made", tmp_path / "data")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

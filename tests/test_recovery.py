@@ -21,7 +21,7 @@ from bench import cli
 from bench.training import CHECKPOINT_EVERY
 from tests.conftest import ONE_THREAD, ROOT, TINY, environment, snakemake
 
-PATIENCE = 120  # seconds until a job that a test waits for is taken to have hung
+PATIENCE = 400  # seconds until a job that a test waits for is taken to have hung
 
 
 def start(folder, log, *arguments):
