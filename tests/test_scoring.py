@@ -38,7 +38,8 @@ def place(tmp_path, monkeypatch):
     place, options = paths.Setting("digits"), write()
     cli.main(["data", *options[:4]])
     train = np.load(place.data / "train.npy")
-    torch.manual_seed(0)
+    # weights of its own for every test: a network is registered under its weights' name, with the first test's counter
+    torch.manual_seed(int(files.digest(tmp_path.name), 16))
     weights = classifier.Classifier(1, 10).state_dict()
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
     files.write_json(place.extractor / "extractor.json", {"channels": 1, "classes": 10})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pandas
@@ -103,6 +104,14 @@ def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
     """The least K that reaches it is a table, and stands beside a published one in reproduction.md."""
     found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0"))
     assert found == {"cells", "figures", "tables"}
+
+
+def test_another_experiment_in_the_same_folder_runs_all_its_jobs(copy):
+    """The tables that are there are another experiment's, and so is the MLflow store that was prepared."""
+    run = snakemake(copy, "--dry-run", "results/table1.csv")
+    jobs = set(re.findall(r"^(?:local)?rule (\w+):", run.stdout + run.stderr, re.M))
+    assert jobs >= {"data", "mean", "extractor", "reference", "moments", "heads", "trajectories", "bound", "samples", "fidelity",
+                    "cells", "figures", "tables"}
 
 
 def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from bench import config as bench_config
-from bench import covariance, tracking
+from bench import covariance, files, tracking
 from bench.errors import BenchError
 
 # `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
@@ -75,7 +75,7 @@ def variant_code(wildcards, process):
 
 
 def start():
-    """Writes results/config.yaml, unless another run in this folder is at work and reads its own.
+    """Writes results/config.yaml and prepares the MLflow store, unless another run in this folder is at work.
 
     Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel releases this one
     when its process ends, however it ends.
@@ -88,8 +88,21 @@ def start():
         sys.exit(f"error: {Path.cwd()}: another snakemake is running in this folder; wait for it to finish, or stop it first")
     try:
         bench_config.write(experiment, RESOLVED)
+        prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")
+
+
+def prepare_store():
+    """The MLflow store exists before any job logs to it: two first-time migrations at once would break it.
+
+    Not a rule whose output others take as ancient: where such a rule has to run, Snakemake (9.27) forgets every other
+    reason that those who take it have to run.
+    """
+    prepared, content = Path("results/.store"), json.dumps([tracking.uri(), list(experiment.settings)])
+    if not prepared.exists() or prepared.read_text() != content:
+        tracking.prepare(experiment)
+        files.write_text(prepared, content)
 
 
 def announce(started):

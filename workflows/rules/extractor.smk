@@ -2,7 +2,6 @@ rule extractor:
     input:
         "results/{setting}/data",
         lambda wildcards: experiment.settings[wildcards.setting].extractor.weights or [],
-        store=ancient("results/.store"),
     output:
         directory("results/{setting}/extractor"),
     params:

@@ -3,7 +3,6 @@ rule heads:
         "results/{setting}/data",
         "results/{setting}/mean",
         lambda wildcards: [of(wildcards, "moments.npz")] if experiment.settings[wildcards.setting].heads_need_moments else [],
-        store=ancient("results/.store"),
     output:
         directory("results/{setting}/heads"),
     params:

@@ -1,7 +1,6 @@
 rule mean:
     input:
         "results/{setting}/data",
-        store=ancient("results/.store"),
     output:
         directory("results/{setting}/mean"),
     params:
