@@ -14,10 +14,16 @@ zero is used as a control variate for each, ε² − 1 and (x_0 − E x_0) ε: t
 regression coefficient c of q on z over all coordinates and draws of the step. The expectation is the same up to
 O(1/M). (M = 50 000 in Bao et al. 2022a; their Table 5 finds 10 to 100 enough.)
 
+Few draws are needed at noisy steps, where ‖ε̂‖² is nearly ‖ε‖² and what the control variate leaves varies little (Bao et
+al. 2022a, Appendix G.2). `relative_error` makes use of it: draws end at a step where the standard error of E‖ε̂‖²/d is at
+most that share of it. What is read for each coordinate then comes from as few draws.
+
 total_variance takes x̂_0 unclipped because its derivation, E[(x_0 − x̂_0) x̂_0] = 0, holds for E[x_0 | x_t] only: for
 data with much mass at the edges of the range, clipping turns the errors there to one side, and the product of
 that first-order term with a_t²/b_t² overwhelms v at small t.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -27,36 +33,42 @@ from bench import noise
 
 QUANTITIES = ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
+CENTRAL = 256  # draws whose mean stands for E x_0, at most
+FIRST = 16  # draws before a standard error is looked at
 
 
-def estimate(model, data, schedule, draws, names, batch=512):
+def estimate(model, data, schedule, draws, names, batch=512, relative_error=None):
     """Moments of `model` over the training split.
 
-    draws: M, the number of draws (network passes) at each step; names: (seed, setting); batch: rows a pass, of which no more
-    are held at a time.
+    draws: M, the number of draws (network passes) at each step, the most of them where `relative_error` is given (see above);
+    names: (seed, setting); batch: rows a pass, of which no more are held at a time.
     Returns a dict of float64 arrays: every quantity of the table above, (N + 1, dim) with row 0 NaN; for eps_sq,
     error_sq and total_variance also `<name>_se` (N + 1, dim), the standard error of each coordinate, and
-    `<name>_mean_se` (N + 1,), that of the mean over coordinates; and `draws`.
+    `<name>_mean_se` (N + 1,), that of the mean over coordinates; and `draws`, int64 (N + 1,), how many there were.
     """
     result = {name: np.full((schedule.N + 1, data.dim), np.nan) for name in QUANTITIES}
     for name in WITH_ERRORS:
         result[f"{name}_se"] = np.full((schedule.N + 1, data.dim), np.nan)
         result[f"{name}_mean_se"] = np.full(schedule.N + 1, np.nan)
+    result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
     for t in tqdm(range(1, schedule.N + 1), desc=f"moments {names[-1]}", unit="step", mininterval=1.0):
-        for name, value in _at_step(model, data, schedule, t, draws, names, batch).items():
+        for name, value in _at_step(model, data, schedule, t, draws, names, batch, relative_error).items():
             result[name][t] = value
-    return {**result, "draws": np.int64(draws)}
+    return result
 
 
-def _at_step(model, data, schedule, t, draws, names, batch):
-    """The moments of one step."""
+def _at_step(model, data, schedule, t, draws, names, batch, relative_error):
+    """The moments of one step, and how many draws they are of."""
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
-    batches = [slice(first, min(first + batch, draws)) for first in range(0, draws, batch)]
-    centre = sum(data.to_float(data.train[rows[part]]).sum(axis=0) for part in batches) / draws
+    central = rows[:CENTRAL]
+    centre = sum(data.to_float(data.train[central[first:first + batch]]).sum(axis=0)
+                 for first in range(0, len(central), batch)) / len(central)
     plain = dict.fromkeys(("x0_hat", "x0_hat_sq", "x0_error_sq"), 0.0)
     controlled = {name: Controlled() for name in WITH_ERRORS}
-    for part in batches:
+    done, wanted = 0, draws if relative_error is None else min(FIRST, draws)
+    while done < wanted:
+        part = slice(done, min(done + batch, wanted))
         x_0 = data.to_float(data.train[rows[part]])
         eps = noise.normal((*names, "moments", "eps", t), part.start, len(x_0), data.dim)
         x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps).to(model.device)
@@ -64,15 +76,25 @@ def _at_step(model, data, schedule, t, draws, names, batch):
         predicted = x_0 + ratio * (eps - eps_hat)
         x0_hat = predicted.clip(data.lo, data.hi)
         for name, sample in (("x0_hat", x0_hat), ("x0_hat_sq", x0_hat**2), ("x0_error_sq", (x_0 - x0_hat) ** 2)):
-            plain[name] = plain[name] + sample.sum(axis=0) / draws
+            plain[name] = plain[name] + sample.sum(axis=0)
         spread = (x_0 - centre) ** 2 - (predicted - centre) ** 2
         controlled["eps_sq"].add(eps_hat**2, eps**2 - 1)
         controlled["error_sq"].add((eps - eps_hat) ** 2, np.zeros(data.dim))
         controlled["total_variance"].add(spread / ratio**2, (x_0 - centre) * eps)
-    result = dict(plain)
+        done = part.stop
+        if done == wanted < draws and relative_error is not None:
+            wanted = min(draws_needed(done, controlled["eps_sq"], relative_error), draws)
+    result = {"draws": done, **{name: total / done for name, total in plain.items()}}
     for name, sums in controlled.items():
         result[name], result[f"{name}_se"], result[f"{name}_mean_se"] = sums.estimate()
     return result
+
+
+def draws_needed(done, sums, relative_error):
+    """How many draws make the standard error of a mean over draws and coordinates `relative_error` of it, as those `done`
+    tell: it falls as 1/√draws. At most `done` where it is as small already. sums: `Controlled`."""
+    value, _, error = sums.estimate()
+    return math.ceil(done * (error / (relative_error * value.mean())) ** 2)
 
 
 class Controlled:

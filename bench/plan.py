@@ -4,7 +4,7 @@ A pass is one image through a network once. How many there are follows from the 
 
     mean        steps · batch of its training
     extractor   steps · batch of its training, and the test images
-    moments     N · draws
+    moments     N · draws, the most there are where relative_error ends them
     heads       steps · batch of their training
     bound       images · steps t that any cell visits, as one pass serves all cells
     samples     count · steps of the trajectory, summed over cells
@@ -99,7 +99,8 @@ def rows_of(experiment, name, size, mean, features):
     if wanted.samples:
         rows.append(_extractor(name, setting, size, features))
     if wanted.moments:
-        rows.append(Row(name, "moments", passes=N * setting.moments.draws, network=mean, disk=size and _moments(N, dim)))
+        rows.append(Row(name, "moments", passes=N * setting.moments.draws, network=mean, disk=size and _moments(N, dim),
+                        at_most=setting.moments.relative_error is not None))
     if wanted.heads:
         steps = setting.heads.train.steps * setting.heads.train.batch if setting.heads.trained else 0
         rows.append(Row(name, "heads", passes=steps, network=mean, disk=mean and 4 * mean.heads))
@@ -146,7 +147,7 @@ def _extractor(name, setting, size, network):
 def _moments(N, dim):
     from bench.moments import QUANTITIES, WITH_ERRORS
 
-    arrays = {**{quantity: 8 * (N + 1) * dim for quantity in QUANTITIES}, "draws": 8}
+    arrays = {**{quantity: 8 * (N + 1) * dim for quantity in QUANTITIES}, "draws": 8 * (N + 1)}
     for quantity in WITH_ERRORS:
         arrays |= {f"{quantity}_se": 8 * (N + 1) * dim, f"{quantity}_mean_se": 8 * (N + 1)}
     return npz(**arrays)

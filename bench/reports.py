@@ -64,7 +64,8 @@ def _measured(experiment, rows):
 
 def _circumstances(setting, process):
     """What of a setting decides whether its cells can be compared with published ones."""
-    return {"draws": setting.moments.draws, "eta": setting.processes.eta(process)}
+    draws = setting.moments.draws if setting.moments.relative_error is None else f"at most {setting.moments.draws}"
+    return {"draws": draws, "eta": setting.processes.eta(process)}
 
 
 def _targets(experiment):

@@ -177,9 +177,13 @@ class ProcessesSection(Section):
 
 
 class MomentsSection(Section):
-    """Moments: draws of (x_0, ε) at each step, one network pass each."""
+    """Moments: draws of (x_0, ε) at each step, one network pass each.
+
+    relative_error: draws end at a step where the standard error of E‖ε̂‖²/d is at most this share of it; `draws` is the most.
+    """
 
     draws: Count
+    relative_error: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class GridSection(Section):

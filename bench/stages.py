@@ -79,7 +79,7 @@ def moments(experiment, name):
     model, dataset, schedule = _model(experiment, setting, place)
     with torch.inference_mode():
         result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name),
-                                     setting.samples.batch)
+                                     setting.samples.batch, setting.moments.relative_error)
     files.write_npz(place.moments, **result)
 
 

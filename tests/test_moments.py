@@ -48,6 +48,39 @@ def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_mo
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6 if name.endswith("_se") else 1e-12, atol=1e-14)
 
 
+def test_draws_end_where_the_standard_error_is_small_enough(data, linear_model):
+    """For ε̂ = k x_t what the control variate leaves is the data's part, which a_t² scales down: least at t = N."""
+    made, target, most = schedule.make("linear", STEPS), 0.004, 3000
+    found = moments.estimate(linear_model, data, made, most, (0, "test"), relative_error=target)
+    draws = found["draws"][1:]
+    assert linear_model.rows == draws.sum() and (draws >= moments.FIRST).all() and draws[-1] == moments.FIRST
+    reached = found["eps_sq_mean_se"][1:] <= target * found["eps_sq"][1:].mean(axis=1)
+    assert (reached | (draws == most)).all() and reached.any() and draws.max() > 10 * moments.FIRST
+    # n draws are the first n of any larger number
+    step = int(np.argmax((draws > moments.FIRST) & (draws < most))) + 1
+    fixed = moments.estimate(linear_model, data, made, most, (0, "test"))
+    again = moments.estimate(linear_model, data, made, most, (0, "test"), batch=7, relative_error=target)
+    assert (fixed["draws"][1:] == most).all() and (again["draws"] == found["draws"]).all()
+    error = np.hypot(found["eps_sq_mean_se"][step], fixed["eps_sq_mean_se"][step])
+    assert abs(found["eps_sq"][step].mean() - fixed["eps_sq"][step].mean()) < 4 * error
+
+
+def test_no_more_draws_than_the_standard_error_asks_for():
+    """Against the law it falls by: n draws of spread s have an error of s/√n, so n s²/(r m)² of them reach r m."""
+    random = np.random.default_rng(1)
+    q = 10 + random.normal(size=(400, 5))
+    sums = moments.Controlled()
+    sums.add(q, np.zeros(5))
+    spread = q.mean(axis=1).std(ddof=1)
+    assert moments.draws_needed(400, sums, 1e-3) == np.ceil((spread / (1e-3 * q.mean())) ** 2)
+
+
+@pytest.mark.parametrize("draws", [1, 5])
+def test_fewer_draws_than_a_standard_error_is_looked_at_after(data, linear_model, draws):
+    found = moments.estimate(linear_model, data, schedule.make("linear", 3), draws, (0, "test"), relative_error=0.5)
+    assert (found["draws"][1:] == draws).all() and found["draws"][0] == 0
+
+
 def test_a_single_draw_has_no_error(data, linear_model):
     found = moments.estimate(linear_model, data, schedule.make("linear", 3), 1, (0, "test"))
     assert np.isfinite(found["eps_sq"][1:]).all() and np.isnan(found["eps_sq_se"]).all()
