@@ -1,5 +1,6 @@
 """The one error a person sees: a line that names the key or file, what was found and what was expected."""
 
+import contextlib
 import difflib
 
 
@@ -10,6 +11,20 @@ class BenchError(Exception):
 def reason(error):
     """What a foreign exception says, on one line of at most 120 characters; its type's name where it says nothing."""
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+@contextlib.contextmanager
+def one_line(fault, ending=""):
+    """Turns any failure into one line: `fault`, what the failure says in brackets, and `ending` where there is one.
+
+    For a `with` statement or as a decorator. Raises BenchError from the failure; one raised inside stays as it is.
+    """
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:  # libraries that read files have many of their own, with no common class
+        raise BenchError(f"{fault} ({reason(error)})" + (f"; {ending}" if ending else "")) from error
 
 
 def unknown(kind, name, known):

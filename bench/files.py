@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from safetensors import SafetensorError
 
 from bench import paths
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 
 @contextlib.contextmanager
@@ -126,14 +126,11 @@ def write_npy(path, shape, dtype, pieces):
 def reading(path, remedy=None):
     """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
     path = Path(path)
+    remedy = remedy or remake(path)
     if not path.exists():
-        raise BenchError(f"{path}: missing; {remedy or remake(path)}")
-    try:
+        raise BenchError(f"{path}: missing; {remedy}")
+    with one_line(f"{path}: corrupt or truncated", remedy):
         yield path
-    except BenchError:
-        raise
-    except Exception as error:
-        raise BenchError(f"{path}: corrupt or truncated ({reason(error)}); {remedy or remake(path)}") from error
 
 
 def remake(path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench import members
 from bench.data import Raw, Size
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
 LABELS = 0x00000801
@@ -72,13 +72,9 @@ def read(file, magic, where, sides=()):
     file: buffered and open for reading; magic: the number that it must begin with; where: what an error calls it.
     Raises BenchError where the file is truncated, longer than its header says, or of another kind.
     """
-    try:
+    with one_line(f"{where}: truncated or not readable", "expected an idx file"):
         zipped = file.peek(2)[:2] == b"\x1f\x8b"
         return _array(gzip.open(file) if zipped else file, magic, where, sides)
-    except BenchError:
-        raise
-    except Exception as error:  # gzip and zlib have several of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected an idx file") from error
 
 
 def _array(file, magic, where, sides):

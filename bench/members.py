@@ -11,7 +11,7 @@ import os
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 DEBIAN = b"!<arch>\n"
 DEBIAN_DATA = "data.tar.xz"
@@ -27,7 +27,7 @@ def read(where, path, wanted, parse, expected, archives=()):
     """
     if not os.path.exists(path):
         raise BenchError(f"{where}: no such file or folder; expected {expected}")
-    try:
+    with one_line(f"{where}: truncated or not readable", f"expected {expected}"):
         if not os.path.isdir(path):
             return _from_archive(where, path, wanted, parse)
         found = _find(Path(path), wanted)
@@ -35,10 +35,6 @@ def read(where, path, wanted, parse, expected, archives=()):
         if inside:
             return _from_archive(f"{where}: {inside[0].name}", inside[0], wanted, parse)
         return {name: _parsed(f"{where}: {file.relative_to(path)}", name, file, parse) for name, file in found.items()}
-    except BenchError:
-        raise
-    except Exception as error:  # tarfile, gzip, lzma and zlib have many of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected {expected}") from error
 
 
 def _find(folder, wanted):

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from bench import files
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # beside the default store
@@ -35,12 +35,8 @@ def uri():
 @contextlib.contextmanager
 def _store():
     """Turns any failure of the store, be it mlflow's, sqlalchemy's or the disk's, into one line that names it."""
-    try:
+    with one_line(f"MLflow store {uri()}: cannot be read or written"):
         yield
-    except BenchError:
-        raise
-    except Exception as error:
-        raise BenchError(f"MLflow store {uri()}: cannot be read or written ({reason(error)})") from error
 
 
 @_store()

@@ -20,7 +20,7 @@ from PIL import Image
 
 from bench import images
 from bench.data import Images, Raw, Size
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 FOLDER = "img_align_celeba"
 LAST_TRAIN, FIRST_TEST = 162770, 182638
@@ -70,13 +70,9 @@ def _faces(where, found, names):
 @contextlib.contextmanager
 def _opened(where, found):
     """(names, function that leads to one) of the files in a folder or a zip archive; any failure to read it is one line."""
-    try:
+    with one_line(f"{where}: truncated or not readable", f"expected the images of {FOLDER}.zip"):
         if found.is_dir():
             yield os.listdir(found), lambda name: found / name
         else:
             with zipfile.ZipFile(found) as archive:
                 yield archive.namelist(), archive.open
-    except BenchError:
-        raise
-    except Exception as error:  # zipfile and zlib have several of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected the images of {FOLDER}.zip") from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import images, npy
 from bench.data import Images, Raw, Size
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 SIZE = (64, 64)
 ROW = 3 * 64 * 64
@@ -122,12 +122,6 @@ def _rows(where, archive):
         yield file, shape[0]
 
 
-@contextlib.contextmanager
 def _reading(where):
     """Tells any failure to read a file in one line."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy have several of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected {PLACE}") from error
+    return one_line(f"{where}: truncated or not readable", f"expected {PLACE}")

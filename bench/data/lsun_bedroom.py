@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench import images
 from bench.data import Images, Raw, Size
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 from bench.sections import Count
 
 DATABASES = {"train": "bedroom_train_lmdb", "test": "bedroom_val_lmdb"}
@@ -73,15 +73,11 @@ def _opened(where, folder):
 
     if not (folder / "data.mdb").is_file():
         raise BenchError(f"{where}: no such database; expected {PLACE}")
-    try:
-        with lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1) as database:
-            # The file is mapped into memory, and touching a page beyond its end would kill the process.
-            needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
-            if os.path.getsize(folder / "data.mdb") < needed:
-                raise BenchError(f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, expected {needed}")
-            with database.begin() as transaction:
-                yield transaction
-    except BenchError:
-        raise
-    except Exception as error:  # lmdb has several of its own
-        raise BenchError(f"{where}: not readable ({reason(error)}); expected {PLACE}") from error
+    with (one_line(f"{where}: not readable", f"expected {PLACE}"),
+          lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1) as database):
+        # The file is mapped into memory, and touching a page beyond its end would kill the process.
+        needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+        if os.path.getsize(folder / "data.mdb") < needed:
+            raise BenchError(f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, expected {needed}")
+        with database.begin() as transaction:
+            yield transaction

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bench import npy
 from bench.data import Raw
-from bench.errors import BenchError, reason
+from bench.errors import BenchError, one_line
 
 CHANNELS = 4  # more than these on the last axis means that the axes are in another order
 
@@ -31,15 +31,10 @@ def read(path: str, train: str = "train", test: str = "test", levels: Levels = 2
         raise BenchError(f"{where}: no such file; expected an npz file with the arrays {train!r} and {test!r}")
     if train == test:
         raise BenchError(f"data.test: found {test!r}, as data.train; expected the name of another array")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            images = [_images(where, archive, name) for name in (train, test)]
-            labels = [_labels(where, archive, f"{split}_labels", len(array))
-                      for split, array in zip(("train", "test"), images, strict=True)]
-    except BenchError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy have several of their own
-        raise BenchError(f"{where}: truncated or not readable ({reason(error)}); expected an npz file") from error
+    with one_line(f"{where}: truncated or not readable", "expected an npz file"), zipfile.ZipFile(path) as archive:
+        images = [_images(where, archive, name) for name in (train, test)]
+        labels = [_labels(where, archive, f"{split}_labels", len(array))
+                  for split, array in zip(("train", "test"), images, strict=True)]
     if any(array is None for array in labels):
         labels = [None, None]
     return Raw(train=images[0], test=images[1], levels=levels, train_labels=labels[0], test_labels=labels[1])
