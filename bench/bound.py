@@ -7,7 +7,8 @@ for the DDPM process, where for a diagonal reverse variance σ² each middle ter
     ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (x_0 − x̂_0)_i²/σ_i²],          x̂_0 clipped to the data range.
 
 x_t, ε̂, the heads and (x_0 − x̂_0)² depend on t only, not on s, K, the trajectory or the variant. So the loop
-runs over t, makes the one pass, and adds every edge s → t that any cell needs to that cell's sum. Images,
+runs over t, makes the one pass, and adds every edge s → t that any cell needs to that cell's sum. Where no image decides
+σ², the term is linear in (x_0 − x̂_0)², and the edges of all such variants are one matrix product. Images,
 noise and steps are shared by all cells (common random numbers), which is what makes paired differences sharp.
 
 The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2} of the full
@@ -82,15 +83,47 @@ def _add_step(part, variants, x_0, prediction, process, data):
     t, error_sq, last = prediction.t, (x_0 - prediction.x0_hat) ** 2, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
         last = last_term(data, x_0, prediction.x0_hat, last_sigma(process.schedule))  # the same for all variants
-    for variant, jumps in variants.items():
-        data_variance = prediction.data_variance(variant)
-        for s, columns in jumps.items():
-            if s == 0 and last is not None:
-                part[columns] += last
-                continue
-            sigma_sq = covariance.get(variant).variance(process, s, t, data_variance)
-            part[columns] += (middle_term(process, s, t, sigma_sq, error_sq) if s > 0
-                              else last_term_continuous(process.schedule, sigma_sq, error_sq))
+    lines = []
+    for name, jumps in variants.items():
+        variant, data_variance = covariance.get(name), prediction.data_variance(name)
+        if 0 in jumps:
+            part[jumps[0]] += last if last is not None else last_term_continuous(
+                process.schedule, torch.as_tensor(variant.variance(process, 0, t, data_variance), device=part.device), error_sq)
+        middle = [s for s in jumps if s > 0]
+        if isinstance(data_variance, np.ndarray) and middle:
+            steps = np.array(middle)[:, None]
+            sigma_sq = variant.variance(process, steps, t, data_variance)
+            lines.append((*_line(process, steps, t, sigma_sq, data.dim), [jumps[s] for s in middle]))
+        else:
+            for s in middle:
+                part[jumps[s]] += middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
+    if lines:
+        _add_lines(part, error_sq, *zip(*lines, strict=True))
+
+
+def _line(process, s, t, sigma_sq, dim):
+    """The middle term of variances that no image decides, as constant (edges,) + slope (edges, dim) · (x_0 − x̂_0)².
+
+    s: (edges, 1); sigma_sq: (edges, 1 or dim).
+    """
+    parts = _coefficients(process.lambda_sq(s, t), process.gamma(s, t) ** 2, sigma_sq, np.log)
+    shape, slope = (np.broadcast_to(part, (len(s), dim)) for part in parts)
+    return shape.sum(axis=1), slope
+
+
+def _add_lines(part, error_sq, constants, slopes, columns):
+    """Adds lines (see `_line`) to the cells in `columns`: of all variants at once, as one matrix product."""
+    constants, slopes = (torch.from_numpy(np.concatenate(parts)).to(part.device) for parts in (constants, slopes))
+    of_edge = list(itertools.chain(*columns))
+    edges = torch.tensor([edge for edge, cells in enumerate(of_edge) for _ in cells], device=part.device)
+    cells = torch.tensor(list(itertools.chain(*of_edge)), device=part.device)
+    part.index_add_(0, cells, (constants[:, None] + slopes @ error_sq.T)[edges])
+
+
+def _coefficients(lambda_sq, gamma_sq, sigma_sq, log):
+    """½(ln(σ²/λ²) + λ²/σ² − 1) and ½γ²/σ² of each coordinate; all arrays or all tensors, which broadcast."""
+    ratio = lambda_sq / sigma_sq
+    return 0.5 * (ratio - 1 - log(ratio)), 0.5 * gamma_sq / sigma_sq
 
 
 def prior_term(schedule, t, x_0):
@@ -106,10 +139,10 @@ def middle_term(process, s, t, sigma_sq, error_sq):
     s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
     (batch, dim).
     """
-    ratio = torch.as_tensor(process.lambda_sq(s, t), device=sigma_sq.device).reshape(-1, 1) / sigma_sq
-    shape_part = (ratio - 1 - torch.log(ratio)).expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1)
-    mean_part = torch.as_tensor(process.gamma(s, t) ** 2, device=sigma_sq.device) * (error_sq / sigma_sq).sum(1)
-    return 0.5 * (shape_part + mean_part)
+    lambda_sq, gamma_sq = (torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
+                           for value in (process.lambda_sq(s, t), process.gamma(s, t) ** 2))
+    shape, slope = _coefficients(lambda_sq, gamma_sq, sigma_sq, torch.log)
+    return shape.expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1) + (slope * error_sq).sum(1)
 
 
 def last_sigma(schedule):

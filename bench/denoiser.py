@@ -52,8 +52,8 @@ class Prediction:
     heads: dict
 
     def data_variance(self, variant):
-        """The diagonal of Σ_0(x_t) as the variant called `variant` has it, (1 or batch, 1 or dim)."""
+        """The diagonal of Σ_0(x_t) as the variant called `variant` has it: a numpy array (1, 1 or dim) where it is the same for
+        every x_t, else a tensor (batch, dim)."""
         chosen = covariance.get(variant)
-        variance = chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius, self.denoiser.moments,
-                                        self.eps_hat, self.heads.get(chosen.head))
-        return torch.as_tensor(variance, device=self.eps_hat.device)
+        return chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius, self.denoiser.moments,
+                                    self.eps_hat, self.heads.get(chosen.head))

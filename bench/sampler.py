@@ -44,6 +44,7 @@ def step(prediction, x_t, s, process, variant, limit, eps):
     if s == 0:
         return prediction.x0_hat
     t = prediction.t
-    sigma_sq = covariance.get(variant).variance(process, s, t, prediction.data_variance(variant))
+    sigma_sq = torch.as_tensor(covariance.get(variant).variance(process, s, t, prediction.data_variance(variant)),
+                               device=x_t.device)
     mean = process.mean(s, t, x_t, prediction.x0_hat, prediction.eps_hat)
     return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps, device=x_t.device)

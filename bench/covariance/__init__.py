@@ -49,7 +49,10 @@ class Variant:
         return (scale * self.v(t, moments, eps_hat, head)).clip(0.0, radius**2)
 
     def variance(self, process, s, t, data_variance):
-        """σ²_{s|t} of the reverse step t → s, in the shape of `data_variance`."""
+        """σ²_{s|t} of the reverse step t → s, in the shape of `data_variance`.
+
+        s: a step, or where `data_variance` is a numpy array steps (n, 1), which broadcast with it.
+        """
         return process.lambda_sq(s, t) + process.gamma(s, t) ** 2 * data_variance
 
     def edge_costs(self, process, radius, moments):
