@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from bench import paths
 from bench.errors import BenchError, one_line
+from bench.npy import mapped
 
 
 @contextlib.contextmanager
@@ -152,6 +153,16 @@ def read_npz(path):
     """All arrays of an npz file as a dict; object arrays are refused."""
     with reading(path), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def map_npz(path):
+    """All arrays of an uncompressed npz file as a dict of read-only memory maps, which take memory only for what is read.
+
+    Compressed arrays and object arrays are refused. Checksums are not compared, as this would read everything: of a file
+    whose values were damaged, other than cut short, `read_npz` can tell.
+    """
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return {name: mapped(path, archive, name) for name in (member.removesuffix(".npy") for member in archive.namelist())}
 
 
 def read_npy(path):

@@ -58,7 +58,7 @@ def _measured(experiment, rows):
     for name, setting in experiment.settings.items():
         wanted = [cell for cell in estimates if cell["dataset"] == name]
         if wanted and any(setting.needs_moments(section.variants) for _, section in setting.processes.items()):
-            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), files.read_npz(paths.Setting(name).moments))
+            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), files.map_npz(paths.Setting(name).moments))
     return measured
 
 

@@ -91,7 +91,7 @@ def heads(experiment, name):
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
     model, dataset, schedule = _model(experiment, setting, place)
-    known = files.read_npz(place.moments) if setting.heads_need_moments else None
+    known = files.map_npz(place.moments) if setting.heads_need_moments else None
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
                                       place.checkpoints / "heads.pt", log_loss, known)
@@ -115,7 +115,7 @@ def _optimal(forward, variant, Ks, place):
     from bench import covariance
     from bench import data as datasets
 
-    arrays, radius = files.read_npz(place.moments), datasets.load(place.data).radius
+    arrays, radius = files.map_npz(place.moments), datasets.load(place.data).radius
     above = np.flatnonzero(arrays["eps_sq"][1:].mean(axis=1) > 1)
     estimated = covariance.get(variant).uses_moments
     last_sound = max(int(above[0]), 1) if estimated and len(above) else None
@@ -231,7 +231,7 @@ def _denoiser(experiment, setting, place, variants, precision="fp32"):
     from bench import heads as networks
 
     model, dataset, schedule = _model(experiment, setting, place)
-    moments_ = files.read_npz(place.moments) if setting.needs_moments(variants) else None
+    moments_ = files.map_npz(place.moments) if setting.needs_moments(variants) else None
     heads_ = networks.load(place.heads, model, setting.heads_of(variants))
     return denoiser.Denoiser(model, heads_, moments_, dataset, schedule, precision)
 

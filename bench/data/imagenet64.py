@@ -116,7 +116,7 @@ def _labels(where, archive):
 def _rows(where, archive):
     """(file, count) of the images of a batch: a row an image, its planes red, green and blue."""
     with npy.opened(where, archive, "data", lambda dtype, shape: dtype == np.uint8 and shape[1:] == (ROW,) and shape[0] > 0,
-                    f"uint8 (n, {ROW}) with n ≥ 1") as (file, shape, fortran):
+                    f"uint8 (n, {ROW}) with n ≥ 1") as (file, shape, fortran, _):
         if fortran:
             raise BenchError(f"{where}: data: found an array in Fortran order, expected a row an image")
         yield file, shape[0]
