@@ -44,6 +44,8 @@ STAGES = {
     "track": ("log cells, sample grids, tables and figures to MLflow (MLFLOW_TRACKING_URI, default sqlite:///mlflow.db)", []),
 }
 
+WITHOUT_CONFIG = ("thresholds", "data fetch", "mean import")  # stages that read no experiment
+
 OPTIONS = {
     "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
@@ -84,7 +86,7 @@ def parser():
     stages = root.add_subparsers(dest="stage", metavar="STAGE", required=True)
     for name, (text, options) in STAGES.items():
         stage = stages.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name not in ("thresholds", "data fetch", "mean import"):
+        if name not in WITHOUT_CONFIG:
             stage.add_argument("--config", default="params.yaml", metavar="FILE",
                                help="the experiment: params.yaml, or a resolved results/config.yaml (default: %(default)s)")
         stage.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -137,6 +139,17 @@ def run(options):
         return print(forecast.report(experiment, startup))
     if "threads" in options:
         _set_threads(options.threads)
+    from bench import stopwatch
+
+    with stopwatch.fresh() as account:
+        _stage(options, experiment)
+    if account.first is not None:
+        which = {key: vars(options)[key] for key in ("process", "shard") if key in options}
+        stopwatch.write(account, options.stage, options.setting, options.threads, **which)
+
+
+def _stage(options, experiment):
+    """Calls the function of a stage, with what its command line says."""
     from bench import reports, scoring, stages, tracking
 
     whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track,

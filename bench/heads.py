@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import bound, covariance, files, noise, process, training
+from bench import bound, covariance, files, noise, process, stopwatch, training
 from bench.errors import BenchError
 from bench.mean.train import draw
 
@@ -117,10 +117,12 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
         weight = 1.0 if weights is None else weights[t - 1]
         losses = {}
         for name, head in heads.items():
+            with stopwatch.inside(model.device):
+                output = head(features)
             if name in TARGETS:
-                losses[name] = (head(features) - TARGETS[name](eps, eps_hat).float()).square().sum(1)
+                losses[name] = (output - TARGETS[name](eps, eps_hat).float()).square().sum(1)
             else:
-                losses[name] = bound_terms(head(features), forward, data, t, x_0, x_t, eps_hat, covariance.get(name))
+                losses[name] = bound_terms(output, forward, data, t, x_0, x_t, eps_hat, covariance.get(name))
         return {name: (weight * loss).mean() for name, loss in losses.items()}
 
     trained, log = training.train(heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss)
@@ -224,4 +226,8 @@ def load(folder, model, wanted):
 
 def outputs(heads, features):
     """{name: output (batch, dim), float64} of every head, from the features of one pass."""
-    return {name: head(features).to(torch.float64) for name, head in heads.items()}
+    found = {}
+    for name, head in heads.items():
+        with stopwatch.inside(features.hidden.device):
+            found[name] = head(features).to(torch.float64)
+    return found

@@ -6,6 +6,8 @@ RESULTS = Path("results")
 CONFIG = RESULTS / "config.yaml"
 CELLS = RESULTS / "cells.csv"
 FEATURES = RESULTS / ".features"  # of every setting's reference images
+BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
+JOBS = RESULTS / ".jobs"  # what jobs took, see `bench.stopwatch`
 
 
 class Setting:
@@ -34,6 +36,11 @@ class Setting:
 
     def figure(self, metric):
         return self.folder / "figures" / f"{metric}.png"
+
+
+def job(setting, stage, *which):
+    """The account of a job; which: what tells jobs of a stage apart."""
+    return JOBS / setting / f"{'-'.join(map(str, (stage, *which)))}.json"
 
 
 def cell_name(trajectory, K):

@@ -5,7 +5,7 @@ A score is of one way to see images: the extractor's own, or one of clean-fid's 
 
 import sys
 
-from bench import files, paths
+from bench import files, paths, stopwatch
 from bench.errors import BenchError
 from bench.stages import read_samples
 
@@ -46,7 +46,7 @@ def _networks(experiment, setting, place):
     module, chosen = extractors.get(setting.extractor.name), device.choose(experiment.device)
     networks = {None: module.load(place.extractor)} | {resizing: module.load(place.extractor, resizing)
                                                        for resizing in setting.fidelity.resizings}
-    return {resizing: network.to(chosen) for resizing, network in networks.items()}
+    return {resizing: stopwatch.watched(network.to(chosen)) for resizing, network in networks.items()}
 
 
 def fidelity(experiment, name, process_name):

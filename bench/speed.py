@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from bench import device as devices
 from bench import files, heads, paths, published
 from bench import mean as means
 from bench.extractor import classifier, inception
@@ -67,10 +68,11 @@ def mean_network(name, setting, shape):
         of_heads = _heads(setting, means.MeanModel(unet, "epsilon", setting.schedule.make(), shape, device="meta"))
 
     def passes(device):
-        made = make_unet(options, shape).eval().to(device, memory_format=torch.channels_last)
+        layout = devices.layout(device)
+        made = make_unet(options, shape).eval().to(device, memory_format=layout)
 
         def step(n):
-            images = torch.randn(n, *shape, device=device).contiguous(memory_format=torch.channels_last)
+            images = torch.randn(n, *shape, device=device).contiguous(memory_format=layout)
             return made(images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False)[0]
         return step
 

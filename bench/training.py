@@ -12,7 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from bench import files
+from bench import files, stopwatch
 
 CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
@@ -29,7 +29,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(section.ema))
-    optimizer = torch.optim.Adam(network.parameters(), lr=section.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=section.learning_rate, fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, section.warmup, section.steps)
     state = {"step": 0, "log": [], "pending": []}
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
@@ -41,13 +41,15 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     for step in bar:
         losses = loss_of_step(step)
         losses = losses if isinstance(losses, dict) else {"loss": losses}
+        loss = sum(losses.values())
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        with stopwatch.inside(loss.device):
+            loss.backward()
         optimizer.step()
         schedule.step()
         average.update_parameters(network)
         state["step"] = step + 1
-        state["pending"].append({name: loss.item() for name, loss in losses.items()})
+        state["pending"].append({name: loss.detach() for name, loss in losses.items()})  # read later: a GPU is not waited for
         if state["step"] % LOG_EVERY == 0 or state["step"] == section.steps:
             means = _take_means(state)
             bar.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
@@ -62,7 +64,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
 def _take_means(state):
     """Means of the pending losses, appended to the log."""
     pending, state["pending"] = state["pending"], []
-    means = {name: sum(row[name] for row in pending) / len(pending) for name in pending[0]}
+    means = {name: sum(row[name].item() for row in pending) / len(pending) for name in pending[0]}
     state["log"].append({"step": state["step"], **means})
     return means
 

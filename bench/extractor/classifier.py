@@ -7,7 +7,7 @@ classes, 64 features, and its logits on top. Its accuracy on the test split is r
 import torch
 from torch import nn
 
-from bench import files, noise, training
+from bench import files, noise, stopwatch, training
 from bench.errors import BenchError
 from bench.extractor import register
 
@@ -40,7 +40,7 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
         raise BenchError("extractor.train: missing; the classifier is trained on the data set's labels")
     torch.manual_seed(noise.generator(*names, "extractor", "weights").integers(2**63))
     classes = int(data.train_labels.max()) + 1
-    network = Classifier(data.shape[0], classes)
+    network = stopwatch.watched(Classifier(data.shape[0], classes))
 
     def loss_of_step(step):
         rows = noise.generator(*names, "extractor", "batch", step).integers(len(data.train), size=section.train.batch)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from bench import files, torchvision_ops
+from bench import device as devices
+from bench import files, stopwatch, torchvision_ops
 from bench.errors import BenchError, unknown
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
@@ -52,7 +53,8 @@ class MeanModel:
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
         self.device = torch.device(device)
-        self.unet = unet.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.layout = devices.layout(device)
+        self.unet = stopwatch.watched(unet).eval().requires_grad_(False).to(self.device, memory_format=self.layout)
         self.prediction_type = prediction_type
         self.shape = tuple(shape)
         self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
@@ -72,7 +74,7 @@ class MeanModel:
 
         x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
         """
-        images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=torch.channels_last)
+        images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
         timesteps = (t - 1 + self.first_timestep) * self.scale
         output = self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
         features = Features(**self._seen)

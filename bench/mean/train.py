@@ -2,7 +2,8 @@
 
 import torch
 
-from bench import noise, torchvision_ops, training
+from bench import device as devices
+from bench import noise, stopwatch, torchvision_ops, training
 from bench.errors import BenchError
 
 
@@ -27,12 +28,13 @@ def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"
     device: where the network is trained.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
-    unet = make_unet(section.unet, data.shape).to(device, memory_format=torch.channels_last)
+    layout = devices.layout(device)
+    unet = stopwatch.watched(make_unet(section.unet, data.shape)).to(device, memory_format=layout)
 
     def loss_of_step(step):
         torch.manual_seed(noise.generator(*names, "mean", "dropout", step).integers(2**63))
         x_t, t, eps, _ = draw(data, schedule, (*names, "mean"), step, section.train.batch, device=device)
-        images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=torch.channels_last)
+        images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=layout)
         prediction = unet(images, t - 1, return_dict=False)[0].flatten(1)
         return (prediction - eps.float()).square().mean()
 
