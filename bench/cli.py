@@ -150,14 +150,12 @@ def run(options):
 
 def _stage(options, experiment):
     """Calls the function of a stage, with what its command line says."""
-    from bench import reports, scoring, stages, tracking
+    from bench import scoring, stages, tracking
 
-    whole = {"store": tracking.prepare, "cells": reports.cells, "tables": reports.write_tables, "track": reports.track,
-             "theory": reports.theory_table}
-    if options.stage in whole:
-        return whole[options.stage](experiment)
-    if options.stage == "figures":
-        return reports.figures(experiment, options.setting)
+    if options.stage == "store":
+        return tracking.prepare(experiment)
+    if options.stage in ("cells", "tables", "theory", "figures", "track"):
+        return _report(experiment, options)
     if options.stage == "samples":
         return stages.samples(experiment, options.setting, options.process, options.shard)
     if options.stage == "fidelity":
@@ -165,6 +163,16 @@ def _stage(options, experiment):
     if options.stage == "reference":
         return scoring.reference(experiment, options.setting)
     return getattr(stages, options.stage)(experiment, options.setting)
+
+
+def _report(experiment, options):
+    """Calls a stage that gathers or shows what was measured: the ones that need pandas from the start."""
+    from bench import reports
+
+    if options.stage == "figures":
+        return reports.figures(experiment, options.setting)
+    whole = {"cells": reports.cells, "tables": reports.write_tables, "track": reports.track, "theory": reports.theory_table}
+    return whole[options.stage](experiment)
 
 
 def _import_mean(options):

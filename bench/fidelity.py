@@ -18,7 +18,7 @@ import math
 import numpy as np
 import torch
 
-from bench import frechet, noise, torchvision_ops
+from bench import frechet, imports, noise
 from bench.errors import BenchError
 
 BATCH = 128  # images that are given to an extractor together
@@ -86,8 +86,8 @@ def kid(found, reference, resamples, names):
 
     The subsets are halves of the smaller set, or of `SUBSET` images where that is less.
     """
-    torchvision_ops.declare()
-    from torch_fidelity.metric_kid import kid_features_to_metric
+    with imports.light():
+        from torch_fidelity.metric_kid import kid_features_to_metric
 
     seed = int(noise.generator(*names, "kid").integers(2**31))
     n = min(len(found), len(reference))
@@ -140,8 +140,8 @@ def _covered(points, centres, balls):
 
 def isc(logits, names):
     """Inception score of logits (n, classes), the mean over disjoint parts of them, and its standard error."""
-    torchvision_ops.declare()
-    from torch_fidelity.metric_isc import isc_features_to_metric
+    with imports.light():
+        from torch_fidelity.metric_isc import isc_features_to_metric
 
     seed = int(noise.generator(*names, "isc").integers(2**31))
     splits = min(SPLITS, len(logits) // 2)

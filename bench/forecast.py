@@ -23,10 +23,10 @@ of the machine before it was measured was {load:.1f}: what else runs makes it sl
 def start_up():
     """Seconds that it takes to load what a job with a network needs, the first time that this is called."""
     begun = time.perf_counter()
-    from bench import speed, torchvision_ops  # noqa: F401
+    from bench import imports, speed  # noqa: F401
 
-    torchvision_ops.declare()
-    from diffusers.models.unets import unet_2d  # noqa: F401
+    with imports.light():
+        from diffusers.models.unets import unet_2d  # noqa: F401
 
     return time.perf_counter() - begun
 

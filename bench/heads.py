@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import bound, covariance, files, noise, process, stopwatch, training
+from bench import bound, covariance, files, imports, noise, process, stopwatch, training
 from bench.errors import BenchError
 from bench.mean.train import draw
 
@@ -45,7 +45,8 @@ class Head(nn.Module):
         super().__init__()
         self.mode, self.block = mode, None
         if mode == "complex":
-            from diffusers.models.resnet import ResnetBlock2D
+            with imports.light():
+                from diffusers.models.resnet import ResnetBlock2D
 
             self.block = ResnetBlock2D(in_channels=trunk.channels, temb_channels=trunk.time_channels, groups=trunk.groups,
                                        eps=trunk.eps, time_embedding_norm=trunk.time_scale_shift)

@@ -12,7 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from bench import files, stopwatch
+from bench import files, imports, stopwatch
 
 CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
@@ -26,7 +26,8 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     on_loss: called with (step, {name: mean loss}) at every logged step.
     log: list of {"step": n, name: mean loss over the last steps}.
     """
-    from diffusers.optimization import get_cosine_schedule_with_warmup
+    with imports.light():
+        from diffusers.optimization import get_cosine_schedule_with_warmup
 
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(section.ema))
     optimizer = torch.optim.Adam(network.parameters(), lr=section.learning_rate, fused=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench import data as datasets
-from bench import torchvision_ops
+from bench import imports
 from bench.data import celeba64
 from bench.errors import BenchError
 from tests.conftest import whole
@@ -47,7 +47,7 @@ def placed(folder, names=NAMES):
 
 def expected(name):
     """uint8 (3, 64, 64) by torchvision, whose crop is asked for with top and left."""
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torchvision.transforms import functional
 
     image = Image.open(io.BytesIO(photograph(name)))

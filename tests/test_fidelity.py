@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import fidelity, frechet, torchvision_ops
+from bench import fidelity, frechet, imports
 from bench.errors import BenchError
 from bench.reference import Reference
 
@@ -36,7 +36,7 @@ def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
 
 @pytest.mark.parametrize("part", [7, 1000])
 def test_precision_and_recall_are_torch_fidelitys(part, monkeypatch):
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     monkeypatch.setattr(fidelity, "PART", part)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from bench import frechet, torchvision_ops
+from bench import frechet, imports
 
 
 def features(count, dim, shift=0.0, seed=0):
@@ -24,7 +24,7 @@ def by_scipy(rows, reference):
 
 
 def by_torch_fidelity(rows, reference):
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 
     one, other = (dict(zip(("mu", "sigma"), statistics(each), strict=True)) for each in (rows, reference))
@@ -32,7 +32,7 @@ def by_torch_fidelity(rows, reference):
 
 
 def by_clean_fid(rows, reference):
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from cleanfid.fid import frechet_distance
 
     return frechet_distance(*statistics(rows), *statistics(reference))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import fidelity, files, torchvision_ops
+from bench import fidelity, files, imports
 from bench.errors import BenchError
 from bench.extractor import inception
 from tests.conftest import make_data
@@ -79,7 +79,7 @@ def equal(one, other):
 @pytest.fixture
 def published():
     """torch-fidelity's module of the network."""
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torch_fidelity import feature_extractor_inceptionv3
 
     return feature_extractor_inceptionv3
@@ -302,7 +302,7 @@ def test_logits_where_there_is_a_last_layer(tmp_path, published):
 @pytest.fixture
 def clean_fid(monkeypatch):
     """clean-fid with the weights that the test gives: a function (state) → {mode: its feature model}."""
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from cleanfid import features, inception_pytorch, inception_torchscript
 
     def models(state):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bench import data as datasets
-from bench import torchvision_ops
+from bench import imports
 from bench.data import lsun_bedroom
 from bench.errors import BenchError
 from tests.conftest import whole
@@ -47,7 +47,7 @@ def folder(tmp_path):
 
 def expected(values, size):
     """uint8 (n, 3, size, size) by torchvision's transforms, in the order of the keys."""
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torchvision.transforms import functional
 
     found = []

@@ -40,9 +40,9 @@ def test_derived_arrays_at_both_ends():
 
 @pytest.mark.parametrize("name, theirs", [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
 def test_agrees_with_diffusers(name, theirs):
-    from bench import torchvision_ops
+    from bench import imports
 
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from diffusers import DDPMScheduler
 
     betas = DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=theirs).betas.numpy()

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from bench import cli, sources, torchvision_ops
+from bench import cli, imports, sources
 from bench import data as datasets
 from bench.data import cifar10, fashion_mnist, mnist
 
@@ -73,7 +73,7 @@ def test_help_lists_them(capsys):
 
 def test_addresses_are_those_of_torchvision():
     """Names and checksums, as another library of data sets has them."""
-    torchvision_ops.declare()
+    imports.declare_torchvision()
     from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
     for reader, known in ((mnist, MNIST), (fashion_mnist, FashionMNIST)):

@@ -9,7 +9,7 @@ writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fid
 import importlib
 import pkgutil
 
-from bench import torchvision_ops
+from bench import imports
 from bench.errors import unknown
 
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -33,10 +33,10 @@ def register(name, layers, network, extract):
     layers: names of the layer of features and, where there is one, of the layer of logits, the inception score's.
     A name stands for one network: who registers another under it gets the first.
     """
-    torchvision_ops.declare()
-    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
-    from torch_fidelity.utils import create_feature_extractor
+    with imports.light():
+        from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+        from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+        from torch_fidelity.utils import create_feature_extractor
 
     class Extractor(FeatureExtractorBase):
         def __init__(self, name, features_list, **options):

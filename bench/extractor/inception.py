@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import files, torchvision_ops
+from bench import files, imports
 from bench.errors import BenchError, reason
 from bench.extractor import register
 
@@ -107,7 +107,7 @@ def _pool3(network):
 
 def _extract_resized(resizing, network, images):
     """(features,), float32 (n, 2048), of uint8 images (n, 1 or 3, h, w) resized and scaled as clean-fid does."""
-    with warnings.catch_warnings():  # clean-fid turns off all of them, for good
+    with warnings.catch_warnings(), imports.light():  # clean-fid turns off all of them, for good
         from cleanfid.resize import build_resizer
 
         resize = build_resizer(resizing)
@@ -121,8 +121,8 @@ def _extract_resized(resizing, network, images):
 
 def _empty():
     """torch-fidelity's network as it is before it has weights, with no memory for them (torch's meta device)."""
-    torchvision_ops.declare()
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    with imports.light():
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Empty(FeatureExtractorInceptionV3):
         def load_state_dict(self, state, **options):
@@ -143,8 +143,8 @@ def _layout():
 
 def _url():
     """Where torch-fidelity downloads the weights; the file's name ends in the first digits of its sha256."""
-    torchvision_ops.declare()
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    with imports.light():
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return URL_INCEPTION_V3
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from bench import device as devices
-from bench import files, stopwatch, torchvision_ops
+from bench import files, imports, stopwatch
 from bench.errors import BenchError, unknown
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
@@ -135,8 +135,8 @@ def load(folder, schedule, data, device="cpu"):
 
 def read_unet(folder, remedy=None):
     """A UNet2DModel from a folder in diffusers' layout: config.json, and weights as safetensors or, failing that, as .bin."""
-    torchvision_ops.declare()
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    with imports.light():
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
     from bench.mean import conversion
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench import files
+from bench import files, imports
 from bench.errors import BenchError
 
 GROUPS = 32  # of every normalisation in the published networks, which no shape tells
@@ -112,10 +112,8 @@ def level_options(kind, levels, width):
 
 def make_unet(options, heads):
     """A UNet2DModel of these options in evaluation mode, `heads` heads in every attention, and no values yet (see `fill`)."""
-    from bench import torchvision_ops
-
-    torchvision_ops.declare()
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    with imports.light():
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
     with torch.device("meta"):  # to draw values that are replaced takes seconds
         unet = UNet2DModel(**options).eval()

@@ -3,14 +3,14 @@
 import torch
 
 from bench import device as devices
-from bench import noise, stopwatch, torchvision_ops, training
+from bench import imports, noise, stopwatch, training
 from bench.errors import BenchError
 
 
 def make_unet(options, shape):
     """A UNet2DModel for images of `shape`, from the keyword options of the setting. BenchError for a wrong one."""
-    torchvision_ops.declare()
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    with imports.light():
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
     channels, height, width = shape
     try:
