@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test install
+.PHONY: test install benchmark
 
 install: .venv/installed
 
@@ -15,6 +15,10 @@ install: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10 minutes of measurements.
+benchmark: .venv/installed
+	$(BIN)/bench benchmark
 
 # Snakemake decides what is up to date, so make always asks it.
 results/%: .venv/installed FORCE

@@ -41,10 +41,11 @@ STAGES = {
     "thresholds": ("thresholds and bounds of σ_2² from the schedules alone: results/table3.csv", []),
     "theory": ("the papers' claims, checked on a Gaussian mixture where the answer is known: results/theory.csv", ["threads"]),
     "figures": ("a metric against K: results/SETTING/figures/METRIC.png", ["setting"]),
+    "benchmark": ("measure how near the harness comes to the networks' own time: results/benchmark.md", []),
     "track": ("log cells, sample grids, tables and figures to MLflow (MLFLOW_TRACKING_URI, default sqlite:///mlflow.db)", []),
 }
 
-WITHOUT_CONFIG = ("thresholds", "data fetch", "mean import")  # stages that read no experiment
+WITHOUT_CONFIG = ("thresholds", "benchmark", "data fetch", "mean import")  # stages that read no experiment
 
 OPTIONS = {
     "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
@@ -118,6 +119,10 @@ def run(options):
         from bench import reports
 
         return reports.thresholds_table()
+    if options.stage == "benchmark":
+        from bench.benchmark import report
+
+        return report.benchmark()
     if options.stage == "data fetch":
         from bench import sources
 

@@ -1,0 +1,74 @@
+"""Runs every measurement and writes results/benchmark.md and results/benchmark.json."""
+
+import contextlib
+import dataclasses
+import os
+import platform
+import sys
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from bench import config, files, paths
+from bench.benchmark import estimates, grid, levers, sampled, trained, trajectories, whole
+
+FOLDER = paths.RESULTS / ".benchmark"  # of the default run that is measured
+COLUMNS = ("part", "figure", "measured", "target", "met", "what limits it")
+OF_JOBS = ("job", "threads", "wall s", "start-up s", "in networks s", "else s", "peak MB")
+TEXT = """\
+# Benchmark
+
+Made by `make benchmark` on {machine}; load before it {load:.1f}.
+
+{figures}
+
+Jobs of the default run that pass a network, in the order that they began in:
+
+{jobs}
+"""
+
+
+def benchmark():
+    """Measures, in about twice the time of the default run, and writes the report."""
+    load, folder = os.getloadavg()[0], FOLDER.resolve()
+    _say("the default run, from nothing")
+    wall = whole.run(folder)
+    with contextlib.chdir(folder):
+        experiment, jobs = config.load(paths.CONFIG), whole.jobs()
+        name = next(iter(experiment.settings))
+        torch.set_num_threads(1)  # as the jobs that are compared with
+        figures = whole.figures(wall, jobs)
+        for title, part in {
+                "the bound, cell by cell and in memory": lambda: grid.figures(experiment, name, jobs),
+                "moments with the stopping rule": lambda: estimates.figures(experiment, name, jobs),
+                "heads": lambda: trained.figures(experiment, name),
+                "samples and scores": lambda: sampled.figures(experiment, name, jobs),
+                "optimal trajectories": trajectories.figures,
+                "levers": lambda: levers.figures(experiment, name)}.items():
+            _say(title)
+            figures += part()
+    machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    met = {True: "yes", False: "no", None: ""}
+    rows = [[figure.part, figure.name, figure.value, figure.target, met[figure.met], figure.limit] for figure in figures]
+    files.write_text(paths.BENCHMARK.with_suffix(".md"), TEXT.format(
+        machine=machine, load=load, figures=_table(rows, COLUMNS), jobs=_table(whole.table(jobs), OF_JOBS)))
+    files.write_json(paths.BENCHMARK, {"machine": machine, "load": load, "jobs": jobs,
+                                       "figures": [dataclasses.asdict(figure) for figure in figures]})
+    print(paths.BENCHMARK.with_suffix(".md"))
+
+
+def _say(what):
+    print(f"benchmark: {what}", file=sys.stderr, flush=True)
+
+
+def _table(rows, columns):
+    return tabulate(rows, columns, tablefmt="github", disable_numparse=True)
+
+
+def _processor():
+    """The processor's name, or where a GPU does the work that of the GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,38 @@
+"""Heads: what one more costs in training, where the trunk is passed once a step for all of them."""
+
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from bench import heads, paths, stages, stopwatch
+from bench.benchmark import Figure, quiet
+from bench.sections import HeadsSection, TrainSection
+
+STEPS, ROUNDS = 15, 3
+
+
+def figures(experiment, name):
+    """The wall time of a training step with 1, 2 and 4 heads, the least of some rounds."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    with torch.inference_mode(False):
+        model, data, schedule = stages._model(experiment, setting, place)
+    section = TrainSection(steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9)
+    targets = {**heads.TARGETS, **{f"{target}_too": function for target, function in heads.TARGETS.items()}}
+    steps, passed = {}, {}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(heads, "TARGETS", targets), quiet():
+        for count in (1, 2, 4) * ROUNDS:
+            asked = HeadsSection.model_construct(targets=dict.fromkeys(list(targets)[:count], "simple"), train=section)
+            begun = time.perf_counter()
+            with stopwatch.fresh() as account:
+                heads.train(model, data, schedule, asked, (0, name), Path(folder) / "checkpoint")
+            steps.setdefault(count, []).append((time.perf_counter() - begun) / STEPS)
+            passed[count] = account.images
+    once = set(passed.values()) == {STEPS * section.batch}
+    said = ", ".join(f"{count}: {1000 * min(times):.0f} ms" for count, times in steps.items())
+    return [Figure("heads", "trunk passes a training step", f"{passed[4] / (STEPS * section.batch):.2f} an image", "1.00", once,
+                   "with 1, 2 and 4 heads"),
+            Figure("heads", "a training step by the number of heads", said,
+                   limit=f"{section.batch} images; simple heads; the least of {ROUNDS} rounds")]
