@@ -30,7 +30,7 @@ STAGES = {
     "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
     "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
     "samples": ("sample every cell of one process that is not there yet: results/SETTING/samples/PROCESS/",
-                ["setting", "process", "shard", "threads"]),
+                ["setting", "process", "needs", "shard", "threads"]),
     "reference": ("features of the training and of held-out images, for the scores: results/SETTING/reference.json",
                   ["setting", "threads"]),
     "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
@@ -47,6 +47,8 @@ STAGES = {
 OPTIONS = {
     "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
+    "needs": dict(default=None, metavar="WHAT",
+                  help="nothing, moments or heads: sample only the variants that need just that (default: all)"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
     "name": dict(metavar="NAME", help="the data set, one of those below"),
@@ -146,7 +148,7 @@ def run(options):
     if options.stage == "figures":
         return reports.figures(experiment, options.setting)
     if options.stage == "samples":
-        return stages.samples(experiment, options.setting, options.process, options.shard)
+        return stages.samples(experiment, options.setting, options.process, options.shard, options.needs)
     if options.stage == "fidelity":
         return scoring.fidelity(experiment, options.setting, options.process)
     if options.stage == "reference":
