@@ -30,7 +30,7 @@ STAGES = {
     "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
     "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
     "samples": ("sample every cell of one process that is not there yet: results/SETTING/samples/PROCESS/",
-                ["setting", "process", "shard", "threads"]),
+                ["setting", "process", "needs", "shard", "threads"]),
     "reference": ("features of the training and of held-out images, for the scores: results/SETTING/reference.json",
                   ["setting", "threads"]),
     "fidelity": ("score the samples of one process: results/SETTING/fidelity/PROCESS.json",
@@ -50,6 +50,8 @@ WITHOUT_CONFIG = ("thresholds", "benchmark", "data fetch", "mean import")  # sta
 OPTIONS = {
     "setting": dict(required=True, metavar="NAME", help="a setting of the configuration, such as digits"),
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
+    "needs": dict(default=None, metavar="WHAT",
+                  help="nothing, moments or heads: sample only the variants that need just that (default: all)"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
     "name": dict(metavar="NAME", help="the data set, one of those below"),
@@ -149,7 +151,7 @@ def run(options):
     with stopwatch.fresh() as account:
         _stage(options, experiment)
     if account.first is not None:
-        which = {key: vars(options)[key] for key in ("process", "shard") if key in options}
+        which = {key: vars(options)[key] for key in ("process", "needs", "shard") if vars(options).get(key) is not None}
         stopwatch.write(account, options.stage, options.setting, options.threads, **which)
 
 
@@ -162,7 +164,7 @@ def _stage(options, experiment):
     if options.stage in ("cells", "tables", "theory", "figures", "track"):
         return _report(experiment, options)
     if options.stage == "samples":
-        return stages.samples(experiment, options.setting, options.process, options.shard)
+        return stages.samples(experiment, options.setting, options.process, options.shard, options.needs)
     if options.stage == "fidelity":
         return scoring.fidelity(experiment, options.setting, options.process)
     if options.stage == "reference":

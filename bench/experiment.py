@@ -58,6 +58,12 @@ class Setting(Section):
         section = getattr(self.processes, process)
         return section.variants if section else []
 
+    def variants_by_need(self, process):
+        """{need: variants} of a process, for those of `covariance.NEEDS` that some variant has: jobs that sample them."""
+        variants = self.variants(process)
+        groups = {need: [name for name in variants if covariance.get(name).needs == need] for need in covariance.NEEDS}
+        return {need: members for need, members in groups.items() if members}
+
     def grid(self, stage, process, variant):
         """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a process.
 

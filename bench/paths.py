@@ -28,8 +28,8 @@ class Setting:
     def samples(self, process, variant, trajectory, K, shard):
         return self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
 
-    def manifest(self, process, shard):
-        return self.folder / "samples" / process / f"{shard}.json"
+    def manifest(self, process, needs, shard):
+        return self.folder / "samples" / process / f"{needs}-{shard}.json"
 
     def fidelity(self, process):
         return self.folder / "fidelity" / f"{process}.json"
@@ -55,6 +55,8 @@ def target(path):
     match parts[start + 2:]:
         case ("data" | "mean" | "extractor" | "heads", _, *_):
             return Path(*parts[:start + 3])
-        case ("samples", process, _, _, shard):
-            return Path(*parts[:start + 3], process, shard).with_suffix(".json")
+        case ("samples", process, variant, _, shard):
+            from bench import covariance  # not above: it reads files, and their errors name targets
+
+            return Path(*parts[:start + 3], process, f"{covariance.get(variant).needs}-{shard}").with_suffix(".json")
     return Path(path)

@@ -112,8 +112,9 @@ def rows_of(experiment, name, size, mean, features):
                         disk=len(wanted.bound) * images * row))
     for process, cells in wanted.samples.items():
         count, shards = setting.samples.count, setting.samples.shards
+        jobs = shards * len(setting.variants_by_need(process))
         disk = size and len(cells) * (count * dim * item + shards * npz(images=0, digest=64))
-        rows.append(Row(name, f"samples {process}", shards, count * steps_taken(N, cells), mean, count * len(cells), disk))
+        rows.append(Row(name, f"samples {process}", jobs, count * steps_taken(N, cells), mean, count * len(cells), disk))
     if wanted.samples:
         section, views = setting.fidelity, 1 + len(setting.fidelity.resizings)
         train = 0 if section.reference else section.reference_images or (size and size.train)

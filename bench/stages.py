@@ -7,7 +7,7 @@ the name of a setting; `bench.cli` makes a subcommand of each, and Snakemake cal
 import numpy as np
 
 from bench import files, paths, process, tracking, trajectory
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 
 
 def data(experiment, name):
@@ -151,8 +151,17 @@ def bound(experiment, name):
         frame.to_parquet(partial, index=False)
 
 
-def samples(experiment, name, process_name, shard=0):
-    """One shard of every cell of a process, and the manifest that lists them: results/<setting>/samples/…
+def samples(experiment, name, process_name, shard=0, needs=None):
+    """One shard of the cells of a process, of all or of variants that need the same: results/<setting>/samples/…"""
+    groups = experiment.setting(name).variants_by_need(process_name)
+    if needs not in (None, *groups):
+        raise unknown("--needs", needs, groups)
+    for need in [needs] if needs else groups:
+        _sample(experiment, name, process_name, need, groups[need], shard)
+
+
+def _sample(experiment, name, process_name, needs, variants, shard):
+    """One shard of every cell of some variants of a process, and the manifest that lists them.
 
     A cell's file carries a digest of everything that determines it. A file that has the right one is kept, so
     that a new variant or K samples what is new, and an interrupted job goes on with the next cell.
@@ -163,32 +172,31 @@ def samples(experiment, name, process_name, shard=0):
 
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
-    variants = setting.variants(process_name)
     denoiser = _denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
               "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
               "schedule": setting.schedule.model_dump()}
-    cells = _cells_to_sample(setting, place, process_name, common)
+    cells = _cells_to_sample(setting, place, process_name, variants, common)
     missing = [cell for cell, (_, digest) in cells.items()
                if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
     passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
-    with tqdm(total=passes, desc=f"samples {name} {process_name}", unit="pass", mininterval=1.0) as bar:
+    with tqdm(total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0) as bar:
         for cell in missing:
             steps, digest = cells[cell]
             clip_levels = setting.clip(process_name, cell[0])
             images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
                                     (experiment.seed, name), setting.samples.batch, bar.update)
             files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
-    files.write_json(place.manifest(process_name, shard), {
+    files.write_json(place.manifest(process_name, needs, shard), {
         str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
 
 
-def _cells_to_sample(setting, place, process_name, common):
+def _cells_to_sample(setting, place, process_name, variants, common):
     """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
     from bench import covariance
 
-    saved, variants = files.read_json(place.trajectories), setting.variants(process_name)
+    saved = files.read_json(place.trajectories)
     needed = {"data": bool, "mean": bool, "moments": setting.needs_moments, "heads": setting.heads_of}
     digests = {part: files.digest_of(getattr(place, part)) for part, needed_by in needed.items() if needed_by(variants)}
     cells = {}

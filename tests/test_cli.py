@@ -28,6 +28,8 @@ def test_help_of_a_stage_explains_its_options(stage, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["data", "--setting", "digit"], "unknown setting 'digit'; did you mean 'digits'"),
     (["samples", "--setting", "digits", "--process", "ddmp"], "unknown process 'ddmp'; did you mean 'ddpm'"),
+    (["samples", "--setting", "digits", "--process", "ddpm", "--needs", "head"],
+     "unknown --needs 'head'; did you mean 'heads'? (known: heads, moments, nothing)"),
     (["samples", "--setting", "digits", "--process", "ddpm", "--shard", "3"], "expected 0 ≤ shard < samples.shards = 1, found 3"),
     (["fidelity", "--setting", "digits", "--process", "ddmp"], "unknown process 'ddmp'"),
     (["moments", "--setting", "digits", "--threads", "0"], "--threads: expected at least 1, found 0"),

@@ -40,6 +40,16 @@ def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
     assert config.resolve(changed("samples.trajectories", ["optimal"])).setting("digits").grid("samples", "ddim", "zero") == []
 
 
+def test_variants_are_grouped_by_what_they_need():
+    digits = config.resolve(RAW).setting("digits")
+    assert list(digits.variants_by_need("ddpm").items()) == [
+        ("nothing", ["beta_tilde", "beta"]),
+        ("moments", ["analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal"]),
+        ("heads", ["npr", "sn", "improved_ddpm"])]
+    few = config.resolve(changed("processes", {"ddim": {"variants": ["sn", "zero"]}})).setting("digits")
+    assert few.variants_by_need("ddim") == {"nothing": ["zero"], "heads": ["sn"]} and few.variants_by_need("ddpm") == {}
+
+
 def test_a_trajectory_may_have_its_own_steps():
     digits = config.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
     own = [("quadratic_ddim", 20), ("quadratic_ddim", 30), ("even", 90)]

@@ -141,7 +141,8 @@ def test_digest_of_a_folder_sees_names_and_bytes(tmp_path):
     ("results/digits/data/train.npy", "results/digits/data"),
     ("results/digits/mean/unet/config.json", "results/digits/mean"),
     ("/somewhere/results/digits/heads", "/somewhere/results/digits/heads"),
-    ("results/digits/samples/ddpm/npr/even_K5/3.npz", "results/digits/samples/ddpm/3.json"),
+    ("results/digits/samples/ddpm/npr/even_K5/3.npz", "results/digits/samples/ddpm/heads-3.json"),
+    ("results/digits/samples/ddim/zero/even_K5/0.npz", "results/digits/samples/ddim/nothing-0.json"),
     ("results/digits/fidelity/ddim.json", "results/digits/fidelity/ddim.json"),
     ("results/cells.csv", "results/cells.csv"), ("elsewhere/unet", "elsewhere/unet"),
 ])

@@ -119,6 +119,32 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
     assert found == {"moments", "heads", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
 
 
+def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path):
+    overlay = tmp_path / "changed.yaml"
+    variants = [name for name in VARIANTS["ddim"] if name != "sn"]
+    overlay.write_text(f"{TINY.read_text()}\nprocesses: {{ddim: {{variants: {variants}}}}}\n")
+    found = again(tiny_run, "--dry-run", overlay=overlay)
+    outputs = re.findall(r"output: (results/tiny/samples/\S+)", found.stdout + found.stderr)
+    assert outputs == ["results/tiny/samples/ddim/heads-0.json"]
+
+
+@pytest.mark.parametrize("needs, variant, absent", [
+    ("nothing", "beta", ["moments.npz", "heads"]), ("moments", "mle_scalar", ["heads"]), ("heads", "npr", ["moments.npz"])])
+def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, variant, absent):
+    """The bytes are those of the whole run, and no other manifest is touched."""
+    tiny = copy / "results" / "tiny"
+    made, manifest = tiny / "samples" / "ddpm" / variant / "even_K5" / "0.npz", tiny / "samples" / "ddpm" / f"{needs}-0.json"
+    before = made.read_bytes(), manifest.read_bytes()
+    for path in (made, *(tiny / "samples" / "ddpm").glob("*.json")):
+        path.unlink()
+    for name in absent:
+        (tiny / name).rename(tiny / f"{name}.away")
+    monkeypatch.chdir(copy)
+    cli.main(["samples", "--config", "results/config.yaml", "--setting", "tiny", "--process", "ddpm", "--needs", needs])
+    assert (made.read_bytes(), manifest.read_bytes()) == before
+    assert list((tiny / "samples" / "ddpm").glob("*.json")) == [manifest]
+
+
 def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     """Images that are there and right are kept to the byte; a damaged one is made again, equal."""
     folder = copy / "results" / "tiny" / "samples" / "ddim"

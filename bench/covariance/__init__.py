@@ -21,6 +21,7 @@ from bench.errors import BenchError, unknown
 from bench.process import PROCESSES
 
 VARIANTS = {}
+NEEDS = ("nothing", "moments", "heads")
 
 
 class Variant:
@@ -34,6 +35,11 @@ class Variant:
 
     def __init_subclass__(cls):
         VARIANTS[cls.name] = cls()
+
+    @property
+    def needs(self):
+        """The last stage that v waits for, of `NEEDS`: a variant with a head may read the moments too."""
+        return "heads" if self.head else "moments" if self.uses_moments else "nothing"
 
     def v(self, t, moments, eps_hat, head):
         """v(x_t, t), shaped (1, 1) for a scalar, (1, d) for a diagonal, (batch, d) when conditional on x_t.

@@ -8,9 +8,9 @@ rule bound:
         "results/{setting}/bound.parquet",
     params:
         config=parts("schedule", "bound", "processes.ddpm"),
-        code=lambda wildcards: variant_code(wildcards, "ddpm"),
+        code=lambda wildcards: variant_code(experiment.settings[wildcards.setting].variants("ddpm")),
     threads: 1
-    priority: 4
+    priority: 6
     resources:
         gpu=GPU,
     shell:

@@ -35,12 +35,16 @@ for folder in (Path("results"), Path(".")):
         sys.exit(f"error: {folder.resolve()}: expected a folder that can be written to, for the results")
 
 
+# Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait for (mean, heads, moments and
+# trajectories), 6 for the bound, which ends the longest chain, 5 for what all scores wait for, 4 to 2 for samples.
+
 # Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims one (bench.device).
 GPU = int(experiment.device != "cpu")
 
 wildcard_constraints:
     setting="|".join(experiment.settings),
     process="ddpm|ddim",
+    needs="|".join(covariance.NEEDS),
     shard=r"\d+",
 
 
@@ -69,9 +73,9 @@ def variant_inputs(wildcards, variants):
     return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
 
 
-def variant_code(wildcards, process):
-    """Digests of the code of a process's variants: who edits a formula gets its numbers anew."""
-    return " ".join(f"{name}:{covariance.code(name)}" for name in experiment.settings[wildcards.setting].variants(process))
+def variant_code(variants):
+    """Digests of the code of variants: who edits a formula gets its numbers anew."""
+    return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 
 def start():

@@ -7,5 +7,6 @@ rule extractor:
     params:
         config=parts("extractor"),
     threads: 1
+    priority: 5
     shell:
         "bench extractor --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"

@@ -1,6 +1,7 @@
 def samples_of_process(wildcards):
-    shards = range(experiment.settings[wildcards.setting].samples.shards)
-    return [of(wildcards, f"samples/{wildcards.process}/{shard}.json") for shard in shards]
+    setting = experiment.settings[wildcards.setting]
+    return [of(wildcards, f"samples/{wildcards.process}/{needs}-{shard}.json")
+            for needs in setting.variants_by_need(wildcards.process) for shard in range(setting.samples.shards)]
 
 
 # Features of real images, kept in results/.features for every setting that has the same data and extractor.
@@ -13,7 +14,8 @@ rule reference:
         "results/{setting}/reference.json",
     params:
         config=parts("fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"),
-    threads: 2
+    threads: 1
+    priority: 5
     resources:
         gpu=GPU,
     shell:

@@ -8,7 +8,7 @@ rule heads:
     params:
         config=parts("schedule", "heads"),
     threads: 1
-    priority: 8
+    priority: 9
     resources:
         gpu=GPU,
     shell:
