@@ -23,6 +23,7 @@ data with much mass at the edges of the range, clipping turns the errors there t
 that first-order term with a_t²/b_t² overwhelms v at small t.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -51,14 +52,40 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
         result[f"{name}_se"] = np.full((schedule.N + 1, data.dim), np.nan)
         result[f"{name}_mean_se"] = np.full(schedule.N + 1, np.nan)
     result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
-    for t in tqdm(range(1, schedule.N + 1), desc=f"moments {names[-1]}", unit="step", mininterval=1.0):
-        for name, value in _at_step(model, data, schedule, t, draws, names, batch, relative_error).items():
-            result[name][t] = value
+    rows = batch if relative_error is None else FIRST  # of a step that are passed at a time, as far as they are wanted
+    together = max(1, batch // min(draws, rows))
+    steps = {t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error) for t in range(1, schedule.N + 1)}
+    with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
+        for t, found in _answered(model, steps, together):
+            for name, value in found.items():
+                result[name][t] = value
+            bar.update()
     return result
 
 
-def _at_step(model, data, schedule, t, draws, names, batch, relative_error):
-    """The moments of one step, and how many draws they are of."""
+def _answered(model, steps, together):
+    """(t, what the generator returns) of each of {t: a generator that yields x_t and is sent ε̂}, as they end.
+
+    Several steps share a pass, `together` at most: one asks for few rows, and few rows are slow.
+    """
+    waiting, asked = iter(steps), {}
+    while True:
+        asked |= {t: next(steps[t]) for t in itertools.islice(waiting, together - len(asked))}
+        if not asked:
+            return
+        x_t, sizes = np.concatenate(list(asked.values())), [len(rows) for rows in asked.values()]
+        t = torch.from_numpy(np.repeat(list(asked), sizes)).to(model.device)
+        eps_hat = model(torch.from_numpy(x_t).to(model.device), t)[0].cpu().numpy()
+        for t, answer in zip(list(asked), np.split(eps_hat, np.cumsum(sizes)[:-1]), strict=True):
+            try:
+                asked[t] = steps[t].send(answer)
+            except StopIteration as end:
+                del asked[t]
+                yield t, end.value
+
+
+def _at_step(data, schedule, t, draws, names, batch, relative_error):
+    """The moments of one step, and how many draws they are of: a generator that yields x_t, (n, dim), and is sent ε̂ of it."""
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
     central = rows[:CENTRAL]
@@ -71,8 +98,7 @@ def _at_step(model, data, schedule, t, draws, names, batch, relative_error):
         part = slice(done, min(done + batch, wanted))
         x_0 = data.to_float(data.train[rows[part]])
         eps = noise.normal((*names, "moments", "eps", t), part.start, len(x_0), data.dim)
-        x_t = torch.from_numpy(schedule.signal[t] * x_0 + schedule.noise[t] * eps).to(model.device)
-        eps_hat = model(x_t, torch.full((len(x_t),), t, device=model.device))[0].cpu().numpy()
+        eps_hat = yield schedule.signal[t] * x_0 + schedule.noise[t] * eps
         predicted = x_0 + ratio * (eps - eps_hat)
         x0_hat = predicted.clip(data.lo, data.hi)
         for name, sample in (("x0_hat", x0_hat), ("x0_hat_sq", x0_hat**2), ("x0_error_sq", (x_0 - x0_hat) ** 2)):
