@@ -234,7 +234,8 @@ def test_there_are_enough_cases():
 
 
 OVERLAYS = {
-    "key misspelt": ("moments: {drwas: 3}", "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws, relative_error)"),
+    "key misspelt": ("moments: {drwas: 3}",
+                     "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws, relative_error)"),
     "wrong type": ("bound: {images: many}", "bad.yaml: bound.images: input should be a valid integer"),
     "NaN": ("fidelity: {target_fid: .nan}", "bad.yaml: fidelity.target_fid: input should be a finite number, found nan"),
     "K > N": ("samples: {K: [2000]}", "expected 2 ≤ K ≤ schedule.N = 100 for trajectory 'even', found 2000"),

@@ -28,20 +28,21 @@ def figures(experiment, name):
     return [*found, *_bf16(experiment, name)]
 
 
-def _rates(ways, images):
-    """{way: images a second}, the median of rounds in which every way has its turn."""
+def _rates(ways):
+    """{way: images a second} of {way: (images, a function that passes them)}, the median of rounds in which each has its turn."""
     times = {way: [] for way in ways}
     for _ in range(ROUNDS + 1):
-        for way, step in ways.items():
+        for way, (_, step) in ways.items():
             begun = time.perf_counter()
             step()
             times[way].append(time.perf_counter() - begun)
-    return {way: images / statistics.median(taken[1:]) for way, taken in times.items()}
+    return {way: ways[way][0] / statistics.median(taken[1:]) for way, taken in times.items()}
 
 
 def _pass(network, shape, images, layout=torch.contiguous_format):
+    """(images, a function that passes so many)."""
     x, t = torch.randn(images, *shape).contiguous(memory_format=layout), torch.full((images,), 500)
-    return lambda: network(x, t, return_dict=False)
+    return images, lambda: network(x, t, return_dict=False)
 
 
 def _compare(title, rates, base, limit):
@@ -50,13 +51,13 @@ def _compare(title, rates, base, limit):
 
 
 def _threads(model, setting):
-    step, before = _pass(model.unet, model.shape, setting.samples.batch), torch.get_num_threads()
+    (images, step), before = _pass(model.unet, model.shape, setting.samples.batch), torch.get_num_threads()
 
     def with_threads(count):
         torch.set_num_threads(count)
         step()
 
-    rates = _rates({"1 thread": lambda: with_threads(1), "2 threads": lambda: with_threads(2)}, setting.samples.batch)
+    rates = _rates({"1 thread": (images, lambda: with_threads(1)), "2 threads": (images, lambda: with_threads(2))})
     torch.set_num_threads(before)
     return _compare("a second thread in a pass", rates, "1 thread", "jobs of one thread side by side fill the cores better")
 
@@ -65,14 +66,13 @@ def _layout(model, setting):
     last = copy.deepcopy(model.unet).to(memory_format=torch.channels_last)
     images = setting.samples.batch
     rates = _rates({"rows of pixels": _pass(model.unet, model.shape, images),
-                    "channels last": _pass(last, model.shape, images, torch.channels_last)}, images)
+                    "channels last": _pass(last, model.shape, images, torch.channels_last)})
     return _compare("channels last", rates, "rows of pixels", "GroupNorm is slower on them on a CPU")
 
 
 def _batch(model):
-    rates = {images: _rates({images: _pass(model.unet, model.shape, images)}, images)[images] for images in BATCHES}
-    return _compare("images a pass", {f"{images} images": rate for images, rate in rates.items()}, f"{BATCHES[-2]} images",
-                    "few images leave the time to the calls, many leave the cache")
+    rates = _rates({f"{images} images": _pass(model.unet, model.shape, images) for images in BATCHES})
+    return _compare("images a pass", rates, f"{BATCHES[-2]} images", "few images leave the time to the calls")
 
 
 def _compiled(model, setting):
@@ -86,9 +86,9 @@ def _compiled(model, setting):
     compiled = torch.compile(copy.deepcopy(plain))
     begun = time.perf_counter()
     with quiet():
-        _pass(compiled, model.shape, images)()
+        _pass(compiled, model.shape, images)[1]()
     cost = time.perf_counter() - begun
-    rates = _rates({"eager": _pass(plain, model.shape, images), "compiled": _pass(compiled, model.shape, images)}, images)
+    rates = _rates({"eager": _pass(plain, model.shape, images), "compiled": _pass(compiled, model.shape, images)})
     gain = 1 / rates["eager"] - 1 / rates["compiled"]
     pays = f"pays from {cost / gain:,.0f} images on" if gain > 0 else "never pays"
     return [_compare("torch.compile", rates, "eager", f"{cost:.0f} s to compile, fewer where its cache is warm: {pays}")]
