@@ -7,7 +7,7 @@ import pytest
 from bench import cli
 from tests.conftest import ROOT, bench
 
-NO_CONFIG = ("thresholds", "data fetch", "mean import")
+NO_CONFIG = ("benchmark", "thresholds", "data fetch", "mean import")
 
 
 def test_help_lists_every_stage_in_order():

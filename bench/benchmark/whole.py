@@ -45,14 +45,16 @@ def figures(wall, found):
     cores = os.cpu_count()
     inside, taken, started = (sum(job[key] * job["threads"] for job in found) for key in ("network", "seconds", "start_up"))
     ratio = wall * cores / inside
-    slowest = max(job["start_up"] for job in found)
+    slowest, outside = max(job["start_up"] for job in found), taken - inside
     return [
         Figure("whole", "wall time of the default run", f"{wall:.0f} s", "≤ 360 s", wall <= 360, f"{cores} cores"),
         Figure("whole", "core-seconds of the run over those inside networks", f"{ratio:.2f}", "≤ 1.3", ratio <= 1.3,
                f"of {wall * cores:.0f} core-s: {inside:.0f} networks, {started:.0f} start-up of the jobs with networks, "
-               f"{taken - inside - started:.0f} else in them, {wall * cores - taken:.0f} other jobs, and cores without a job"),
+               f"{outside - started:.0f} else in them, {wall * cores - taken:.0f} other jobs, and cores without a job"),
         Figure("whole", "wall time over seconds inside networks", f"{wall / sum(job['network'] for job in found):.2f}",
                limit="as jobs run side by side it may fall below 1"),
+        Figure("whole", "overhead of a job with a network", f"{outside / len(found):.1f} core-s, {outside:.0f} in all",
+               limit=f"all but its time inside the network; {started:.0f} of it before the first pass"),
         Figure("whole", "start-up of a job with a network", f"{started / len(found):.1f} s, at most {slowest:.1f} s", "< 4 s",
                slowest < 4, f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import torch's compiler "
                "for the optimiser, and MLflow, too"),
