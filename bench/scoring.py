@@ -27,7 +27,7 @@ def reference(experiment, name):
                          f"found {wanted}")
     test = min(setting.samples.count, len(dataset.test))
     counts, views = {"test": test} if section.reference else {"train": wanted, "test": test}, {}
-    for resizing, network in _networks(experiment, setting, place).items():
+    for resizing, network in load_extractors(experiment, setting, place).items():
         if section.reference:  # refused before hours of extraction
             one = scores.features(network, dataset.test[:1], dataset.levels)
             references.statistics(section.reference, one["features"].shape[1])
@@ -38,7 +38,7 @@ def reference(experiment, name):
     files.write_json(place.reference, {"reference": found, "test_images": test, "views": views})
 
 
-def _networks(experiment, setting, place):
+def load_extractors(experiment, setting, place):
     """{resizing: extractor}: under None as it is, and with each of clean-fid's resizings that is asked for."""
     from bench import device
     from bench import extractor as extractors
@@ -59,8 +59,8 @@ def fidelity(experiment, name, process_name):
     setting, place = experiment.setting(name), paths.Setting(name)
     cells = setting.cells("samples", process_name)
     levels, about = datasets.load(place.data).levels, files.read_json(place.reference)
-    networks = _networks(experiment, setting, place)
-    known = {resizing: _reference(place, about, resizing) for resizing in networks}
+    networks = load_extractors(experiment, setting, place)
+    known = {resizing: load_reference(place, about, resizing) for resizing in networks}
     metrics, absent = _metrics(experiment.fidelity_metrics, networks[None])
 
     def rows(features, **cell):
@@ -92,7 +92,7 @@ def _kept(place, about, resizing, split):
     return references.read(about["views"][resizing or "own"][split], files.remake(place.reference))
 
 
-def _reference(place, about, resizing):
+def load_reference(place, about, resizing):
     """The `bench.reference.Reference` of a way to see images."""
     from bench import frechet
     from bench import reference as references

@@ -76,7 +76,7 @@ def moments(experiment, name):
     from bench import moments as estimators
 
     setting, place = experiment.setting(name), paths.Setting(name)
-    model, dataset, schedule = _model(experiment, setting, place)
+    model, dataset, schedule = load_model(experiment, setting, place)
     with torch.inference_mode():
         result = estimators.estimate(model, dataset, schedule, setting.moments.draws, (experiment.seed, name),
                                      setting.samples.batch, setting.moments.relative_error)
@@ -90,7 +90,7 @@ def heads(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
-    model, dataset, schedule = _model(experiment, setting, place)
+    model, dataset, schedule = load_model(experiment, setting, place)
     known = files.map_npz(place.moments) if setting.heads_need_moments else None
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = networks.train(model, dataset, schedule, setting.heads, (experiment.seed, name),
@@ -135,7 +135,7 @@ def bound(experiment, name):
 
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")
-    denoiser = _denoiser(experiment, setting, place, variants)
+    denoiser = load_denoiser(experiment, setting, place, variants)
     _check_images(setting, name, denoiser.data)
     steps = files.read_json(place.trajectories)
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
@@ -172,7 +172,7 @@ def _sample(experiment, name, process_name, needs, variants, shard):
 
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
-    denoiser = _denoiser(experiment, setting, place, variants, setting.samples.precision)
+    denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
               "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
@@ -223,7 +223,7 @@ def read_samples(setting, place, process_name, variant, kind, K):
                            for shard in range(setting.samples.shards)])
 
 
-def _model(experiment, setting, place):
+def load_model(experiment, setting, place):
     """(mean model, data, schedule) of a setting."""
     from bench import data as datasets
     from bench import device
@@ -233,12 +233,12 @@ def _model(experiment, setting, place):
     return means.load(place.mean, schedule, dataset, device.choose(experiment.device)), dataset, schedule
 
 
-def _denoiser(experiment, setting, place, variants, precision="fp32"):
+def load_denoiser(experiment, setting, place, variants, precision="fp32"):
     """The setting's Denoiser, with the heads and the moments that some of `variants` need."""
     from bench import denoiser
     from bench import heads as networks
 
-    model, dataset, schedule = _model(experiment, setting, place)
+    model, dataset, schedule = load_model(experiment, setting, place)
     moments_ = files.map_npz(place.moments) if setting.needs_moments(variants) else None
     heads_ = networks.load(place.heads, model, setting.heads_of(variants))
     return denoiser.Denoiser(model, heads_, moments_, dataset, schedule, precision)

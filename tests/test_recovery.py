@@ -217,7 +217,7 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
     monkeypatch.chdir(copy)
     experiment = config.load("results/config.yaml")
     setting, place = experiment.setting("tiny"), paths.Setting("tiny")
-    denoiser = stages._denoiser(experiment, setting, place, setting.variants("ddpm"))
+    denoiser = stages.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
     forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
     cells = [bound.Cell("even", name, 5, (1, 26, 50, 75, 100)) for name in setting.variants("ddpm")]
     whole, parts = (bound.evaluate(denoiser, forward, cells, 16, names, batch=size) for size in (64, batch))

@@ -8,6 +8,7 @@ pipeline; its `figures` measure with the networks of a default run, which `whole
 import contextlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,9 @@ def quiet():
     """Hides the progress bars of what is measured."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         yield
+
+
+def cpuinfo():
+    """What Linux says of the processor, '' on other systems."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""

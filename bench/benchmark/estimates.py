@@ -31,7 +31,7 @@ def _saving(experiment, name):
     """How many passes the stopping rule makes, and how far the bound moves with its moments."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(), quiet():
-        model, data, schedule = stages._model(experiment, setting, place)
+        model, data, schedule = stages.load_model(experiment, setting, place)
 
         def estimated(seed, relative_error):
             return moments.estimate(model, data, schedule, setting.moments.draws, (seed, name), setting.samples.batch,

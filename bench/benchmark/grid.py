@@ -41,7 +41,7 @@ def figures(experiment, name, jobs):
                job["network"] / job["seconds"] >= 0.9,
                f"without the start-up {job['network'] / ran:.2f}; float64 arithmetic of each cell, more of it for variances that "
                "depend on x_t"),
-        _faster(experiment, name), *_memory()]
+        _faster(experiment, name), _memory()]
 
 
 def _faster(experiment, name):
@@ -49,8 +49,8 @@ def _faster(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")[:VARIANTS]
     with torch.inference_mode():
-        made = {variant: stages._denoiser(experiment, setting, place, [variant]) for variant in variants}
-        whole = stages._denoiser(experiment, setting, place, variants)
+        made = {variant: stages.load_denoiser(experiment, setting, place, [variant]) for variant in variants}
+        whole = stages.load_denoiser(experiment, setting, place, variants)
     forward = process.make("ddpm", whole.schedule)
     cells = [bound.Cell("even", variant, steps, tuple(trajectory.even(whole.schedule.N, steps)))
              for variant in variants for steps in setting.bound.K]
@@ -80,8 +80,8 @@ def _memory():
     (base, least), *others = found.items()
     said = ", ".join(f"{title}: {value - least:+.0f} MB" for title, value in others)
     grown = max(value - least for _, value in others)
-    return [Figure("bound", "memory it adds", said, "not at all", grown < 0.05 * least,
-                   f"against {least:.0f} MB of a process with {base}; 3×16×16, 64 images; the moments are mapped, a row a step")]
+    return Figure("bound", "memory it adds", said, "not at all", grown < 0.05 * least,
+                  f"against {least:.0f} MB of a process with {base}; 3×16×16, 64 images; the moments are mapped, a row a step")
 
 
 def peak(N, Ks, variants):

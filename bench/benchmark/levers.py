@@ -8,8 +8,9 @@ import time
 
 import torch
 
-from bench import bound, fidelity, files, frechet, paths, process, reference, sampler, scoring, stages, trajectory
-from bench.benchmark import Figure, quiet
+from bench import bound, fidelity, files, paths, process, sampler, scoring, stages, trajectory
+from bench import data as datasets
+from bench.benchmark import Figure, cpuinfo, quiet
 
 ROUNDS = 12
 IMAGES = 24  # of the bound in bf16
@@ -21,10 +22,10 @@ def figures(experiment, name):
     """The figures of all levers."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode():
-        model, *_ = stages._model(experiment, setting, place)
+        model, *_ = stages.load_model(experiment, setting, place)
         if model.device.type == "cuda":
             return [Figure("levers", "levers of a CPU", "not measured", limit="the networks run on a GPU here")]
-        found = [_threads(model, setting), _layout(model, setting), _batch(model), *_compiled(model, setting)]
+        found = [_threads(model, setting), _layout(model, setting), _batch(model), _compiled(model, setting)]
     return [*found, *_bf16(experiment, name)]
 
 
@@ -77,7 +78,7 @@ def _batch(model):
 
 def _compiled(model, setting):
     if not (shutil.which("g++") or shutil.which("clang++")):
-        return [Figure("levers", "torch.compile", "not measured", limit="it needs a C++ compiler, which is not here")]
+        return Figure("levers", "torch.compile", "not measured", limit="it needs a C++ compiler, which is not here")
     images = setting.samples.batch
     plain = copy.deepcopy(model.unet)
     for module in plain.modules():  # hooks that tell features and time to others break the graph
@@ -91,18 +92,16 @@ def _compiled(model, setting):
     rates = _rates({"eager": _pass(plain, model.shape, images), "compiled": _pass(compiled, model.shape, images)})
     gain = 1 / rates["eager"] - 1 / rates["compiled"]
     pays = f"pays from {cost / gain:,.0f} images on" if gain > 0 else "never pays"
-    return [_compare("torch.compile", rates, "eager", f"{cost:.0f} s to compile, fewer where its cache is warm: {pays}")]
+    return _compare("torch.compile", rates, "eager", f"{cost:.0f} s to compile, fewer where its cache is warm: {pays}")
 
 
 def _bf16(experiment, name):
     """Speed of autocast to bf16, and each metric beside fp32 on the same noise."""
     setting, place = experiment.setting(name), paths.Setting(name)
     names, forward = (experiment.seed, name), process.make("ddpm", setting.schedule.make())
-    dataset = stages._model(experiment, setting, place)[1]
-    about = files.read_json(place.reference)
-    network = scoring._networks(experiment, setting, place)[None]
-    kept = reference.read(about["views"]["own"]["train"], "")["features"]
-    against = reference.Reference(frechet.fitted(kept), kept)
+    levels = datasets.load(place.data).levels
+    network = scoring.load_extractors(experiment, setting, place)[None]
+    against = scoring.load_reference(place, files.read_json(place.reference), None)
     metrics = ["fid", "kid", "precision", "recall"]
     found, seconds, K = [], {"fp32": 0.0, "bf16": 0.0}, setting.samples.K[:2][-1]
     tau = tuple(trajectory.even(setting.schedule.N, K))
@@ -110,13 +109,13 @@ def _bf16(experiment, name):
         values = {}
         for precision in seconds:
             with quiet(), torch.inference_mode():
-                made = stages._denoiser(experiment, setting, place, [variant], precision)
+                made = stages.load_denoiser(experiment, setting, place, [variant], precision)
                 begun = time.perf_counter()
                 images = sampler.sample(made, forward, variant, tau, 0, setting.samples.count,
                                         setting.clip("ddpm", variant), names, setting.samples.batch)
                 seconds[precision] += time.perf_counter() - begun
                 nll = bound.evaluate(made, forward, [bound.Cell("even", variant, K, tau)], IMAGES, names).mean()
-            scored = fidelity.score(fidelity.features(network, images, dataset.levels), against, metrics,
+            scored = fidelity.score(fidelity.features(network, images, levels), against, metrics,
                                     setting.fidelity.resamples, names)
             values[precision] = {"nll": (nll, None), **scored}
         full, half = values["fp32"], values["bf16"]
@@ -124,14 +123,5 @@ def _bf16(experiment, name):
         errors = ", ".join(f"{metric} {full[metric][1]:.2g}" for metric in metrics if full[metric][1])
         found.append(Figure("levers", f"bf16: {variant}, K = {K}", said, limit=f"fp32 → bf16; standard errors: {errors}"))
     ratio = seconds["fp32"] / seconds["bf16"]
-    how = "with AMX" if "amx_bf16" in _flags() else "this CPU has no products in bf16 (AMX): it converts"
-    return [Figure("levers", "bf16", f"{ratio:.2f} times as fast as fp32",
-                   limit=how), *found]
-
-
-def _flags():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return file.read()
-    except OSError:
-        return ""
+    how = "with AMX" if "amx_bf16" in cpuinfo() else "this CPU has no products in bf16 (AMX): it converts"
+    return [Figure("levers", "bf16", f"{ratio:.2f} times as fast as fp32", limit=how), *found]

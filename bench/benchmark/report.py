@@ -5,13 +5,12 @@ import dataclasses
 import os
 import platform
 import sys
-from pathlib import Path
 
 import torch
 from tabulate import tabulate
 
 from bench import config, files, paths
-from bench.benchmark import estimates, grid, levers, sampled, trained, trajectories, whole
+from bench.benchmark import cpuinfo, estimates, grid, levers, sampled, trained, trajectories, whole
 
 FOLDER = paths.RESULTS / ".benchmark"  # of the default run that is measured
 COLUMNS = ("part", "figure", "measured", "target", "met", "what limits it")
@@ -70,5 +69,5 @@ def _processor():
     """The processor's name, or where a GPU does the work that of the GPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    names = (line.split(":")[1].strip() for line in cpuinfo().splitlines() if line.startswith("model name"))
+    return next(names, platform.processor())
