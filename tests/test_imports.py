@@ -25,6 +25,7 @@ def test_torchvision_imports():
 
 @pytest.mark.parametrize("statement", ["from diffusers.models.unets.unet_2d import UNet2DModel", "import torch_fidelity",
                                        "from diffusers.optimization import get_cosine_schedule_with_warmup",
+                                       "import torch; torch.optim.Adam([torch.ones(1)]).step()",
                                        "from cleanfid.resize import build_resizer"])
 def test_nothing_slow_comes_with(statement):
     run(f"""
@@ -43,6 +44,9 @@ from scipy.stats import norm
 assert scipy.stats.norm.cdf(0) == norm.cdf(0) == 0.5
 from torchvision.ops.roi_align import is_compile_supported
 assert is_compile_supported("cpu") is torch._dynamo.utils.is_compile_supported("cpu")
+from diffusers.models.unets import UNet2DConditionModel
+import diffusers.models
+assert diffusers.UNet2DModel is diffusers.models.unets.UNet2DModel is UNet2DModel
 unet = UNet2DModel(sample_size=8, in_channels=1, out_channels=1, block_out_channels=(8, 8), layers_per_block=1,
                    norm_num_groups=4, down_block_types=["DownBlock2D", "AttnDownBlock2D"], attention_head_dim=4,
                    up_block_types=["AttnUpBlock2D", "UpBlock2D"]).eval()
@@ -59,7 +63,7 @@ with imports.light():
     from torch._dynamo.utils import is_compile_supported
     assert scipy.stats.norm.cdf(0) == 0.5 and torch._dynamo.config
     from torch._dynamo import utils
-assert loaded() == list(imports.STAND_INS)
+assert loaded() == ["torch._dynamo", "torch._dynamo.utils", "scipy.stats"]
 assert all(sys.modules[name].__file__ for name in loaded()) and torch._dynamo.utils is utils
 """)
 
@@ -70,6 +74,18 @@ import scipy.stats as before
 with imports.light():
     assert sys.modules["scipy.stats"] is before
 assert sys.modules["scipy.stats"] is before
+""")
+
+
+def test_nested_it_ends_with_the_outermost():
+    run("""
+with imports.light():
+    with imports.light():
+        import scipy.stats
+    assert loaded() == ["scipy.stats"]
+    import torch._dynamo
+    assert loaded() == ["torch._dynamo", "scipy.stats"]
+assert not loaded(), loaded()
 """)
 
 
