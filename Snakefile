@@ -31,4 +31,9 @@ onstart:
 
 
 onsuccess:
+    end()
     announce(STARTED)
+
+
+onerror:
+    end()

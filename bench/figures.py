@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import numpy as np  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from bench import files, tables  # noqa: E402
 
@@ -107,11 +108,11 @@ def sample_grid(images, levels, path, side=8):
     """Writes the first side² images, uint8 levels (n, channels, h, w), enlarged by whole pixels, as a png."""
     shown = images[: side * side]
     channels, height, width = shown.shape[1:]
-    sheet = np.zeros((-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels))
+    sheet = np.zeros((-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels), dtype=np.uint8)
     for index, image in enumerate(shown):
         top, left = (index // side) * (height + 1) + 1, (index % side) * (width + 1) + 1
-        sheet[top:top + height, left:left + width] = image.transpose(1, 2, 0) / (levels - 1)
+        sheet[top:top + height, left:left + width] = np.rint(image.transpose(1, 2, 0) * (255 / (levels - 1)))
     zoom = max(1, 512 // sheet.shape[1])
-    sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1).repeat(3 // channels, axis=2)
+    sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     with files.writing(path) as partial:
-        pyplot.imsave(partial, sheet, format="png")
+        Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(partial, format="png")

@@ -100,6 +100,15 @@ def light():
             _remove_stand_ins()
 
 
+def unet_2d():
+    """diffusers' UNet2DModel."""
+    with light():
+        import diffusers.hooks  # noqa: F401 - its networks would import them later, when they are moved to a device
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+    return UNet2DModel
+
+
 def declare_torchvision():
     """Declares the operators that torchvision's import expects, unless its compiled ones can be loaded."""
     import torch

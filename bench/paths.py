@@ -7,6 +7,7 @@ CONFIG = RESULTS / "config.yaml"
 CELLS = RESULTS / "cells.csv"
 FEATURES = RESULTS / ".features"  # of every setting's reference images
 BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
+STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.tracking`
 JOBS = RESULTS / ".jobs"  # what jobs took, see `bench.stopwatch`
 
 

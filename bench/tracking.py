@@ -4,11 +4,13 @@ The store is sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise. Runs
 names what they hold. A run whose content is unchanged is left alone; one whose content changed is replaced, as
 MLflow's parameters and metric histories cannot be rewritten. So logging again updates and never duplicates.
 
-The database is created by one job (`prepare`) before any other writes to it: its first-time migration must not
-run twice at once (hydraflow#245). Later writers retry while the file is locked (mlflow#6490).
+A process opens the store while no other does: the first-time migration of a database must not run twice at once
+(hydraflow#245). As that takes seconds, a run has it done while the data are read (`prepare`). Writers retry while the file
+is locked (mlflow#6490).
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import tempfile
@@ -16,7 +18,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench import files
+from bench import files, paths
 from bench.errors import BenchError, one_line
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -39,18 +41,39 @@ def _store():
         yield
 
 
-@_store()
-def prepare(experiment):
-    """Creates the store and the settings' experiments. BenchError where the server does not answer."""
+def check():
+    """BenchError where the store is a server that does not answer."""
     if uri().startswith(("http://", "https://")):
         try:
             urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
         except (OSError, ValueError) as error:
             raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow server, "
                              f"or unset it for {DEFAULT_URI}") from error
-    client = _client()
+
+
+def prepared(experiment):
+    """Whether `prepare` was there for this store and these settings."""
+    return paths.STORE.exists() and paths.STORE.read_text() == _what(experiment)
+
+
+@_store()
+def prepare(experiment):
+    """Creates the store and the settings' experiments. BenchError where that fails."""
+    check()
     for name in experiment.settings:
-        _experiment_id(client, name)
+        _open(name)
+    files.write_text(paths.STORE, _what(experiment))
+
+
+def _what(experiment):
+    return json.dumps([uri(), list(experiment.settings)])
+
+
+def _open(name):
+    """(client, id of the experiment called `name`, which is created or restored where necessary)."""
+    with files.alone(paths.STORE.with_suffix(".lock")):
+        client = _client()
+        return client, _experiment_id(client, name)
 
 
 def _client():
@@ -128,8 +151,7 @@ def live_run(experiment, name, stage):
     section = experiment.setting(name).model_dump(mode="json")[stage]
     digest = files.digest([experiment.seed, name, section])
     with _store():
-        client = _client()
-        experiment_id = _experiment_id(client, name)
+        client, experiment_id = _open(name)
         run = _find(client, experiment_id, stage)
         resumed = run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status != "FINISHED"
         run_id = run.info.run_id if resumed else _create(
@@ -216,8 +238,7 @@ def _log_once(name, key, parameters, metrics, artifacts):
     """Logs a finished run, unless the run that holds `key` has the same content."""
     from mlflow.entities import Metric
 
-    client = _client()
-    experiment_id = _experiment_id(client, name)
+    client, experiment_id = _open(name)
     digest = files.digest([parameters, metrics, {folder: [[path.name, files.digest(path.read_bytes())] for path in members]
                                                  for folder, members in artifacts.items()}])
     run = _find(client, experiment_id, key)

@@ -12,12 +12,21 @@ from bench.data import Data
 def test_sample_grid_shows_the_images(tmp_path):
     images = np.arange(3 * 4, dtype=np.uint8).reshape(3, 1, 2, 2)
     figures.sample_grid(images, 12, tmp_path / "grid.png", side=2)
-    shown = image.imread(tmp_path / "grid.png")[..., 0]
+    shown = image.imread(tmp_path / "grid.png")
     zoom = shown.shape[0] // 7
     assert shown.shape == (7 * zoom, 7 * zoom)
     sheet = shown[zoom // 2::zoom, zoom // 2::zoom]
     np.testing.assert_allclose(sheet[1:3, 4:6], images[1, 0] / 11, atol=1 / 255)
     np.testing.assert_allclose(sheet[4:6, 1:3], images[2, 0] / 11, atol=1 / 255)
+
+
+def test_sample_grid_in_colour(tmp_path):
+    images = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2)
+    figures.sample_grid(images, 256, tmp_path / "grid.png", side=2)
+    shown = image.imread(tmp_path / "grid.png")
+    zoom = shown.shape[1] // 7
+    assert shown.shape == (4 * zoom, 7 * zoom, 3)
+    np.testing.assert_allclose(shown[zoom // 2::zoom, zoom // 2::zoom][1:3, 4:6], images[1].transpose(1, 2, 0) / 255, atol=1e-7)
 
 
 def test_curves_are_drawn(tmp_path):

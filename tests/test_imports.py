@@ -35,10 +35,19 @@ assert not loaded(), loaded()
 """)
 
 
+def test_a_network_is_made_saved_read_and_moved_without_it(tmp_path):
+    run(f"""
+from bench.mean import read_unet, train
+options = dict(block_out_channels=(8, 8), norm_num_groups=4, down_block_types=["DownBlock2D"] * 2, up_block_types=["UpBlock2D"] * 2)
+train.make_unet(options, (1, 8, 8)).save_pretrained({str(tmp_path)!r})
+read_unet({str(tmp_path)!r}).to("cpu")
+assert not loaded() and "torchvision" not in sys.modules, loaded()
+""")
+
+
 def test_what_is_left_out_works_afterwards():
     run("""
-with imports.light():
-    from diffusers.models.unets.unet_2d import UNet2DModel
+UNet2DModel = imports.unet_2d()
 import scipy, torch
 from scipy.stats import norm
 assert scipy.stats.norm.cdf(0) == norm.cdf(0) == 0.5

@@ -135,11 +135,9 @@ def load(folder, schedule, data, device="cpu"):
 
 def read_unet(folder, remedy=None):
     """A UNet2DModel from a folder in diffusers' layout: config.json, and weights as safetensors or, failing that, as .bin."""
-    with imports.light():
-        from diffusers.models.unets.unet_2d import UNet2DModel
-
     from bench.mean import conversion
 
+    UNet2DModel = imports.unet_2d()
     with files.reading(folder, remedy):
         safe = (Path(folder) / WEIGHTS[0]).exists()  # a .bin is read as tensors only, too
         unet = UNet2DModel.from_pretrained(folder, use_safetensors=safe, local_files_only=True, low_cpu_mem_usage=False)

@@ -112,11 +112,8 @@ def level_options(kind, levels, width):
 
 def make_unet(options, heads):
     """A UNet2DModel of these options in evaluation mode, `heads` heads in every attention, and no values yet (see `fill`)."""
-    with imports.light():
-        from diffusers.models.unets.unet_2d import UNet2DModel
-
     with torch.device("meta"):  # to draw values that are replaced takes seconds
-        unet = UNet2DModel(**options).eval()
+        unet = imports.unet_2d()(**options).eval()
     set_heads(unet, heads)
     return unet
 

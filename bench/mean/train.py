@@ -9,9 +9,7 @@ from bench.errors import BenchError
 
 def make_unet(options, shape):
     """A UNet2DModel for images of `shape`, from the keyword options of the setting. BenchError for a wrong one."""
-    with imports.light():
-        from diffusers.models.unets.unet_2d import UNet2DModel
-
+    UNet2DModel = imports.unet_2d()
     channels, height, width = shape
     try:
         return UNet2DModel(sample_size=(height, width), in_channels=channels, out_channels=channels,

@@ -6,6 +6,7 @@
 import fcntl
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from bench import config as bench_config
-from bench import covariance, files, tracking
+from bench import covariance, tracking
 from bench.errors import BenchError
 
 # `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 RESOLVED = "results/config.yaml"
+STORE = None  # the process that makes the MLflow store
 
 # params.yaml and its overlays, as an error names them
 CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in map(str, workflow.configfiles)},
@@ -79,7 +81,7 @@ def variant_code(variants):
 
 
 def start():
-    """Writes results/config.yaml and prepares the MLflow store, unless another run in this folder is at work.
+    """Writes results/config.yaml and begins to prepare the MLflow store, unless another run in this folder is at work.
 
     Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel releases this one
     when its process ends, however it ends.
@@ -98,15 +100,21 @@ def start():
 
 
 def prepare_store():
-    """The MLflow store exists before any job logs to it: two first-time migrations at once would break it.
+    """Begins to make the MLflow store, which takes seconds, while the data are read; a job that logs meanwhile waits for it.
 
     Not a rule whose output others take as ancient: where such a rule has to run, Snakemake (9.27) forgets every other
     reason that those who take it have to run.
     """
-    prepared, content = Path("results/.store"), json.dumps([tracking.uri(), list(experiment.settings)])
-    if not prepared.exists() or prepared.read_text() != content:
-        tracking.prepare(experiment)
-        files.write_text(prepared, content)
+    global STORE
+    if not tracking.prepared(experiment):
+        tracking.check()
+        STORE = subprocess.Popen([Path(sys.executable).with_name("bench"), "store", "--config", RESOLVED])
+
+
+def end():
+    """Waits for what was begun."""
+    if STORE:
+        STORE.wait()
 
 
 def announce(started):
