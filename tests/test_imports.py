@@ -38,7 +38,8 @@ assert not loaded(), loaded()
 def test_a_network_is_made_saved_read_and_moved_without_it(tmp_path):
     run(f"""
 from bench.mean import read_unet, train
-options = dict(block_out_channels=(8, 8), norm_num_groups=4, down_block_types=["DownBlock2D"] * 2, up_block_types=["UpBlock2D"] * 2)
+blocks = dict(down_block_types=["DownBlock2D"] * 2, up_block_types=["UpBlock2D"] * 2)
+options = dict(block_out_channels=(8, 8), norm_num_groups=4, **blocks)
 train.make_unet(options, (1, 8, 8)).save_pretrained({str(tmp_path)!r})
 read_unet({str(tmp_path)!r}).to("cpu")
 assert not loaded() and "torchvision" not in sys.modules, loaded()

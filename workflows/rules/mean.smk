@@ -5,7 +5,7 @@ rule mean:
         directory("results/{setting}/mean"),
     params:
         config=parts("schedule", "mean"),
-    threads: 2
+    threads: 1  # a second one is worth a fifth, and halts both where anything else wants its core
     priority: 10
     resources:
         gpu=GPU,
