@@ -31,9 +31,4 @@ onstart:
 
 
 onsuccess:
-    end()
     announce(STARTED)
-
-
-onerror:
-    end()

@@ -27,7 +27,7 @@ STAGES = {
     "extractor": ("prepare the feature extractor of the scores: results/SETTING/extractor/", ["setting", "threads"]),
     "moments": ("estimate the moments of the mean model at every step: results/SETTING/moments.npz", ["setting", "threads"]),
     "heads": ("train all heads in one pass of the frozen trunk: results/SETTING/heads/", ["setting", "threads"]),
-    "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories.json", ["setting"]),
+    "trajectories": ("choose the steps of every trajectory and K: results/SETTING/trajectories/", ["setting", "kind"]),
     "bound": ("bits/dim of every (variant, trajectory, K): results/SETTING/bound.parquet", ["setting", "threads"]),
     "samples": ("sample every cell of one process that is not there yet: results/SETTING/samples/PROCESS/",
                 ["setting", "process", "needs", "shard", "threads"]),
@@ -52,6 +52,7 @@ OPTIONS = {
     "process": dict(required=True, metavar="NAME", help="ddpm or ddim"),
     "needs": dict(default=None, metavar="WHAT",
                   help="nothing, moments or heads: sample only the variants that need just that (default: all)"),
+    "kind": dict(default=None, metavar="NAME", help="even, even_ddim, quadratic_ddim or optimal (default: all of the grid)"),
     "shard": dict(type=int, default=0, metavar="I", help="which of the samples.shards parts, counted from 0 (default: 0)"),
     "threads": dict(type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all, %(default)s here)"),
     "name": dict(metavar="NAME", help="the data set, one of those below"),
@@ -163,6 +164,8 @@ def _stage(options, experiment):
         return tracking.prepare(experiment)
     if options.stage in ("cells", "tables", "theory", "figures", "track"):
         return _report(experiment, options)
+    if options.stage == "trajectories":
+        return stages.trajectories(experiment, options.setting, options.kind)
     if options.stage == "samples":
         return stages.samples(experiment, options.setting, options.process, options.shard, options.needs)
     if options.stage == "fidelity":

@@ -76,15 +76,19 @@ class Setting(Section):
         """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
         return [(variant, *place) for variant in self.variants(process) for place in self.grid(stage, process, variant)]
 
+    def kinds(self, stage, process, variants):
+        """Names of the trajectories that variants of a process have in the cells of a stage."""
+        return list(dict.fromkeys(name for variant in variants for name, _ in self.grid(stage, process, variant)))
+
     def trajectories(self):
-        """{(trajectory, variant): sorted Ks} of everything the grid needs; variant is '*' unless it is `optimal`."""
+        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it is `optimal`."""
         wanted = {}
         for stage, names in (("bound", ["ddpm"]), ("samples", PROCESSES)):
             for process in names:
                 for variant in self.variants(process):
                     for name, K in self.grid(stage, process, variant):
-                        wanted.setdefault((name, variant if name == "optimal" else "*"), set()).add(K)
-        return {key: sorted(Ks) for key, Ks in wanted.items()}
+                        wanted.setdefault(name, {}).setdefault(variant if name == "optimal" else "*", set()).add(K)
+        return {name: {variant: sorted(Ks) for variant, Ks in of.items()} for name, of in wanted.items()}
 
     def heads_of(self, variants):
         """Names of the heads that some of `variants` read, in the order of heads.targets."""

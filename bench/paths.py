@@ -20,11 +20,13 @@ class Setting:
         self.mean = self.folder / "mean"
         self.moments = self.folder / "moments.npz"
         self.heads = self.folder / "heads"
-        self.trajectories = self.folder / "trajectories.json"
         self.bound = self.folder / "bound.parquet"
         self.extractor = self.folder / "extractor"
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
+
+    def trajectories(self, kind):
+        return self.folder / "trajectories" / f"{kind}.json"
 
     def samples(self, process, variant, trajectory, K, shard):
         return self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"

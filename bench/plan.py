@@ -60,7 +60,7 @@ def need(experiment, setting):
     sampled = [process for process, _ in setting.processes.items()] if experiment.fidelity_metrics else []
     variants = {name for process in {*sampled, *(["ddpm"] if bound else [])} for name in setting.variants(process)}
     heads = bool(setting.heads_of(variants))
-    optimal = any(kind == "optimal" for kind, _ in setting.trajectories())
+    optimal = "optimal" in setting.trajectories()
     return Need(bound, {process: setting.cells("samples", process) for process in sampled},
                 moments=setting.needs_moments(variants) or optimal or (heads and setting.heads_need_moments), heads=heads)
 

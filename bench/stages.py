@@ -98,16 +98,20 @@ def heads(experiment, name):
     networks.save(trained, log, place.heads)
 
 
-def trajectories(experiment, name):
-    """{trajectory: {variant: {K: steps}}}, with variant '*' for the trajectories that serve all of them."""
+def trajectories(experiment, name, kind=None):
+    """The trajectories of one kind, or of all that the grid asks for: results/<setting>/trajectories/<kind>.json
+
+    {variant: {K: steps}}, with variant '*' for a kind that serves all of them. BenchError for a kind that is not asked for.
+    """
     setting, place = experiment.setting(name), paths.Setting(name)
     forward = process.make("ddpm", setting.schedule.make())
-    result = {}
-    for (kind, variant), Ks in sorted(setting.trajectories().items()):
-        steps = (_optimal(forward, variant, Ks, place) if kind == "optimal"
-                 else {K: trajectory.fixed(kind, setting.schedule.N, K) for K in Ks})
-        result.setdefault(kind, {})[variant] = steps
-    files.write_json(place.trajectories, result)
+    wanted = setting.trajectories()
+    if kind not in (None, *wanted):
+        raise unknown("--kind", kind, wanted)
+    for one in [kind] if kind else wanted:
+        files.write_json(place.trajectories(one), {
+            variant: _optimal(forward, variant, Ks, place) if one == "optimal"
+            else {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks} for variant, Ks in sorted(wanted[one].items())})
 
 
 def _optimal(forward, variant, Ks, place):
@@ -137,7 +141,7 @@ def bound(experiment, name):
     variants = setting.variants("ddpm")
     denoiser = load_denoiser(experiment, setting, place, variants)
     _check_images(setting, name, denoiser.data)
-    steps = files.read_json(place.trajectories)
+    steps = read_trajectories(place, setting.kinds("bound", "ddpm", variants))
     cells = [bounds.Cell(kind, variant, K, tuple(_steps(steps, kind, variant, K)))
              for variant, kind, K in setting.cells("bound", "ddpm")]
     values = bounds.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
@@ -196,7 +200,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
     """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
     from bench import covariance
 
-    saved = files.read_json(place.trajectories)
+    saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
     needed = {"data": bool, "mean": bool, "moments": setting.needs_moments, "heads": setting.heads_of}
     digests = {part: files.digest_of(getattr(place, part)) for part, needed_by in needed.items() if needed_by(variants)}
     cells = {}
@@ -244,12 +248,17 @@ def load_denoiser(experiment, setting, place, variants, precision="fp32"):
     return denoiser.Denoiser(model, heads_, moments_, dataset, schedule, precision)
 
 
+def read_trajectories(place, kinds):
+    """{kind: {variant: {K: steps}}} as `trajectories` wrote them, K as a string."""
+    return {kind: files.read_json(place.trajectories(kind)) for kind in kinds}
+
+
 def _steps(saved, kind, variant, K):
-    """τ of a cell from trajectories.json."""
+    """τ of a cell from what `read_trajectories` returned."""
     try:
         of_kind = saved[kind]
         return of_kind[variant if kind == "optimal" else "*"][str(K)]
     except KeyError as error:
-        raise BenchError(f"trajectories.json: holds no {kind} trajectory with K = {K}; make it again with: "
+        raise BenchError(f"trajectories/{kind}.json: holds no trajectory with K = {K}; make it again with: "
                          "snakemake --cores all --forcerun trajectories") from error
 

@@ -17,7 +17,6 @@ from bench.data import Data, pieces
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"
-ONE_THREAD = ("--set-threads", "mean=1")  # of the job that else takes as many as there are: its sums depend on it
 
 
 def pytest_collection_modifyitems(items):
@@ -103,6 +102,6 @@ def tiny_run(tmp_path_factory):
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "results" / "table1.csv").exists():
             folder.mkdir(exist_ok=True)
-            run = snakemake(folder, "all", *ONE_THREAD, "--configfile", str(TINY))
+            run = snakemake(folder, "all", "--configfile", str(TINY))
             assert run.returncode == 0, run.stderr[-4000:]
     return folder

@@ -56,7 +56,7 @@ def test_as_many_passes_as_are_needed(measured):
 def test_cell_by_cell_takes_the_passes_of_every_cell(measured, tiny_run):
     """8 variants · Σ K passes an image, against one for each step that a trajectory visits."""
     figure = next(figure for figure in measured[0]["figures"] if figure["name"].startswith("times faster"))
-    steps = json.loads((tiny_run / "results" / "tiny" / "trajectories.json").read_text())["even"]["*"]
+    steps = json.loads((tiny_run / "results" / "tiny" / "trajectories" / "even.json").read_text())["*"]
     Ks = [int(K) for K in figure["name"].partition("K = ")[2].split(", ")]
     visited = {t for K in Ks for t in steps[str(K)]}
     assert figure["limit"].startswith(f"{8 * sum(Ks) / len(visited):.1f} times fewer passes")

@@ -54,7 +54,7 @@ def test_a_trajectory_may_have_its_own_steps():
     digits = config.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
     own = [("quadratic_ddim", 20), ("quadratic_ddim", 30), ("even", 90)]
     assert digits.grid("samples", "ddim", "zero") == [("even", K) for K in (5, 10, 25, 50)] + own
-    assert digits.trajectories()["quadratic_ddim", "*"] == [20, 30] and 90 in digits.trajectories()["even", "*"]
+    assert digits.trajectories()["quadratic_ddim"] == {"*": [20, 30]} and 90 in digits.trajectories()["even"]["*"]
 
 
 def test_beta_may_be_clipped_otherwise():

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from bench import cli
 from bench.training import CHECKPOINT_EVERY
-from tests.conftest import ONE_THREAD, ROOT, TINY, environment, snakemake
+from tests.conftest import ROOT, TINY, environment, snakemake
 
 PATIENCE = 400  # seconds until a job that a test waits for is taken to have hung
 
@@ -60,7 +60,7 @@ def partials(folder):
 
 def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
     """SIGKILL in the middle of training, of the bound and of sampling, on one core; then all tables as undisturbed on two."""
-    arguments = ["all", "--cores", "1", *ONE_THREAD, "--configfile", str(TINY)]
+    arguments = ["all", "--cores", "1", "--configfile", str(TINY)]
     tiny, log = tmp_path / "results" / "tiny", tmp_path / "log"
     first_cell = tiny / "samples" / "ddpm" / "beta_tilde" / "even_K5" / "0.npz"
     for stage, begun, absent in (("mean", lambda text: "mean tiny:" in text, tiny / "mean"),
@@ -145,7 +145,7 @@ SETTING = ["--setting", "tiny", "--config", "results/config.yaml"]
 ALL = ["--config", "results/config.yaml"]
 STAGES = {
     "data": (SETTING, "results/tiny/data"), "mean": (SETTING, "MLflow store sqlite:///mlflow.db"),
-    "moments": (SETTING, "results/tiny/moments.npz"), "trajectories": (SETTING, "results/tiny/trajectories.json"),
+    "moments": (SETTING, "results/tiny/moments.npz"), "trajectories": (SETTING, "results/tiny/trajectories/even.json"),
     "bound": (SETTING, "results/tiny/bound.parquet"),
     "samples": ([*SETTING, "--process", "ddpm"], "results/tiny/samples/ddpm/beta_tilde/even_K5/0.npz"),
     "reference": (SETTING, "results/tiny/reference.json"),
@@ -201,12 +201,12 @@ def test_a_file_where_results_should_be(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(copy, monkeypatch):
     monkeypatch.chdir(copy)
-    Path("results/tiny").chmod(0o500)
+    Path("results/tiny/trajectories").chmod(0o500)
     try:
-        with pytest.raises(SystemExit, match="results/tiny/trajectories.json: cannot be written"):
+        with pytest.raises(SystemExit, match="results/tiny/trajectories/even.json: cannot be written"):
             cli.main(["trajectories", *SETTING])
     finally:
-        Path("results/tiny").chmod(0o700)
+        Path("results/tiny/trajectories").chmod(0o700)
 
 
 @pytest.mark.parametrize("batch", [1, 7])

@@ -156,7 +156,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
     monkeypatch.chdir(copy)
     setting = ["--config", str(config), "--setting", "tiny"]
-    with pytest.raises(SystemExit, match="holds no even trajectory with K = 7"):
+    with pytest.raises(SystemExit, match="even.json: holds no trajectory with K = 7"):
         cli.main(["samples", *setting, "--process", "ddim"])
     cli.main(["trajectories", *setting])
     cli.main(["samples", *setting, "--process", "ddim"])
@@ -195,8 +195,9 @@ def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
     """In another process, on files that are gone, in another order: nothing but names determines a number."""
     monkeypatch.chdir(copy)
     tiny = copy / "results" / "tiny"
-    made = [tiny / "data" / "train.npy", tiny / "trajectories.json", tiny / "moments.npz", tiny / "fidelity" / "ddpm.json",
-            tiny / "bound.parquet", copy / "results" / "cells.csv", copy / "results" / "table1.csv"]
+    made = [tiny / "data" / "train.npy", tiny / "trajectories" / "optimal.json", tiny / "moments.npz",
+            tiny / "fidelity" / "ddpm.json", tiny / "bound.parquet", copy / "results" / "cells.csv",
+            copy / "results" / "table1.csv"]
     before = [path.read_bytes() for path in made]
     for path in made[1:]:
         path.unlink()

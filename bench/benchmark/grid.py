@@ -28,7 +28,7 @@ CASES = {"N = 500, K = 10, 1 variant": (500, (10,), 1), "N = 4000": (4000, (10,)
 def figures(experiment, name, jobs):
     """The bound's figures; jobs: see `whole.jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    steps = files.read_json(place.trajectories)
+    steps = stages.read_trajectories(place, setting.kinds("bound", "ddpm", setting.variants("ddpm")))
     visited = {t for _, kind, K in setting.cells("bound", "ddpm")
                for t in itertools.chain(*(found[str(K)] for found in steps[kind].values() if str(K) in found))}
     job = next(job for job in jobs if job["stage"] == "bound")

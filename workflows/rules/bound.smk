@@ -2,7 +2,7 @@ rule bound:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        "results/{setting}/trajectories.json",
+        lambda wildcards: trajectory_inputs(wildcards, "bound", "ddpm", experiment.settings[wildcards.setting].variants("ddpm")),
         lambda wildcards: variant_inputs(wildcards, experiment.settings[wildcards.setting].variants("ddpm")),
     output:
         "results/{setting}/bound.parquet",

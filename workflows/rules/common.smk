@@ -8,20 +8,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
 from bench import config as bench_config
-from bench import covariance, tracking
+from bench import covariance, tracking, trajectory
 from bench.errors import BenchError
 
 # `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
 shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
 
 RESOLVED = "results/config.yaml"
-STORE = None  # the process that makes the MLflow store
 
 # params.yaml and its overlays, as an error names them
 CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in map(str, workflow.configfiles)},
@@ -47,6 +47,7 @@ wildcard_constraints:
     setting="|".join(experiment.settings),
     process="ddpm|ddim",
     needs="|".join(covariance.NEEDS),
+    kind="|".join(trajectory.TRAJECTORIES),
     shard=r"\d+",
 
 
@@ -73,6 +74,12 @@ def variant_inputs(wildcards, variants):
     setting = experiment.settings[wildcards.setting]
     inputs = [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
     return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
+
+
+def trajectory_inputs(wildcards, stage, process, variants):
+    """The trajectories of the cells of a stage."""
+    kinds = experiment.settings[wildcards.setting].kinds(stage, process, variants)
+    return [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
 
 
 def variant_code(variants):
@@ -105,16 +112,10 @@ def prepare_store():
     Not a rule whose output others take as ancient: where such a rule has to run, Snakemake (9.27) forgets every other
     reason that those who take it have to run.
     """
-    global STORE
     if not tracking.prepared(experiment):
         tracking.check()
-        STORE = subprocess.Popen([Path(sys.executable).with_name("bench"), "store", "--config", RESOLVED])
-
-
-def end():
-    """Waits for what was begun."""
-    if STORE:
-        STORE.wait()
+        command = [Path(sys.executable).with_name("bench"), "store", "--config", RESOLVED]
+        threading.Thread(target=subprocess.run, args=(command,)).start()
 
 
 def announce(started):

@@ -10,7 +10,7 @@ rule samples:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        "results/{setting}/trajectories.json",
+        lambda wildcards: trajectory_inputs(wildcards, "samples", wildcards.process, variants_of_job(wildcards)),
         lambda wildcards: variant_inputs(wildcards, variants_of_job(wildcards)),
     output:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",
