@@ -19,7 +19,7 @@ def measured(tiny_run, tmp_path_factory):
 
     def copied(into):
         shutil.copytree(tiny_run, into)
-        return 100.0
+        return 100.0, 0.0
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -65,10 +65,11 @@ def test_cell_by_cell_takes_the_passes_of_every_cell(measured, tiny_run):
 def test_core_seconds():
     """A run of 60 s on all cores, half of it inside the networks of one job: a ratio of 2."""
     job = {"stage": "mean", "threads": os.cpu_count(), "seconds": 50.0, "start_up": 3.0, "network": 30.0, "peak_mb": 1.0}
-    figures = {figure.name: figure for figure in whole.figures(60.0, [job])}
+    figures = {figure.name: figure for figure in whole.figures(60.0, 12.0 * os.cpu_count(), [job])}
     ratio = figures["core-seconds of the run over those inside networks"]
     assert ratio.value == "2.00" and ratio.met is False
     assert figures["start-up of a job with a network"].met and figures["wall time of the default run"].met
+    assert "20% of whose time" in figures["wall time of the default run"].limit
     assert whole.table([job]) == [["mean", os.cpu_count(), "50.0", "3.0", "30.0", "17.0", "1"]]
 
 

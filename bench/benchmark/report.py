@@ -32,12 +32,12 @@ def benchmark():
     """Measures, in about twice the time of the default run, and writes the report."""
     load, folder = os.getloadavg()[0], FOLDER.resolve()
     _say("the default run, from nothing")
-    wall = whole.run(folder)
+    wall, stolen = whole.run(folder)
     with contextlib.chdir(folder):
         experiment, jobs = config.load(paths.CONFIG), whole.jobs()
         name = next(iter(experiment.settings))
         torch.set_num_threads(1)  # as the jobs that are compared with
-        figures = whole.figures(wall, jobs)
+        figures = whole.figures(wall, stolen, jobs)
         for title, part in {
                 "the bound, cell by cell and in memory": lambda: grid.figures(experiment, name, jobs),
                 "moments with the stopping rule": lambda: estimates.figures(experiment, name, jobs),
