@@ -53,7 +53,7 @@ def check():
 
 def prepared(experiment):
     """Whether `prepare` was there for this store and these settings."""
-    return paths.STORE.exists() and paths.STORE.read_text() == _what(experiment)
+    return paths.STORE.exists() and paths.STORE.read_text() == _prepared_for(experiment)
 
 
 @_store()
@@ -62,10 +62,11 @@ def prepare(experiment):
     check()
     for name in experiment.settings:
         _open(name)
-    files.write_text(paths.STORE, _what(experiment))
+    files.write_text(paths.STORE, _prepared_for(experiment))
 
 
-def _what(experiment):
+def _prepared_for(experiment):
+    """What results/.store says: the store, and the settings that have an experiment there."""
     return json.dumps([uri(), list(experiment.settings)])
 
 

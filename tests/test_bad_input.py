@@ -172,7 +172,7 @@ CASES = {
     "truncated weights": (broken("tiny/mean/unet/diffusion_pytorch_model.safetensors", "moments"),
                           "make it again with: snakemake --cores all --forcerun results/tiny/mean -- results/tiny/mean"),
     "truncated head": (broken("tiny/heads/npr.safetensors", "bound"), "heads/npr.safetensors: corrupt or truncated"),
-    "truncated json": (broken("tiny/trajectories/even.json", "bound"), "trajectories/even.json: corrupt or truncated"),
+    "truncated json": (broken("tiny/trajectories/even.json", "bound"), "tiny/trajectories/even.json: corrupt or truncated"),
     "truncated images": (broken("tiny/data/train.npy", "moments"), "tiny/data/train.npy: corrupt or truncated"),
     "truncated samples": (broken("tiny/samples/ddim/npr/even_K5/0.npz", "fidelity", options=[*SETTING, "--process", "ddim"]),
                           "npr/even_K5/0.npz: corrupt or truncated"),

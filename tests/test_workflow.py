@@ -156,7 +156,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
     monkeypatch.chdir(copy)
     setting = ["--config", str(config), "--setting", "tiny"]
-    with pytest.raises(SystemExit, match="even.json: holds no trajectory with K = 7"):
+    with pytest.raises(SystemExit, match="trajectories/even.json: holds no trajectory with K = 7"):
         cli.main(["samples", *setting, "--process", "ddim"])
     cli.main(["trajectories", *setting])
     cli.main(["samples", *setting, "--process", "ddim"])

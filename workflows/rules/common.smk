@@ -69,17 +69,12 @@ def of(wildcards, name):
     return f"results/{wildcards.setting}/{name}"
 
 
-def variant_inputs(wildcards, variants):
-    """The moments and the heads, where one of `variants` reads them."""
+def cell_inputs(wildcards, stage, process, variants):
+    """What the cells of a stage read for `variants`: their trajectories, and the moments and the heads where one needs them."""
     setting = experiment.settings[wildcards.setting]
-    inputs = [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
+    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in setting.kinds(stage, process, variants)]
+    inputs += [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
     return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
-
-
-def trajectory_inputs(wildcards, stage, process, variants):
-    """The trajectories of the cells of a stage."""
-    kinds = experiment.settings[wildcards.setting].kinds(stage, process, variants)
-    return [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
 
 
 def variant_code(variants):

@@ -10,8 +10,7 @@ rule samples:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: trajectory_inputs(wildcards, "samples", wildcards.process, variants_of_job(wildcards)),
-        lambda wildcards: variant_inputs(wildcards, variants_of_job(wildcards)),
+        lambda wildcards: cell_inputs(wildcards, "samples", wildcards.process, variants_of_job(wildcards)),
     output:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",
     params:

@@ -1,5 +1,5 @@
-def moments_for_trajectories(wildcards):
-    """Only optimal trajectories are estimated."""
+def estimates_for_trajectories(wildcards):
+    """Only optimal trajectories are estimated; the others follow from N and K."""
     return [of(wildcards, "data"), of(wildcards, "moments.npz")] if wildcards.kind == "optimal" else []
 
 
@@ -9,7 +9,7 @@ def trajectories_asked(wildcards):
 
 rule trajectories:
     input:
-        moments_for_trajectories,
+        estimates_for_trajectories,
     output:
         "results/{setting}/trajectories/{kind}.json",
     params:
