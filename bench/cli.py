@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from bench import memory
 from bench.errors import BenchError
 
 EPILOG = """\
@@ -118,6 +119,7 @@ def main(arguments=None):
 
 def run(options):
     """Calls the stage that was asked for; what a stage needs is imported here, so that `--help` is quick."""
+    memory.keep()
     if options.stage == "thresholds":
         from bench import reports
 
