@@ -1,12 +1,10 @@
-"""Figures: a metric against the number of steps, and grids of samples."""
+"""Figures: a metric against the number of steps, and samples of vectors."""
 
 import matplotlib
 
 matplotlib.use("Agg")
-import numpy as np  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
-from PIL import Image  # noqa: E402
 
 from bench import files, tables  # noqa: E402
 
@@ -82,14 +80,6 @@ def _save(figure, path, dpi):
     pyplot.close(figure)
 
 
-def samples(found, data, path):
-    """Draws samples of `data` (`bench.data.Data`): a grid of images, or for vectors their first two coordinates."""
-    if data.levels is None:
-        scatter(found.reshape(len(found), -1), data.train.reshape(len(data.train), -1)[:len(found)], path)
-    else:
-        sample_grid(found, data.levels, path)
-
-
 def scatter(found, reference, path):
     """The first two coordinates of samples over as many of the training data, both (n, d); a histogram where d is 1."""
     figure, axis = pyplot.subplots(figsize=(4.4, 4.4), layout="constrained")
@@ -102,17 +92,3 @@ def scatter(found, reference, path):
     axis.set(xlabel="x₁", ylabel="x₂" if reference.shape[1] > 1 else "count")
     axis.legend(fontsize=8)
     _save(figure, path, dpi=100)
-
-
-def sample_grid(images, levels, path, side=8):
-    """Writes the first side² images, uint8 levels (n, channels, h, w), enlarged by whole pixels, as a png."""
-    shown = images[: side * side]
-    channels, height, width = shown.shape[1:]
-    sheet = np.zeros((-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels), dtype=np.uint8)
-    for index, image in enumerate(shown):
-        top, left = (index // side) * (height + 1) + 1, (index % side) * (width + 1) + 1
-        sheet[top:top + height, left:left + width] = np.rint(image.transpose(1, 2, 0) * (255 / (levels - 1)))
-    zoom = max(1, 512 // sheet.shape[1])
-    sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    with files.writing(path) as partial:
-        Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(partial, format="png")

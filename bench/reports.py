@@ -111,7 +111,7 @@ def track(experiment):
 def _grids(experiment, name, process, variant):
     """{artifact name: function that draws it} of every sampled cell of a (process, variant)."""
     from bench import data as datasets
-    from bench import figures as drawing
+    from bench import pictures
 
     setting, place = experiment.setting(name), paths.Setting(name)
     if not experiment.fidelity_metrics:
@@ -119,7 +119,7 @@ def _grids(experiment, name, process, variant):
     dataset = datasets.load(place.data)
 
     def grid(kind, K):
-        return lambda path: drawing.samples(read_samples(setting, place, process, variant, kind, K), dataset, path)
+        return lambda path: pictures.samples(read_samples(setting, place, process, variant, kind, K), dataset, path)
 
     return {paths.cell_name(kind, K): grid(kind, K) for kind, K in setting.grid("samples", process, variant)}
 

@@ -72,6 +72,10 @@ def _prepared_for(experiment):
 
 def _open(name):
     """(client, id of the experiment called `name`, which is created or restored where necessary)."""
+    import mlflow  # noqa: F401 - takes seconds, in which no other process has to wait
+
+    if not uri().startswith("http"):
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - so does that of databases
     with files.alone(paths.STORE.with_suffix(".lock")):
         client = _client()
         return client, _experiment_id(client, name)

@@ -1,32 +1,10 @@
-"""Figures: the pixels of a sample grid, and a curve drawn for every variant."""
+"""Figures: a curve drawn for every variant."""
 
 import numpy as np
 import pandas
-import pytest
 from matplotlib import image
 
 from bench import figures
-from bench.data import Data
-
-
-def test_sample_grid_shows_the_images(tmp_path):
-    images = np.arange(3 * 4, dtype=np.uint8).reshape(3, 1, 2, 2)
-    figures.sample_grid(images, 12, tmp_path / "grid.png", side=2)
-    shown = image.imread(tmp_path / "grid.png")
-    zoom = shown.shape[0] // 7
-    assert shown.shape == (7 * zoom, 7 * zoom)
-    sheet = shown[zoom // 2::zoom, zoom // 2::zoom]
-    np.testing.assert_allclose(sheet[1:3, 4:6], images[1, 0] / 11, atol=1 / 255)
-    np.testing.assert_allclose(sheet[4:6, 1:3], images[2, 0] / 11, atol=1 / 255)
-
-
-def test_sample_grid_in_colour(tmp_path):
-    images = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2)
-    figures.sample_grid(images, 256, tmp_path / "grid.png", side=2)
-    shown = image.imread(tmp_path / "grid.png")
-    zoom = shown.shape[1] // 7
-    assert shown.shape == (4 * zoom, 7 * zoom, 3)
-    np.testing.assert_allclose(shown[zoom // 2::zoom, zoom // 2::zoom][1:3, 4:6], images[1].transpose(1, 2, 0) / 255, atol=1e-7)
 
 
 def test_curves_are_drawn(tmp_path):
@@ -50,6 +28,8 @@ def test_nothing_to_draw_and_a_linear_scale(tmp_path):
     low = image.imread(tmp_path / "recall.png")
     figures.curves(cells.assign(value=[0.1, 0.5]), "recall", tmp_path / "higher.png")
     assert (low != image.imread(tmp_path / "higher.png")).any()
+
+
 def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     """The markers drawn are at the published values, and only there."""
     drawn = []
@@ -63,16 +43,6 @@ def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     points = [(x, y) for line in hollow for x, y in zip(*line.get_data(), strict=True) if not np.isnan(y)]
     assert points == [(5, 21.0), (20, 6.0)]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "published"]
-
-
-@pytest.mark.parametrize("dim", [1, 2, 16])
-def test_vectors_are_drawn_over_the_training_data(tmp_path, dim):
-    random = np.random.default_rng(0)
-    data = Data("toy", random.normal(size=(50, dim, 1, 1)), random.normal(size=(5, dim, 1, 1)), None, None, None, "")
-    figures.samples(random.normal(size=(40, dim, 1, 1)), data, tmp_path / "samples.png")
-    drawn = image.imread(tmp_path / "samples.png")
-    blue = (drawn[..., 2] > drawn[..., 0] + 0.3).sum()
-    assert drawn.shape[0] > 300 and blue > 100
 
 
 def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
