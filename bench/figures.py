@@ -55,9 +55,7 @@ def curves(cells, metric, path):
 def _nothing(metric, path):
     figure = pyplot.figure(figsize=(4.4, 1.2))
     figure.text(0.5, 0.5, f"no cells of {metric}", ha="center", va="center")
-    with files.writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
-    pyplot.close(figure)
+    _save(figure, path, dpi=110)
 
 
 def _decorate(axis, process, Ks, yscale):

@@ -34,6 +34,10 @@ def uri():
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def _is_server():
+    return uri().startswith(("http://", "https://"))
+
+
 @contextlib.contextmanager
 def _store():
     """Turns any failure of the store, be it mlflow's, sqlalchemy's or the disk's, into one line that names it."""
@@ -43,7 +47,7 @@ def _store():
 
 def check():
     """BenchError where the store is a server that does not answer."""
-    if uri().startswith(("http://", "https://")):
+    if _is_server():
         try:
             urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
         except (OSError, ValueError) as error:
@@ -74,8 +78,8 @@ def _open(name):
     """(client, id of the experiment called `name`, which is created or restored where necessary)."""
     import mlflow  # noqa: F401 - takes seconds, in which no other process has to wait
 
-    if not uri().startswith("http"):
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - so does that of databases
+    if not _is_server():
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - a database's takes as long again
     with files.alone(paths.STORE.with_suffix(".lock")):
         client = _client()
         return client, _experiment_id(client, name)
