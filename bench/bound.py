@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bench import covariance, noise
+from bench import covariance, noise, terms
 
 LN2 = float(np.log(2))
 
@@ -60,7 +60,7 @@ def evaluate(denoiser, process, cells, images, names, batch=512):
             x_0 = torch.from_numpy(data.to_float(data.test[start:min(start + batch, images)])).to(denoiser.device)
             part = result[:, start:start + len(x_0)]
             for column, cell in enumerate(cells):
-                part[column] += prior_term(process.schedule, cell.steps[-1], x_0)
+                part[column] += terms.prior_term(process.schedule, cell.steps[-1], x_0)
             for t in sorted(edges):
                 eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim)).to(denoiser.device)
                 prediction = denoiser.predict(process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t)
@@ -82,12 +82,12 @@ def _add_step(part, variants, x_0, prediction, process, data):
     """Adds to every cell, in nats, its edges that end at the step of `prediction`."""
     t, error_sq, last = prediction.t, (x_0 - prediction.x0_hat) ** 2, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
-        last = last_term(data, x_0, prediction.x0_hat, last_sigma(process.schedule))  # the same for all variants
+        last = terms.last_term(data, x_0, prediction.x0_hat, terms.last_sigma(process.schedule))  # the same for all variants
     lines = []
     for name, jumps in variants.items():
         variant, data_variance = covariance.get(name), prediction.data_variance(name)
         if 0 in jumps:
-            part[jumps[0]] += last if last is not None else last_term_continuous(
+            part[jumps[0]] += last if last is not None else terms.last_term_continuous(
                 process.schedule, torch.as_tensor(variant.variance(process, 0, t, data_variance), device=part.device), error_sq)
         middle = [s for s in jumps if s > 0]
         if isinstance(data_variance, np.ndarray) and middle:
@@ -96,7 +96,7 @@ def _add_step(part, variants, x_0, prediction, process, data):
             lines.append((*_line(process, steps, t, sigma_sq, data.dim), [jumps[s] for s in middle]))
         else:
             for s in middle:
-                part[jumps[s]] += middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
+                part[jumps[s]] += terms.middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
     if lines:
         _add_lines(part, error_sq, *zip(*lines, strict=True))
 
@@ -106,7 +106,7 @@ def _line(process, s, t, sigma_sq, dim):
 
     s: (edges, 1); sigma_sq: (edges, 1 or dim).
     """
-    parts = _coefficients(process.lambda_sq(s, t), process.gamma(s, t) ** 2, sigma_sq, np.log)
+    parts = terms.coefficients(process.lambda_sq(s, t), process.gamma(s, t) ** 2, sigma_sq, np.log)
     shape, slope = (np.broadcast_to(part, (len(s), dim)) for part in parts)
     return shape.sum(axis=1), slope
 
@@ -118,61 +118,3 @@ def _add_lines(part, error_sq, constants, slopes, columns):
     edges = torch.tensor([edge for edge, cells in enumerate(of_edge) for _ in cells], device=part.device)
     cells = torch.tensor(list(itertools.chain(*of_edge)), device=part.device)
     part.index_add_(0, cells, (constants[:, None] + slopes @ error_sq.T)[edges])
-
-
-def _coefficients(lambda_sq, gamma_sq, sigma_sq, log):
-    """½(ln(σ²/λ²) + λ²/σ² − 1) and ½γ²/σ² of each coordinate; all arrays or all tensors, which broadcast."""
-    ratio = lambda_sq / sigma_sq
-    return 0.5 * (ratio - 1 - log(ratio)), 0.5 * gamma_sq / sigma_sq
-
-
-def prior_term(schedule, t, x_0):
-    """KL(q(x_t | x_0) ‖ N(0, I)) of each image, in nats, shape (batch,)."""
-    variance = schedule.noise_sq[t]
-    constant = variance - 1 - np.log(variance)
-    return 0.5 * (constant + schedule.alpha_bar[t] * x_0**2).sum(1)
-
-
-def middle_term(process, s, t, sigma_sq, error_sq):
-    """KL(q(x_s | x_t, x_0) ‖ N(mean, σ²)) of each image, in nats, shape (batch,).
-
-    s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
-    (batch, dim).
-    """
-    lambda_sq, gamma_sq = (torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
-                           for value in (process.lambda_sq(s, t), process.gamma(s, t) ** 2))
-    shape, slope = _coefficients(lambda_sq, gamma_sq, sigma_sq, torch.log)
-    return shape.expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1) + (slope * error_sq).sum(1)
-
-
-def last_sigma(schedule):
-    """√β̃_{1|2} of the full chain, the deviation of the last term whatever the variant."""
-    return np.sqrt(schedule.last_beta_tilde)
-
-
-def last_term(data, x_0, x0_hat, sigma):
-    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian of mean x̂_0, in nats, shape (batch,).
-
-    sigma: its standard deviation, a number or (batch, dim).
-    """
-    half_bin = data.radius / (data.levels - 1)
-    upper = torch.where(x_0 > data.hi - half_bin, torch.inf, (x_0 - x0_hat + half_bin) / sigma)
-    lower = torch.where(x_0 < data.lo + half_bin, -torch.inf, (x_0 - x0_hat - half_bin) / sigma)
-    return -log_normal_mass(lower, upper).sum(1)
-
-
-def last_term_continuous(schedule, sigma_sq, error_sq):
-    """−log N(x_0; x̂_0, σ²) of each point, in nats, shape (batch,)."""
-    variance = torch.where(sigma_sq > 0, sigma_sq, schedule.last_beta_tilde)
-    return 0.5 * (torch.log(2 * np.pi * variance) + error_sq / variance).sum(1)
-
-
-def log_normal_mass(lower, upper):
-    """log(Φ(upper) − Φ(lower)) for lower < upper, exact in both tails.
-
-    An interval right of 0 is mirrored to the left, where Φ keeps its relative precision.
-    """
-    mirrored = lower > 0
-    lower, upper = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
-    log_upper, log_lower = torch.special.log_ndtr(upper), torch.special.log_ndtr(lower)
-    return log_upper + torch.log1p(-torch.exp(log_lower - log_upper))

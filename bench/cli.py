@@ -1,12 +1,13 @@
 """The `bench` command: one subcommand a stage. What Snakemake runs is what a person can run by hand."""
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
 
-from bench import memory
-from bench.errors import BenchError
+from bench.runtime import memory
+from bench.runtime.errors import BenchError
 
 EPILOG = """\
 The whole pipeline, in order, is run by:   snakemake --cores all results/table1.csv
@@ -78,7 +79,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self):
         if self.prog.endswith(" data fetch"):  # known to the readers, which are imported for no other help
-            from bench import sources
+            from bench.data import sources
 
             self.epilog, self.formatter_class = f"data sets:\n{sources.listed()}", argparse.RawDescriptionHelpFormatter
         return super().format_help()
@@ -121,82 +122,72 @@ def run(options):
     """Calls the stage that was asked for; what a stage needs is imported here, so that `--help` is quick."""
     memory.keep()
     if options.stage == "thresholds":
-        from bench import reports
+        from bench.stages import reporting
 
-        return reports.thresholds_table()
+        return reporting.write_thresholds()
     if options.stage == "benchmark":
         from bench.benchmark import report
 
         return report.benchmark()
     if options.stage == "data fetch":
-        from bench import sources
+        from bench.data import sources
 
         folder = options.into or f"datasets/{options.name}"
         sources.fetch(options.name, folder, vars(options)["from"])
         return print(f"data.path: {folder}")
     if options.stage == "mean import":
         return _import_mean(options)
-    from bench import config
+    from bench.experiment import loading
 
-    experiment = config.load(options.config, getattr(options, "configfile", ()))
+    experiment = loading.load(options.config, getattr(options, "configfile", ()))
     if options.stage == "config":
-        return config.write(experiment, options.output)
+        return loading.write(experiment, options.output)
     if options.stage == "plan":
-        from bench import forecast
+        from bench.plan import forecast
 
         startup = forecast.start_up()
         _set_threads(options.threads)
         return print(forecast.report(experiment, startup))
     if "threads" in options:
         _set_threads(options.threads)
-    from bench import stopwatch
+    from bench.runtime import stopwatch
 
     with stopwatch.fresh() as account:
         _stage(options, experiment)
-    if account.first is not None:
+    if account.first is not None and "setting" in options:  # theory trains heads, and is of no setting
         which = {key: vars(options)[key] for key in ("process", "needs", "shard") if vars(options).get(key) is not None}
         stopwatch.write(account, options.stage, options.setting, options.threads, **which)
 
 
+FUNCTIONS = {
+    "store": "tracking.prepare", "data": "preparation.prepare_data", "mean": "preparation.train_mean",
+    "extractor": "preparation.prepare_extractor", "heads": "preparation.train_heads",
+    "moments": "estimation.estimate_moments", "trajectories": "trajectories.choose_trajectories",
+    "bound": "evaluation.evaluate_bound", "samples": "sampling.draw_samples", "reference": "scoring.extract_reference",
+    "fidelity": "scoring.score_samples", "cells": "reporting.gather_cells", "tables": "reporting.write_tables",
+    "figures": "reporting.draw_figures", "track": "reporting.log_runs", "theory": "reporting.check_theory",
+}
+
+
 def _stage(options, experiment):
     """Calls the function of a stage, with what its command line says."""
-    from bench import scoring, stages, tracking
-
-    if options.stage == "store":
-        return tracking.prepare(experiment)
-    if options.stage in ("cells", "tables", "theory", "figures", "track"):
-        return _report(experiment, options)
-    if options.stage == "trajectories":
-        return stages.trajectories(experiment, options.setting, options.kind)
-    if options.stage == "samples":
-        return stages.samples(experiment, options.setting, options.process, options.shard, options.needs)
-    if options.stage == "fidelity":
-        return scoring.fidelity(experiment, options.setting, options.process)
-    if options.stage == "reference":
-        return scoring.reference(experiment, options.setting)
-    return getattr(stages, options.stage)(experiment, options.setting)
-
-
-def _report(experiment, options):
-    """Calls a stage that gathers or shows what was measured: the ones that need pandas from the start."""
-    from bench import reports
-
-    if options.stage == "figures":
-        return reports.figures(experiment, options.setting)
-    whole = {"cells": reports.cells, "tables": reports.write_tables, "track": reports.track, "theory": reports.theory_table}
-    return whole[options.stage](experiment)
+    module, function = FUNCTIONS[options.stage].split(".")
+    package = "report" if module == "tracking" else "stages"
+    call = getattr(importlib.import_module(f"bench.{package}.{module}"), function)
+    given = {"setting": "name", "process": "process_name", "shard": "shard", "needs": "needs", "kind": "kind"}
+    call(experiment, **{given[key]: value for key, value in vars(options).items() if key in given})
 
 
 def _import_mean(options):
     """Reads a published file as the mean stage does, and writes it as the mean stage would."""
-    from bench import config, mean
-    from bench.mean import published
+    from bench.experiment import loading
+    from bench.mean import published, storage
 
-    section = config.published({"format": options.format, "path": options.file, **config.assignments(options.option, "--option")})
+    section = loading.published({"format": options.format, "path": options.file, **loading.assignments(options.option, "--option")})
     folder = Path(options.into or Path(options.file).with_suffix(""))
     if folder.exists():
         raise BenchError(f"--into: {folder}: is there already; expected a new folder")
-    mean.save(folder=folder, **published.read(section))
+    storage.save(folder=folder, **published.read(section))
     print(f"mean.checkpoint: {folder}")
 
 

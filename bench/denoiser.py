@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from bench import covariance
-from bench import heads as head_networks
-from bench.data import Data
+from bench import covariance, heads
+from bench.data.dataset import Data
 from bench.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """model: `bench.mean.MeanModel`; heads: {name: Head}; moments: of `bench.moments`, None where no variant reads them;
+    """model: `bench.mean.model.MeanModel`; heads: {name: Head}; moments: of `bench.moments`, None where no variant reads them;
     precision: of the networks, 'fp32', or 'bf16' for torch's autocast to bfloat16. All else is float64."""
 
     model: object
@@ -36,7 +35,7 @@ class Denoiser:
         """One pass at step t (an int, 1..N) for x_t, float64 (batch, dim)."""
         with torch.autocast(x_t.device.type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext():
             eps_hat, features = self.model(x_t, torch.full((len(x_t),), t, device=x_t.device))
-            outputs = head_networks.outputs(self.heads, features)
+            outputs = heads.outputs(self.heads, features)
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
         return Prediction(self, t, eps_hat, x0_hat.clamp(self.data.lo, self.data.hi), outputs)
 

@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench import bound, covariance, files, imports, noise, process, stopwatch, training
-from bench.errors import BenchError
-from bench.mean.train import draw
+from bench import covariance, noise, process, terms, training
+from bench.runtime import files, imports, stopwatch
+from bench.runtime.errors import BenchError
 
 HIDDEN = 128  # width of an mlp head
 
@@ -39,7 +39,7 @@ TARGETS = {
 
 
 class Head(nn.Module):
-    """A convolutional head of mode 'simple' or 'complex' on a `bench.mean.Trunk`."""
+    """A convolutional head of mode 'simple' or 'complex' on a `bench.mean.model.Trunk`."""
 
     def __init__(self, mode, trunk):
         super().__init__()
@@ -54,7 +54,7 @@ class Head(nn.Module):
         self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
 
     def forward(self, features):
-        """(batch, dim) from `mean.Features`, in fp32."""
+        """(batch, dim) from `bench.mean.model.Features`, in fp32."""
         # On channels_last input without gradient the backward of GroupNorm crashes in torch 2.13.
         hidden = features.hidden.contiguous()
         if self.block is not None:
@@ -73,7 +73,7 @@ class VectorHead(nn.Module):
             _zero(nn.Linear(HIDDEN, trunk.out_channels)))
 
     def forward(self, features):
-        """(batch, dim) from `mean.Features`, in fp32."""
+        """(batch, dim) from `bench.mean.model.Features`, in fp32."""
         hidden = features.hidden.flatten(1)
         return self.layers(torch.cat([hidden, hidden**2, features.time], dim=1))
 
@@ -112,7 +112,7 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     weights = None if steps is None else torch.from_numpy(1 / (schedule.N * steps)).to(model.device)
 
     def loss_of_step(step):
-        x_t, t, eps, x_0 = draw(data, schedule, (*names, "heads"), step, section.train.batch, steps, model.device)
+        x_t, t, eps, x_0 = training.draw(data, schedule, (*names, "heads"), step, section.train.batch, steps, model.device)
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
         weight = 1.0 if weights is None else weights[t - 1]
@@ -171,14 +171,14 @@ def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     u = variant.data_variance(None, None, None, None, head=output.double())
     sigma_sq = torch.exp(u * high.log() + (1 - u) * low.log())
     first = t == 1
-    terms = torch.empty(len(t), dtype=torch.float64, device=t.device)
+    nats = torch.empty(len(t), dtype=torch.float64, device=t.device)
     later = t[~first].cpu().numpy()
-    terms[~first] = bound.middle_term(forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2)
+    nats[~first] = terms.middle_term(forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2)
     if data.levels is None:
-        terms[first] = bound.last_term_continuous(forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2)
+        nats[first] = terms.last_term_continuous(forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2)
     else:
-        terms[first] = bound.last_term(data, x_0[first], x0_hat[first], sigma_sq[first].sqrt())
-    return terms
+        nats[first] = terms.last_term(data, x_0[first], x0_hat[first], sigma_sq[first].sqrt())
+    return nats
 
 
 @functools.cache
@@ -195,9 +195,9 @@ def importance(forward, x0_error_sq):
     """
     t = np.arange(2, forward.schedule.N + 1)
     sigma_sq = np.sqrt(forward.schedule.skip_beta(t - 1, t) * forward.schedule.beta_tilde(t - 1, t))
-    terms = bound.middle_term(forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])).numpy()
-    terms = np.concatenate([[terms.max(initial=1.0)], terms])  # the last term is the largest or near it
-    return 0.5 / forward.schedule.N + 0.5 * terms / terms.sum()
+    costs = terms.middle_term(forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])).numpy()
+    costs = np.concatenate([[costs.max(initial=1.0)], costs])  # the last term is the largest or near it
+    return 0.5 / forward.schedule.N + 0.5 * costs / costs.sum()
 
 
 def save(heads, log, folder):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import unknown
+from bench.runtime.errors import unknown
 from bench.schedule import Schedule
 
 PROCESSES = ("ddpm", "ddim")

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.errors import unknown
+from bench.runtime.errors import unknown
 
 
 def linear(N):

@@ -12,7 +12,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from bench import files, imports, stopwatch
+from bench import noise
+from bench.runtime import files, imports, stopwatch
 
 CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
@@ -88,3 +89,16 @@ def _resume(path, identity, parts, state):
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     state.update(saved["state"])
+
+
+def draw(data, schedule, names, step, batch, steps=None, device="cpu"):
+    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), on `device`.
+
+    steps: probabilities (N,) of t = 1..N, uniform by default.
+    """
+    random = noise.generator(*names, "batch", step)
+    x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
+    t = random.integers(1, schedule.N + 1, size=batch) if steps is None else 1 + random.choice(schedule.N, size=batch, p=steps)
+    eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
+    x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
+    return tuple(part.to(device) for part in (x_t, torch.from_numpy(t), eps, x_0))

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from bench.errors import BenchError, unknown
+from bench.runtime.errors import BenchError, unknown
 
 
 def even(N, K):

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 
 from bench import cli
-from bench.data import Data, pieces
+from bench.data.dataset import Data, pieces
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"

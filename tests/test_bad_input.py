@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
-from bench import cli, files, sections, training
-from bench.data import Raw, digits
-from bench.errors import BenchError
+from bench import cli, training
+from bench.data.dataset import Raw
+from bench.data.readers import digits
+from bench.experiment import sections
 from bench.mean import checkpoint
 from bench.mean.train import make_unet
+from bench.runtime import files
+from bench.runtime.errors import BenchError
 from tests.conftest import TINY, snakemake
 from tests.test_mean import OPTIONS
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from bench import bound, covariance, noise, process, schedule
+from bench import bound, covariance, noise, process, schedule, terms
 from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 20)
@@ -20,7 +20,7 @@ def test_normal_mass_in_both_tails(lower, upper):
     with mpmath.workdps(60):
         ends = [mpmath.ncdf(mpmath.mpf(end)) if lower <= 0 else mpmath.ncdf(-mpmath.mpf(end)) for end in (lower, upper)]
         exact = float(mpmath.log(abs(ends[1] - ends[0])))
-    found = bound.log_normal_mass(*(torch.tensor([float(end)], dtype=torch.float64) for end in (lower, upper)))
+    found = terms.log_normal_mass(*(torch.tensor([float(end)], dtype=torch.float64) for end in (lower, upper)))
     # The width of the narrowest interval is known to 1e-16/1e-9 relative
     assert found.item() == pytest.approx(exact, abs=1e-6 if upper == 1e-9 else 1e-12 * abs(exact) + 1e-12)
 
@@ -32,17 +32,17 @@ def test_middle_term_is_the_divergence_of_the_two_gaussians():
     sigma_sq = torch.rand(6, 5, generator=random, dtype=torch.float64) + 0.01
     posterior = Normal(DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t)))
     reverse = Normal(DDPM.mean(s, t, x_t, x0_hat, None), sigma_sq.sqrt())
-    found = bound.middle_term(DDPM, s, t, sigma_sq, (x_0 - x0_hat) ** 2)
+    found = terms.middle_term(DDPM, s, t, sigma_sq, (x_0 - x0_hat) ** 2)
     torch.testing.assert_close(found, kl_divergence(posterior, reverse).sum(1), rtol=1e-10, atol=0)
-    scalar = bound.middle_term(DDPM, s, t, torch.full((1, 1), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
-    whole = bound.middle_term(DDPM, s, t, torch.full((6, 5), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
+    scalar = terms.middle_term(DDPM, s, t, torch.full((1, 1), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
+    whole = terms.middle_term(DDPM, s, t, torch.full((6, 5), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
     torch.testing.assert_close(scalar, whole, rtol=1e-14, atol=0)
 
 
 def test_prior_term():
     x_0 = torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(2, 5)
     q = Normal(MADE.signal[20] * x_0, MADE.noise[20])
-    torch.testing.assert_close(bound.prior_term(MADE, 20, x_0), kl_divergence(q, Normal(0.0, 1.0)).sum(1), rtol=1e-9, atol=1e-14)
+    torch.testing.assert_close(terms.prior_term(MADE, 20, x_0), kl_divergence(q, Normal(0.0, 1.0)).sum(1), rtol=1e-9, atol=1e-14)
 
 
 def test_last_term_is_a_distribution_over_levels(data):
@@ -50,7 +50,7 @@ def test_last_term_is_a_distribution_over_levels(data):
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
         x0_hat = torch.full((1, 1), prediction)
-        terms = torch.stack([bound.last_term(data, level.reshape(1, 1), x0_hat, bound.last_sigma(MADE)) for level in levels])
+        terms = torch.stack([terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE)) for level in levels])
         assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
 
 
@@ -58,7 +58,7 @@ def test_a_chain_of_one_step_has_a_last_term():
     """Where the variant's variance is zero β_1 takes its place; so it does between the ends of improved_ddpm, which are equal."""
     made = schedule.make("linear", 1)
     x_0, x0_hat = torch.tensor([[0.3, -0.2]], dtype=torch.float64), torch.tensor([[0.1, 0.1]], dtype=torch.float64)
-    found = bound.last_term_continuous(made, torch.zeros(1, 1, dtype=torch.float64), (x_0 - x0_hat) ** 2)
+    found = terms.last_term_continuous(made, torch.zeros(1, 1, dtype=torch.float64), (x_0 - x0_hat) ** 2)
     torch.testing.assert_close(found, -Normal(x0_hat, np.sqrt(made.beta[1])).log_prob(x_0).sum(1), rtol=1e-12, atol=0)
     forward, variant = process.make("ddpm", made), covariance.get("improved_ddpm")
     assert [variant.variance(forward, 0, 1, u) for u in (0.0, 0.4, 1.0)] == pytest.approx([made.beta[1]] * 3, rel=1e-12)
@@ -80,13 +80,13 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
         variant = covariance.get(cell.variant)
         for image in range(6):
             x_0 = torch.from_numpy(data.to_float(data.test[image:image + 1]))
-            total = bound.prior_term(MADE, cell.steps[-1], x_0)
+            total = terms.prior_term(MADE, cell.steps[-1], x_0)
             for s, t in itertools.pairwise((0, *cell.steps)):
                 eps = torch.from_numpy(noise.normal((0, "test", "bound", t), image, 1, data.dim))
                 x_t = MADE.signal[t] * x_0 + MADE.noise[t] * eps
                 x0_hat = ((x_t - MADE.noise[t] * 0.5 * x_t) / MADE.signal[t]).clamp(-1, 1)
                 if s == 0:
-                    total += bound.last_term(data, x_0, x0_hat, bound.last_sigma(MADE))
+                    total += terms.last_term(data, x_0, x0_hat, terms.last_sigma(MADE))
                 else:
                     sigma_sq = torch.as_tensor(variant.variance(DDPM, s, t, variant.data_variance(t, MADE, 1.0, moments)))
                     posterior = Normal(DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t)))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data as datasets
-from bench import imports
-from bench.data import celeba64
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import celeba64
+from bench.runtime import imports
+from bench.runtime.errors import BenchError
 from tests.conftest import whole
 
 TRAIN, TEST = ["000001", "000003", "162770"], ["182638", "202599"]
@@ -57,7 +57,7 @@ def expected(name):
 def wrong(path, *words):
     """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
     with pytest.raises(BenchError) as caught:
-        datasets.prepare("celeba64", path.parent / "out" / "data", {"path": str(path)})
+        dataset.prepare("celeba64", path.parent / "out" / "data", {"path": str(path)})
     line = str(caught.value)
     assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
     assert not (path.parent / "out" / "data").exists()
@@ -95,10 +95,10 @@ def test_the_square(tmp_path):
 
 
 def test_prepare(tmp_path):
-    datasets.prepare("celeba64", tmp_path / "data", {"path": str(placed(tmp_path / "img_align_celeba"))})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("celeba64", tmp_path / "data", {"path": str(placed(tmp_path / "img_align_celeba"))})
+    data = dataset.load(tmp_path / "data")
     assert data.shape == (3, 64, 64) and data.levels == 256 and len(data.train) == 3 and len(data.test) == 2
-    assert list(datasets.options("celeba64").model_fields) == ["path"]
+    assert list(dataset.options("celeba64").model_fields) == ["path"]
 
 
 def test_missing(tmp_path):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data as datasets
-from bench.data import cifar10
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import cifar10
+from bench.runtime.errors import BenchError
 from tests.conftest import whole
 from tests.test_unpickle import Call, python2
 
@@ -104,14 +104,14 @@ def test_folder_equals_archive(archive, tmp_path):
 
 
 def test_prepare(archive, tmp_path):
-    datasets.prepare("cifar10", tmp_path / "data", {"path": str(archive)})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("cifar10", tmp_path / "data", {"path": str(archive)})
+    data = dataset.load(tmp_path / "data")
     raw = cifar10.read(str(archive))
     assert data.name == "cifar10" and data.shape == (3, 32, 32) and data.levels == 256 and data.dim == 3072
     assert (data.train == whole(raw.train)).all() and (data.test == raw.test).all()
     assert (data.train_labels == raw.train_labels).all() and (data.test_labels == raw.test_labels).all()
     assert (data.to_levels(data.to_float(data.test)) == data.test).all()
-    assert list(datasets.options("cifar10").model_fields) == list(inspect.signature(cifar10.read).parameters) == ["path"]
+    assert list(dataset.options("cifar10").model_fields) == list(inspect.signature(cifar10.read).parameters) == ["path"]
 
 
 def test_missing_path(tmp_path):

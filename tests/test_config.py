@@ -5,8 +5,8 @@ import copy
 import pytest
 import yaml
 
-from bench import config
-from bench.errors import BenchError
+from bench.experiment import loading
+from bench.runtime.errors import BenchError
 from tests.conftest import ROOT
 
 RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -23,35 +23,35 @@ def changed(path, value):
 
 
 def test_a_resolved_experiment_reads_back_equal(tmp_path):
-    experiment = config.resolve(RAW)
-    config.write(experiment, tmp_path / "config.yaml")
-    assert config.load(tmp_path / "config.yaml") == experiment
+    experiment = loading.resolve(RAW)
+    loading.write(experiment, tmp_path / "config.yaml")
+    assert loading.load(tmp_path / "config.yaml") == experiment
 
 
 def test_a_setting_takes_shared_sections_from_params_and_its_own_from_its_file():
-    digits = config.resolve(changed("moments.draws", 7)).setting("digits")
+    digits = loading.resolve(changed("moments.draws", 7)).setting("digits")
     assert digits.moments.draws == 7 and digits.schedule.N == 1000 and digits.data.name == "digits"
 
 
 def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
-    digits = config.resolve(RAW).setting("digits")
+    digits = loading.resolve(RAW).setting("digits")
     assert ("optimal", 10) in digits.grid("bound", "ddpm", "beta")
     assert ("optimal", 10) not in digits.grid("bound", "ddpm", "npr")
-    assert config.resolve(changed("samples.trajectories", ["optimal"])).setting("digits").grid("samples", "ddim", "zero") == []
+    assert loading.resolve(changed("samples.trajectories", ["optimal"])).setting("digits").grid("samples", "ddim", "zero") == []
 
 
 def test_variants_are_grouped_by_what_they_need():
-    digits = config.resolve(RAW).setting("digits")
+    digits = loading.resolve(RAW).setting("digits")
     assert list(digits.variants_by_need("ddpm").items()) == [
         ("nothing", ["beta_tilde", "beta"]),
         ("moments", ["analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal"]),
         ("heads", ["npr", "sn", "improved_ddpm"])]
-    few = config.resolve(changed("processes", {"ddim": {"variants": ["sn", "zero"]}})).setting("digits")
+    few = loading.resolve(changed("processes", {"ddim": {"variants": ["sn", "zero"]}})).setting("digits")
     assert few.variants_by_need("ddim") == {"nothing": ["zero"], "heads": ["sn"]} and few.variants_by_need("ddpm") == {}
 
 
 def test_a_trajectory_may_have_its_own_steps():
-    digits = config.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
+    digits = loading.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
     own = [("quadratic_ddim", 20), ("quadratic_ddim", 30), ("even", 90)]
     assert digits.grid("samples", "ddim", "zero") == [("even", K) for K in (5, 10, 25, 50)] + own
     assert digits.trajectories()["quadratic_ddim"] == {"*": [20, 30]} and 90 in digits.trajectories()["even"]["*"]
@@ -60,7 +60,7 @@ def test_a_trajectory_may_have_its_own_steps():
 def test_beta_may_be_clipped_otherwise():
     """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all."""
     clip = {"ddpm": 2, "ddim": 1, "beta": 0.5}
-    digits = config.resolve(RAW).setting("digits")
+    digits = loading.resolve(RAW).setting("digits")
     special = digits.model_copy(update={"clip_levels": type(digits.clip_levels)(**clip)})
     assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, 2, 2]
     assert special.clip("ddim", "npr") == 1 and digits.clip("ddpm", "beta") == 1
@@ -106,19 +106,19 @@ def test_beta_may_be_clipped_otherwise():
 ])
 def test_mistakes_are_one_line_that_names_the_key(path, value, message):
     with pytest.raises(BenchError, match=message) as caught:
-        config.resolve(changed(path, value))
+        loading.resolve(changed(path, value))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_key_is_named():
     raw = {key: value for key, value in RAW.items() if key != "moments"}
     with pytest.raises(BenchError, match="moments: missing"):
-        config.resolve(raw)
+        loading.resolve(raw)
 
 
 def resolved(**changes):
     """The resolved experiment as a mapping, with sections of its setting replaced."""
-    raw = config.resolve(RAW).model_dump(mode="json")
+    raw = loading.resolve(RAW).model_dump(mode="json")
     raw["settings"]["digits"].update(changes)
     return raw
 
@@ -131,7 +131,7 @@ def resolved(**changes):
 ])
 def test_mistakes_in_a_setting(changes, message):
     with pytest.raises(BenchError, match=message):
-        config.resolve(resolved(**changes))
+        loading.resolve(resolved(**changes))
 
 
 @pytest.mark.parametrize("text, message", [
@@ -141,4 +141,4 @@ def test_mistakes_in_a_setting(changes, message):
 def test_unreadable_files(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(BenchError, match=f"bad.yaml: {message}"):
-        config.load(tmp_path / "bad.yaml")
+        loading.load(tmp_path / "bad.yaml")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import covariance, process, schedule
-from bench.errors import BenchError
+from bench.runtime.errors import BenchError
 
 MADE = schedule.make("linear", 12)
 DDPM = process.make("ddpm", MADE)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import data as datasets
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.runtime.errors import BenchError
 
 
 def test_digits_are_scikit_learns(tmp_path):
     from sklearn.datasets import load_digits
 
-    datasets.prepare("digits", tmp_path / "data")
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("digits", tmp_path / "data")
+    data = dataset.load(tmp_path / "data")
     digits = load_digits()
     assert data.shape == (1, 8, 8) and data.levels == 17 and data.dim == 64 and data.radius == 1
     assert len(data.train) == 1617 and len(data.test) == 180
@@ -40,7 +40,7 @@ def test_levels_and_values(data):
 
 def test_unknown_name():
     with pytest.raises(BenchError, match="unknown data set 'digit'; did you mean 'digits'"):
-        datasets.prepare("digit", "nowhere")
+        dataset.prepare("digit", "nowhere")
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def made(monkeypatch):
     """A function that makes a reader of the name "made" return what it is given."""
     def returning(raw):
         reader = types.SimpleNamespace(read=lambda: raw)
-        monkeypatch.setattr(datasets, "reader", lambda name: reader)
+        monkeypatch.setattr(dataset, "reader", lambda name: reader)
 
     return returning
 
 
 def lazy(images, shape=None):
     """`Images` that are in memory after all."""
-    return datasets.Images(shape or images.shape, lambda: iter(images))
+    return dataset.Images(shape or images.shape, lambda: iter(images))
 
 
 GOOD = np.zeros((3, 1, 2, 2), dtype=np.uint8)
@@ -72,9 +72,9 @@ GOOD = np.zeros((3, 1, 2, 2), dtype=np.uint8)
     (lazy(GOOD[:, :, :1], (3, 1, 2, 2)), r"test.npy: found uint8 \(1, 1, 2\), expected uint8 \(1, 2, 2\)"),
 ])
 def test_wrong_arrays(made, tmp_path, test, message):
-    made(datasets.Raw(GOOD, test, 17))
+    made(dataset.Raw(GOOD, test, 17))
     with pytest.raises(BenchError, match=message):
-        datasets.prepare("made", tmp_path / "data")
+        dataset.prepare("made", tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,43 +88,43 @@ def test_files_and_hash_are_of_the_bytes(made, tmp_path, monkeypatch, size, form
     forms = {"array": train, "images": lazy(train), "mapped": np.load(tmp_path / "train.npy", mmap_mode="r"),
              "view": np.asfortranarray(train)}
     labels = np.arange(5)
-    made(datasets.Raw(forms[form], test, 256, labels, np.arange(3)))
-    monkeypatch.setattr(datasets, "PIECE", size)
-    datasets.prepare("made", tmp_path / "data")
+    made(dataset.Raw(forms[form], test, 256, labels, np.arange(3)))
+    monkeypatch.setattr(dataset, "PIECE", size)
+    dataset.prepare("made", tmp_path / "data")
     assert (tmp_path / "data" / "train.npy").read_bytes() == (tmp_path / "train.npy").read_bytes()
     expected = hashlib.sha256(train.tobytes() + test.tobytes() + labels.tobytes() + np.arange(3).tobytes()).hexdigest()
-    data = datasets.load(tmp_path / "data")
+    data = dataset.load(tmp_path / "data")
     assert data.sha256 == expected[:16] and (data.test == test).all() and (data.train_labels == labels).all()
 
 
 def test_the_hash_of_the_digits(tmp_path):
     """Fixed, for results carry it."""
-    datasets.prepare("digits", tmp_path / "data")
-    assert datasets.load(tmp_path / "data").sha256 == "9ab629355adc0db0"
+    dataset.prepare("digits", tmp_path / "data")
+    assert dataset.load(tmp_path / "data").sha256 == "9ab629355adc0db0"
 
 
 def test_images_larger_than_memory(made, tmp_path):
     """200 MB pass through in pieces."""
     image = np.arange(3 * 256 * 256, dtype=np.uint8).reshape(3, 256, 256)
-    made(datasets.Raw(datasets.Images((1000, 3, 256, 256), lambda: itertools.repeat(image, 1000)), image[None], 256))
+    made(dataset.Raw(dataset.Images((1000, 3, 256, 256), lambda: itertools.repeat(image, 1000)), image[None], 256))
     tracemalloc.start()
     try:
-        datasets.prepare("made", tmp_path / "data")
+        dataset.prepare("made", tmp_path / "data")
         # a piece, the rows it is stacked of, and the bytes that a file may hold back
-        assert tracemalloc.get_traced_memory()[1] < 3 * datasets.PIECE
+        assert tracemalloc.get_traced_memory()[1] < 3 * dataset.PIECE
     finally:
         tracemalloc.stop()
-    assert (datasets.load(tmp_path / "data").train[999] == image).all()
+    assert (dataset.load(tmp_path / "data").train[999] == image).all()
 
 
 def test_full_disk(made, tmp_path):
     """The system refuses to write beyond a size, as it does where the disk is full."""
-    made(datasets.Raw(lazy(np.zeros((100, 3, 32, 32), np.uint8)), GOOD.repeat(3, 1).repeat(16, 2).repeat(16, 3), 256))
+    made(dataset.Raw(lazy(np.zeros((100, 3, 32, 32), np.uint8)), GOOD.repeat(3, 1).repeat(16, 2).repeat(16, 3), 256))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(BenchError, match=r"data: cannot be written \(File too large\)"):
-            datasets.prepare("made", tmp_path / "data")
+            dataset.prepare("made", tmp_path / "data")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
@@ -137,23 +137,23 @@ def test_nothing_is_made_for_a_setting_that_refuses(made, tmp_path):
     def refuse(raw):
         raise BenchError(f"not {len(raw.test)} images")
 
-    made(datasets.Raw(datasets.Images((7, 1, 2, 2), never), datasets.Images((9, 1, 2, 2), never), 256))
+    made(dataset.Raw(dataset.Images((7, 1, 2, 2), never), dataset.Images((9, 1, 2, 2), never), 256))
     with pytest.raises(BenchError, match="not 9 images"):
-        datasets.prepare("made", tmp_path / "data", accept=refuse)
+        dataset.prepare("made", tmp_path / "data", accept=refuse)
 
 
 def test_arrays_that_do_not_fit_their_description(tmp_path):
-    datasets.prepare("digits", tmp_path / "data")
+    dataset.prepare("digits", tmp_path / "data")
     np.save(tmp_path / "data" / "test.npy", np.zeros((3, 1, 8, 8), dtype=np.uint8))
     with pytest.raises(BenchError, match="make it again with: snakemake"):
-        datasets.load(tmp_path / "data")
+        dataset.load(tmp_path / "data")
 
 
 def test_the_mixture_is_a_function_of_its_options(tmp_path):
     options = dict(components=3, dim=4, train=5000, test=60)
     for name in ("one", "two"):
-        datasets.prepare("mixture", tmp_path / name, options)
-    data = datasets.load(tmp_path / "one")
+        dataset.prepare("mixture", tmp_path / name, options)
+    data = dataset.load(tmp_path / "one")
     assert (tmp_path / "one" / "train.npy").read_bytes() == (tmp_path / "two" / "train.npy").read_bytes()
     assert data.levels is None and data.shape == (4, 1, 1) and (data.lo, data.hi, data.radius) == (-np.inf, np.inf, np.inf)
     # Moments of the draws against those of the law, within 5 standard errors of the worst of 14 numbers
@@ -166,16 +166,16 @@ def test_the_mixture_is_a_function_of_its_options(tmp_path):
 
 
 def test_the_exact_nats_are_those_of_scipy(tmp_path):
-    datasets.prepare("mixture", tmp_path / "data", dict(components=2, dim=3, train=10, test=20))
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("mixture", tmp_path / "data", dict(components=2, dim=3, train=10, test=20))
+    data = dataset.load(tmp_path / "data")
     law = data.law.arrays()
     density = sum(weight * stats.multivariate_normal.pdf(data.to_float(data.test), mean, covariance) for weight, mean, covariance
                   in zip(law["weights"], law["means"], law["covariances"], strict=True))
     np.testing.assert_allclose(data.exact_nats(20)["exact_nats"], -np.log(density), rtol=1e-9)
-    assert datasets.Data("x", data.train, data.test, None, None, None, "").exact_nats(20) == {}
+    assert dataset.Data("x", data.train, data.test, None, None, None, "").exact_nats(20) == {}
 
 
 def test_values_that_are_not_finite_are_refused(made, tmp_path):
-    made(datasets.Raw(np.zeros((3, 2, 1, 1)), np.full((3, 2, 1, 1), np.nan), None))
+    made(dataset.Raw(np.zeros((3, 2, 1, 1)), np.full((3, 2, 1, 1), np.nan), None))
     with pytest.raises(BenchError, match="expected finite values in the test split"):
-        datasets.prepare("made", tmp_path / "data")
+        dataset.prepare("made", tmp_path / "data")

@@ -11,10 +11,12 @@ from functools import partial
 import pytest
 import torch
 
-from bench import bound, covariance, device, heads, mean, process, sampler, schedule
+from bench import bound, covariance, heads, process, sampler, schedule
 from bench.denoiser import Denoiser
-from bench.errors import BenchError
-from bench.mean import train as mean_train
+from bench.mean import train
+from bench.mean.model import MeanModel
+from bench.runtime import devices
+from bench.runtime.errors import BenchError
 from tests.conftest import make_data
 
 META = torch.device("meta")
@@ -22,7 +24,7 @@ MADE = schedule.make("linear", 20)
 OPTIONS = {"block_out_channels": [8, 16], "layers_per_block": 1, "norm_num_groups": 4,
            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
            "attention_head_dim": 8}
-CLAIM = "import sys; from bench import device; print(device.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
+CLAIM = "import sys; from bench import device; print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def elsewhere():
     """A denoiser whose networks are not on the CPU, with every head and the moments that variants read."""
     torch.manual_seed(0)
     data = make_data(shape=(1, 8, 8))
-    model = mean.MeanModel(mean_train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META)
+    model = MeanModel(train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META)
     made = heads.make({"npr": "simple", "sn": "complex", "improved_ddpm": "simple"}, model).to(META)
     random = torch.rand(MADE.N + 1, data.dim, dtype=torch.float64).numpy()
     moments = {name: random for name in ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")}
@@ -52,7 +54,7 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
 
 
 def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):
-    x_t, t, _, x_0 = mean_train.draw(elsewhere.data, MADE, (0, "test"), 0, 4, device=META)
+    x_t, t, _, x_0 = train.draw(elsewhere.data, MADE, (0, "test"), 0, 4, device=META)
     eps_hat, features = elsewhere.model(x_t, t)
     assert eps_hat.device == META and heads.outputs(elsewhere.heads, features)["npr"].device == META
     assert all(part.device == META for part in (x_t, t, x_0))
@@ -60,7 +62,7 @@ def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):
 
 def test_sampling_in_bf16_rounds_the_network_and_nothing_else(data):
     torch.manual_seed(0)
-    model = mean.MeanModel(mean_train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape)
+    model = MeanModel(train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape)
     predict = partial(Denoiser.predict, x_t=torch.randn(4, data.dim, dtype=torch.float64), t=10)
     exact, rounded = (predict(Denoiser(model, {}, None, data, MADE, precision)).eps_hat for precision in ("fp32", "bf16"))
     assert rounded.dtype == torch.float64 and not torch.equal(exact, rounded)
@@ -88,6 +90,6 @@ def test_jobs_share_the_gpus_out(tmp_path):
 
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert device.choose("auto") == device.choose("cpu") == torch.device("cpu")
+    assert devices.choose("auto") == devices.choose("cpu") == torch.device("cpu")
     with pytest.raises(BenchError, match="^device: cuda, but PyTorch sees no GPU"):
-        device.choose("cuda")
+        devices.choose("cuda")

@@ -15,8 +15,8 @@ import time
 import numpy as np
 import pytest
 
-from bench import download, files
-from bench.errors import BenchError
+from bench.runtime import download, files
+from bench.runtime.errors import BenchError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA256, MD5 = hashlib.sha256(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.errors import BenchError, one_line
+from bench.runtime.errors import BenchError, one_line
 
 
 def test_an_error_in_one_line_already_stays_as_it_is():

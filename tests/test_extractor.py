@@ -3,16 +3,18 @@
 import numpy as np
 import torch
 
-from bench import data as datasets
-from bench import extractor, fidelity, files, sections
+from bench.data import dataset
+from bench.experiment import sections
+from bench.runtime import files
+from bench.scores import extractors, fidelity
 
 
 def test_classifier_learns_the_digits_and_extracts(tmp_path):
-    datasets.prepare("digits", tmp_path / "data")
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("digits", tmp_path / "data")
+    data = dataset.load(tmp_path / "data")
     section = sections.ExtractorSection(name="classifier", train=sections.TrainSection(
         steps=120, batch=128, learning_rate=5e-3, warmup=10, ema=0.9))
-    module = extractor.get("classifier")
+    module = extractors.get("classifier")
     module.prepare(data, section, (0, "test"), tmp_path / "extractor", tmp_path / "c.pt")
     about = files.read_json(tmp_path / "extractor" / "extractor.json")
     assert about["test_accuracy"] >= 0.95  # the default run trains five times as long for its 0.97

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import fidelity, frechet, imports
-from bench.errors import BenchError
-from bench.reference import Reference
+from bench.runtime import imports
+from bench.runtime.errors import BenchError
+from bench.scores import fidelity, frechet
+from bench.scores.reference import Reference
 
 RANDOM = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 from matplotlib import image
 
-from bench import figures
+from bench.report import figures
 
 
 def test_curves_are_drawn(tmp_path):

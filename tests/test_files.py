@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from bench import files, paths
-from bench.errors import BenchError
+from bench.runtime import files, paths
+from bench.runtime.errors import BenchError
 
 
 def test_nothing_is_left_of_a_failed_write(tmp_path):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data as datasets
-from bench.data import folder as reader
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import folder
+from bench.runtime.errors import BenchError
 from tests.conftest import whole
 
 RANDOM = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def firsts(images):
 
 def read(path, **options):
     """What the reader returns, its images in memory."""
-    raw = reader.read(str(path), **options)
+    raw = folder.read(str(path), **options)
     return dataclasses.replace(raw, train=whole(raw.train), test=whole(raw.test))
 
 
@@ -122,8 +122,8 @@ def test_modes(tmp_path):
 def test_prepare(tmp_path):
     for value in range(4):
         save(tmp_path / "images" / f"{value}.png", grey(value))
-    datasets.prepare("folder", tmp_path / "data", {"path": str(tmp_path / "images"), "size": 2})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("folder", tmp_path / "data", {"path": str(tmp_path / "images"), "size": 2})
+    data = dataset.load(tmp_path / "data")
     assert data.name == "folder" and data.shape == (3, 2, 2) and firsts(data.train) == [1, 2, 3] and data.levels == 256
 
 
@@ -131,8 +131,8 @@ def test_prepare(tmp_path):
                                      {"size": 4, "test_every": 1}])
 def test_options(options):
     with pytest.raises(ValueError):
-        datasets.options("folder")(path="x", **options)
-    assert datasets.options("folder")(path="x", size=4).model_dump() == {"path": "x", "size": 4, "test_every": 10}
+        dataset.options("folder")(path="x", **options)
+    assert dataset.options("folder")(path="x", size=4).model_dump() == {"path": "x", "size": 4, "test_every": 10}
 
 
 def test_links_are_followed(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from bench import frechet, imports
+from bench.runtime import imports
+from bench.scores import frechet
 
 
 def features(count, dim, shift=0.0, seed=0):

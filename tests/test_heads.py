@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import bound, covariance, heads, mean, mixture, moments, process, schedule, sections
-from bench.data import Data
-from bench.errors import BenchError
-from bench.mean import oracle
-from bench.mean import train as mean_train
+from bench import covariance, heads, mixture, moments, process, schedule, terms
+from bench.data.dataset import Data
+from bench.experiment import sections
+from bench.mean import oracle, train
+from bench.mean.model import MeanModel
+from bench.runtime.errors import BenchError
 from tests.conftest import make_data
 from tests.test_mean import OPTIONS, SHAPE
 
@@ -18,7 +19,7 @@ MADE = schedule.make("linear", 10)
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return mean.MeanModel(mean_train.make_unet(OPTIONS, SHAPE), "epsilon", MADE, SHAPE)
+    return MeanModel(train.make_unet(OPTIONS, SHAPE), "epsilon", MADE, SHAPE)
 
 
 def test_a_head_for_vectors_starts_at_zero():
@@ -53,7 +54,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
                                   train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")
     assert passes == [32] * 150
-    x_t, t, eps, _ = mean_train.draw(data, MADE, ("fresh",), 0, 512)
+    x_t, t, eps, _ = train.draw(data, MADE, ("fresh",), 0, 512)
     eps_hat, features = model(x_t, t)
     out = heads.outputs(trained, features)
     assert out["sn"].mean().item() == pytest.approx(1, abs=0.1)
@@ -110,8 +111,8 @@ def test_bound_terms_are_those_of_the_bound(data, t):
     found = heads.bound_terms(output, forward, data, steps, x_0, x_t, eps_hat, variant)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
     sigma_sq = variant.variance(forward, t - 1, t, (output.double() + 1) / 2)
-    expected = (bound.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2) if t > 1
-                else bound.last_term(data, x_0, x0_hat, sigma_sq.sqrt()))
+    expected = (terms.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2) if t > 1
+                else terms.last_term(data, x_0, x0_hat, sigma_sq.sqrt()))
     torch.testing.assert_close(found, expected[steps == t], rtol=1e-9, atol=1e-12)
 
 
@@ -120,6 +121,6 @@ def test_steps_are_drawn_by_their_share_of_the_bound():
     forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
     found = heads.importance(forward, error)
     assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()
-    term = [bound.middle_term(forward, s, s + 1, torch.tensor([[np.sqrt(MADE.skip_beta(s, s + 1) * MADE.beta_tilde(s, s + 1))]]),
+    term = [terms.middle_term(forward, s, s + 1, torch.tensor([[np.sqrt(MADE.skip_beta(s, s + 1) * MADE.beta_tilde(s, s + 1))]]),
                               torch.full((1, 3), 0.2, dtype=torch.float64)).item() for s in (1, 2)]
     assert (found[1] - 0.05) / (found[2] - 0.05) == pytest.approx(term[0] / term[1])

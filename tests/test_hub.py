@@ -10,10 +10,10 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from bench import sections
-from bench.errors import BenchError
+from bench.experiment import sections
 from bench.mean import checkpoint
 from bench.mean.train import make_unet
+from bench.runtime.errors import BenchError
 from tests.test_mean import SHAPE
 
 SCHEDULE = sections.ScheduleSection(name="linear", N=1000)

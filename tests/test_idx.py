@@ -10,10 +10,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bench import data as datasets
-from bench import idx
-from bench.data import fashion_mnist, mnist
-from bench.errors import BenchError
+from bench.data import dataset, idx
+from bench.data.readers import fashion_mnist, mnist
+from bench.runtime.errors import BenchError
 
 READERS = [mnist, fashion_mnist]
 COUNTS = {"train": 5, "t10k": 3}
@@ -150,12 +149,12 @@ def test_members_that_are_not_expected(contents, tmp_path):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_prepare(plain, tmp_path, name):
-    datasets.prepare(name, tmp_path / "data", {"path": str(plain)})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare(name, tmp_path / "data", {"path": str(plain)})
+    data = dataset.load(tmp_path / "data")
     assert data.name == name and data.shape == (1, 28, 28) and data.levels == 256
     assert (data.train[:, 0] == made("train")[0]).all() and (data.test_labels == made("t10k")[1]).all()
-    reader = getattr(datasets, name)
-    assert list(datasets.options(name).model_fields) == list(inspect.signature(reader.read).parameters) == ["path"]
+    reader = dataset.reader(name)
+    assert list(dataset.options(name).model_fields) == list(inspect.signature(reader.read).parameters) == ["path"]
 
 
 def test_the_content_says_whether_it_is_gzipped(plain):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data as datasets
-from bench.data import imagenet64
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import imagenet64
+from bench.runtime.errors import BenchError
 from tests.conftest import whole
 
 NAMES = [*imagenet64.TRAIN, "val_data.npz"]
@@ -39,7 +39,7 @@ def expected(names):
 def wrong(path, *words):
     """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
     with pytest.raises(BenchError) as caught:
-        datasets.prepare("imagenet64", path.parent / "out" / "data", {"path": str(path)})
+        dataset.prepare("imagenet64", path.parent / "out" / "data", {"path": str(path)})
     line = str(caught.value)
     assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
     assert not (path.parent / "out" / "data").exists()
@@ -75,11 +75,11 @@ def test_pngs(tmp_path):
         Image.fromarray(image).save(tmp_path / f"{name}.png")
     (tmp_path / "train_64x64" / "._0000001.png").write_bytes(b"hidden")
     (tmp_path / "train_64x64" / "list.txt").write_text("not read")
-    datasets.prepare("imagenet64", tmp_path / "data", {"path": str(tmp_path)})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("imagenet64", tmp_path / "data", {"path": str(tmp_path)})
+    data = dataset.load(tmp_path / "data")
     assert (data.train == pixels[[2, 0, 3]].transpose(0, 3, 1, 2)).all() and data.train_labels is None
     assert (data.test == pixels[[4, 1]].transpose(0, 3, 1, 2)).all() and data.levels == 256
-    assert list(datasets.options("imagenet64").model_fields) == ["path"]
+    assert list(dataset.options("imagenet64").model_fields) == ["path"]
 
 
 def test_a_batch_is_never_in_memory(tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_missing(tmp_path):
     wrong(folder, "train_64x64 and valid_64x64 not found, nor train_data_batch_1.npz, train_data_batch_10.npz; expected")
     (folder / "valid_64x64").mkdir()
     with pytest.raises(BenchError, match="'imagenet64': the train split is empty"):
-        datasets.prepare("imagenet64", tmp_path / "data", {"path": str(folder)})
+        dataset.prepare("imagenet64", tmp_path / "data", {"path": str(folder)})
 
 
 @pytest.mark.parametrize("changed, words", [

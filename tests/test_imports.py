@@ -7,7 +7,7 @@ import pytest
 
 LEFT_OUT = """
 import sys
-from bench import imports
+from bench.runtime import imports
 
 def loaded():
     return [name for name in imports.STAND_INS if name in sys.modules]
@@ -37,7 +37,8 @@ assert not loaded(), loaded()
 
 def test_a_network_is_made_saved_read_and_moved_without_it(tmp_path):
     run(f"""
-from bench.mean import read_unet, train
+from bench.mean import train
+from bench.mean.storage import read_unet
 blocks = dict(down_block_types=["DownBlock2D"] * 2, up_block_types=["UpBlock2D"] * 2)
 options = dict(block_out_channels=(8, 8), norm_num_groups=4, **blocks)
 train.make_unet(options, (1, 8, 8)).save_pretrained({str(tmp_path)!r})

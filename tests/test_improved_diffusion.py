@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import heads, mean, schedule, sections
-from bench.data import Data
-from bench.errors import BenchError
-from bench.mean import published
+from bench import heads, schedule
+from bench.data.dataset import Data
+from bench.experiment import sections
+from bench.mean import published, storage
 from bench.mean.formats import improved_diffusion
+from bench.mean.model import Features, MeanModel, Trunk
+from bench.runtime.errors import BenchError
 
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
@@ -157,7 +159,7 @@ def both(unet, images, times):
         output = unet(images, times, return_dict=False)[0]
     for hook in hooks:
         hook.remove()
-    return output, mean.Features(**seen)
+    return output, Features(**seen)
 
 
 def difference(found, expected):
@@ -193,7 +195,7 @@ def agrees(state, images, times):
         state = getattr(network, name)
         assert (state is None) == (output is None)
         if state is not None:
-            assert difference(heads.imported(state, mean.trunk(network.unet))(features), output.flatten(1)) < 1e-4
+            assert difference(heads.imported(state, Trunk.of(network.unet))(features), output.flatten(1)) < 1e-4
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -240,8 +242,8 @@ def test_every_time_and_the_number_of_heads_count():
 def test_a_saved_network_comes_back_with_its_heads(tmp_path):
     state, images = random_state(attention=(0, 1)), pictures()
     unet = improved_diffusion.read(state).unet
-    mean.save(unet, "epsilon", tmp_path / "mean")
-    loaded = mean.read_unet(tmp_path / "mean" / "unet")
+    storage.save(unet, "epsilon", tmp_path / "mean")
+    loaded = storage.read_unet(tmp_path / "mean" / "unet")
     expected = original(state, images, TIMES)[0]
     assert difference(both(loaded, images, TIMES)[0], expected) < 1e-4
 
@@ -250,7 +252,7 @@ def test_the_mean_model_of_a_converted_network():
     """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
     state, images, t = random_state(outputs=6), pictures(), torch.tensor([1, 2, 300, 999, 1000])
     unet = improved_diffusion.read(state).unet
-    model = mean.MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
+    model = MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
     eps_hat, features = model(images.flatten(1).double(), t)
     expected, _, hidden = original(state, images, t - 1)
     assert difference(eps_hat.float(), expected[:, :3].flatten(1)) < 1e-4
@@ -312,9 +314,9 @@ def imported(tmp_path, state, **options):
     torch.save(state, tmp_path / "model.pt")
     made = schedule.make("cosine", 4000)
     section = sections.PublishedSection(format="improved_diffusion", path=str(tmp_path / "model.pt"), **options)
-    mean.save(folder=tmp_path / "mean", **published.read(section))
+    storage.save(folder=tmp_path / "mean", **published.read(section))
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
-    return mean.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
+    return storage.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
 
 
 @pytest.mark.parametrize("options, told", [({}, lambda t: (t - 1) / 4), ({"first_timestep": 1}, lambda t: t / 4),

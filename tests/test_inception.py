@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import fidelity, files, imports
-from bench.errors import BenchError
-from bench.extractor import inception
+from bench.runtime import files, imports
+from bench.runtime.errors import BenchError
+from bench.scores import fidelity
+from bench.scores.extractors import inception
 from tests.conftest import make_data
 from tests.test_unpickle import Call
 

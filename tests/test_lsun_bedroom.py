@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data as datasets
-from bench import imports
-from bench.data import lsun_bedroom
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import lsun_bedroom
+from bench.runtime import imports
+from bench.runtime.errors import BenchError
 from tests.conftest import whole
 
 
@@ -60,7 +60,7 @@ def expected(values, size):
 def wrong(path, *words, **options):
     """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
     with pytest.raises(BenchError) as caught:
-        datasets.prepare("lsun_bedroom", path.parent / "out" / "data", {"path": str(path), "size": 48, **options})
+        dataset.prepare("lsun_bedroom", path.parent / "out" / "data", {"path": str(path), "size": 48, **options})
     line = str(caught.value)
     assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
     assert not (path.parent / "out" / "data").exists()
@@ -83,13 +83,13 @@ def test_as_many_as_wanted(folder):
 
 
 def test_prepare(folder, tmp_path):
-    datasets.prepare("lsun_bedroom", tmp_path / "data", {"path": str(folder), "count": 3})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("lsun_bedroom", tmp_path / "data", {"path": str(folder), "count": 3})
+    data = dataset.load(tmp_path / "data")
     assert data.shape == (3, 256, 256) and len(data.train) == 3 and (data.test == expected(TEST, 256)).all()
-    assert datasets.options("lsun_bedroom")(path="x").model_dump() == {"path": "x", "size": 256, "count": 50_000}
+    assert dataset.options("lsun_bedroom")(path="x").model_dump() == {"path": "x", "size": 256, "count": 50_000}
     for options in ({"count": 0}, {"count": 1.5}, {"size": 0}, {"size": 10**6}, {}):
         with pytest.raises(ValueError):
-            datasets.options("lsun_bedroom")(**({"path": "x", **options} if options else {}))
+            dataset.options("lsun_bedroom")(**({"path": "x", **options} if options else {}))
 
 
 def test_missing(folder):
@@ -98,7 +98,7 @@ def test_missing(folder):
     wrong(folder, "bedroom_val_lmdb: no such database")
     database(folder / "bedroom_val_lmdb", {})
     with pytest.raises(BenchError, match="'lsun_bedroom': the test split is empty"):
-        datasets.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder)})
+        dataset.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder)})
 
 
 @pytest.mark.parametrize("value, words", [
@@ -108,7 +108,7 @@ def test_wrong_images(folder, value, words):
     database(folder / "bedroom_train_lmdb", {b"b\n\xff": value})
     wrong(folder, rf"bedroom_train_lmdb: 'b\n\xff': {words}")
     # what comes after those that are wanted is not looked at
-    datasets.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder), "size": 48, "count": 2})
+    dataset.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder), "size": 48, "count": 2})
 
 
 def test_truncated(folder):

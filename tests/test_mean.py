@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench import mean, schedule, sections, training
-from bench.errors import BenchError
-from bench.mean import checkpoint
-from bench.mean import train as mean_train
-from bench.training import train
+from bench import schedule, training
+from bench.experiment import sections
+from bench.mean import checkpoint, storage, train
+from bench.mean.model import MeanModel
+from bench.runtime.errors import BenchError
 from tests.conftest import make_data
 
 OPTIONS = {"block_out_channels": [8, 16], "layers_per_block": 1, "down_block_types": ["DownBlock2D"] * 2,
@@ -21,7 +21,7 @@ MADE = schedule.make("linear", 1000)
 @pytest.fixture
 def unet():
     torch.manual_seed(0)
-    return mean_train.make_unet(OPTIONS, SHAPE)
+    return train.make_unet(OPTIONS, SHAPE)
 
 
 class Converted(torch.nn.Module):
@@ -42,15 +42,15 @@ class Converted(torch.nn.Module):
 @pytest.mark.parametrize("kind", ["sample", "v_prediction"])
 def test_prediction_types_give_the_same_noise(unet, kind):
     x_t, t = torch.randn(4, 64, dtype=torch.float64), torch.tensor([1, 10, 300, 700])
-    expected, features = mean.MeanModel(unet, "epsilon", MADE, SHAPE)(x_t, t)
-    found, _ = mean.MeanModel(Converted(unet, kind), kind, MADE, SHAPE)(x_t, t)
+    expected, features = MeanModel(unet, "epsilon", MADE, SHAPE)(x_t, t)
+    found, _ = MeanModel(Converted(unet, kind), kind, MADE, SHAPE)(x_t, t)
     # fp32 rounding of x_0 is divided by b_1 = 0.01 on the way back
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
     assert features.hidden.shape == (4, 8, 8, 8) and features.time.shape == (4, 32)
 
 
 def test_features_are_what_the_output_is_made_of(unet):
-    model = mean.MeanModel(unet, "epsilon", MADE, SHAPE)
+    model = MeanModel(unet, "epsilon", MADE, SHAPE)
     eps_hat, features = model(torch.randn(3, 64, dtype=torch.float64), torch.tensor([5, 50, 500]))
     again = unet.conv_out(unet.conv_act(unet.conv_norm_out(features.hidden)))
     torch.testing.assert_close(again.flatten(1).double(), eps_hat, rtol=1e-5, atol=1e-6)
@@ -72,8 +72,8 @@ def test_import_gives_the_same_outputs(unet, tmp_path):
     write_checkpoint(unet, tmp_path, prediction_type="v_prediction")
     found = checkpoint.read(tmp_path, section())
     assert found["prediction_type"] == "v_prediction"
-    mean.save(folder=tmp_path / "mean", **found)
-    loaded = mean.load(tmp_path / "mean", MADE, make_data(SHAPE))
+    storage.save(folder=tmp_path / "mean", **found)
+    loaded = storage.load(tmp_path / "mean", MADE, make_data(SHAPE))
     images, t = torch.randn(2, *SHAPE), torch.tensor([3, 900])
     # the loaded network computes in another memory format
     torch.testing.assert_close(loaded.unet(images, t).sample, unet.eval()(images, t).sample, rtol=1e-5, atol=1e-5)
@@ -94,7 +94,7 @@ def test_import_refuses_what_does_not_fit(unet, tmp_path, changes, asked, messag
 
 def test_channels_that_do_not_fit_the_data(unet):
     with pytest.raises(BenchError, match="here: the network has 1 input and 1 output channels, expected 3 of each"):
-        mean.check_channels(unet, (3, 8, 8), "here")
+        storage.check_channels(unet, (3, 8, 8), "here")
 
 
 def test_import_of_nothing_says_what_is_expected(tmp_path):
@@ -106,7 +106,7 @@ def test_import_of_nothing_says_what_is_expected(tmp_path):
 
 def test_wrong_unet_option_is_one_line():
     with pytest.raises(BenchError, match="mean.unet: not accepted by UNet2DModel"):
-        mean_train.make_unet({**OPTIONS, "norm_groups": 4}, SHAPE)
+        train.make_unet({**OPTIONS, "norm_groups": 4}, SHAPE)
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkeypatch):
@@ -115,12 +115,12 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
     options = sections.MeanSection(unet=OPTIONS, train=how)
     made = schedule.make("linear", 10)
     small = (data, made, options, (0, "test"))
-    straight, log = mean_train.train(*small, tmp_path / "a.pt")
+    straight, log = train.train(*small, tmp_path / "a.pt")
 
     class Killed(Exception):
         pass
 
-    batch = mean_train.draw
+    batch = training.draw
 
     def killed_at_six(*arguments, **options):
         if arguments[3] == 6:
@@ -128,11 +128,11 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
         return batch(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(mean_train, "draw", killed_at_six)
+        patched.setattr(train, "draw", killed_at_six)
         with pytest.raises(Killed):
-            mean_train.train(*small, tmp_path / "b.pt")
+            train.train(*small, tmp_path / "b.pt")
     assert (tmp_path / "b.pt").exists()
-    resumed, log_again = mean_train.train(*small, tmp_path / "b.pt")
+    resumed, log_again = train.train(*small, tmp_path / "b.pt")
     assert not (tmp_path / "b.pt").exists() and log_again == log
     for name, tensor in straight.state_dict().items():
         assert (resumed.state_dict()[name] == tensor).all(), name
@@ -147,7 +147,7 @@ def test_checkpoint_of_another_training_is_not_resumed(tmp_path):
 
     first = torch.nn.Linear(2, 2)
     torch.save({"identity": "another"}, tmp_path / "c.pt")
-    train(first, loss(first), how, tmp_path / "c.pt", "test")
+    training.train(first, loss(first), how, tmp_path / "c.pt", "test")
     assert seen == [0, 1, 2]
 
 
@@ -158,7 +158,7 @@ def test_average_of_the_weights_is_the_exponential_one(tmp_path):
         network.weight.zero_()
     how = sections.TrainSection(steps=4, batch=1, learning_rate=0.1, ema=0.5)
     seen = []
-    average, log = train(network, lambda step: (seen.append(network.weight.item()), -network.weight.sum())[1], how,
+    average, log = training.train(network, lambda step: (seen.append(network.weight.item()), -network.weight.sum())[1], how,
                          tmp_path / "d.pt", "test")
     weights = [*seen[1:], network.weight.item()]
     expected = weights[0]
@@ -169,5 +169,5 @@ def test_average_of_the_weights_is_the_exponential_one(tmp_path):
 
 
 def test_saved_weights_are_safetensors(unet, tmp_path):
-    mean.save(unet, "epsilon", tmp_path / "mean")
+    storage.save(unet, "epsilon", tmp_path / "mean")
     assert set(load_file(tmp_path / "mean/unet/diffusion_pytorch_model.safetensors")) == set(unet.state_dict())

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, config, files, heads, mean, schedule, sections, stages
-from bench.data import Data
-from bench.errors import BenchError
-from bench.mean import checkpoint, published
+from bench import cli, heads, schedule
+from bench.data.dataset import Data
+from bench.experiment import loading, sections
+from bench.mean import checkpoint, published, storage
+from bench.runtime import files
+from bench.runtime.errors import BenchError
+from bench.stages import preparation
 from tests import test_improved_diffusion as improved
 from tests import test_pytorch_diffusion as ddim
 from tests.conftest import ROOT
@@ -27,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 
 def section(path="model.pth", **options):
-    return config.published({"format": "pytorch_diffusion", "path": path, **options})
+    return loading.published({"format": "pytorch_diffusion", "path": path, **options})
 
 
 def save(state, path="model.pth", **how):
@@ -41,7 +44,7 @@ def sha256(path):
 
 def loaded(folder, made=MADE):
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
-    return mean.load(folder, made, Data("none", images, images, 256, None, None, ""))
+    return storage.load(folder, made, Data("none", images, images, 256, None, None, ""))
 
 
 def ddim_list(state, average):
@@ -91,12 +94,12 @@ def test_both_heads_come_with_the_mean_model(through, capsys):
     for name, state in (("model", trunk), ("npr", npr), ("sn", sn)):
         save(state, f"{name}.pth")
     if through == "stage":
-        mean.save(folder="mean", **published.read(section(heads={"npr": "npr.pth", "sn": "sn.pth"})))
+        storage.save(folder="mean", **published.read(section(heads={"npr": "npr.pth", "sn": "sn.pth"})))
     else:
         cli.main(["mean", "import", "model.pth", "--format", "pytorch_diffusion", "--into", "made",
                   "--option", "heads.npr=npr.pth", "--option", "heads.sn=sn.pth"])
         assert capsys.readouterr().out == "mean.checkpoint: made\n"
-        mean.save(folder="mean", **checkpoint.read("made", sections.ScheduleSection(name="linear", N=1000)))
+        storage.save(folder="mean", **checkpoint.read("made", sections.ScheduleSection(name="linear", N=1000)))
     model = loaded(Path("mean"))
     eps_hat, features = model(pictures().flatten(1).double(), STEPS)
     assert difference(eps_hat.float(), ddim.original(trunk, pictures(), STEPS - 1)[0].flatten(1)) < 1e-4
@@ -221,7 +224,7 @@ def test_checksums_in_either_case_of_letters():
 ])
 def test_keys_that_are_wrong(options, message):
     with pytest.raises(BenchError, match=f"^mean.published.*{message}") as error:
-        config.published({"format": "pytorch_diffusion", "path": "x", **options})
+        loading.published({"format": "pytorch_diffusion", "path": "x", **options})
     assert "\n" not in str(error.value)
 
 
@@ -242,10 +245,10 @@ def test_bench_mean_import_tells_mistakes_in_a_line(arguments, message):
 
 def experiment(**changes):
     """The default experiment with another mean model."""
-    raw = config.load(ROOT / "params.yaml").model_dump(mode="json")
+    raw = loading.load(ROOT / "params.yaml").model_dump(mode="json")
     setting = {**next(iter(raw["settings"].values())), **changes, "schedule": {"name": "linear", "N": 1000}, "extractor": None,
                "bound": {"images": 1, "trajectories": ["even"], "K": [10]}}
-    return config.resolve({**raw, "metrics": ["nll"], "settings": {"one": setting}})
+    return loading.resolve({**raw, "metrics": ["nll"], "settings": {"one": setting}})
 
 
 def test_the_stage_refuses_heads_that_did_not_come():
@@ -260,7 +263,7 @@ def test_the_stage_refuses_heads_that_did_not_come():
     asked = {"mean": {"published": {"format": "pytorch_diffusion", "path": "model.pth"}},
              "heads": {"targets": {"npr": "imported", "sn": "imported", "improved_ddpm": "imported"}}}
     with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no heads; expected"):
-        stages.mean(experiment(**asked), "one")
+        preparation.train_mean(experiment(**asked), "one")
     assert not os.path.exists("results/one/mean")
-    stages.mean(experiment(**{**asked, "heads": None}, processes={"ddpm": {"variants": ["beta"]}}), "one")
+    preparation.train_mean(experiment(**{**asked, "heads": None}, processes={"ddpm": {"variants": ["beta"]}}), "one")
     assert files.read_json("results/one/mean/mean.json")["format"] == "pytorch_diffusion"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from bench import data as datasets
-from bench.data import npz
-from bench.errors import BenchError
+from bench.data import dataset
+from bench.data.readers import npz
+from bench.runtime.errors import BenchError
 
 RANDOM = np.random.default_rng(0)
 TRAIN, TEST = (RANDOM.integers(0, 256, size=(count, 4, 5, 3)).astype(np.uint8) for count in (6, 2))
@@ -75,18 +75,18 @@ def test_labels(tmp_path, dtype):
 
 def test_prepare(tmp_path):
     path = write(tmp_path / "images.npz", **GOOD)
-    datasets.prepare("npz", tmp_path / "data", {"path": str(path)})
-    data = datasets.load(tmp_path / "data")
+    dataset.prepare("npz", tmp_path / "data", {"path": str(path)})
+    data = dataset.load(tmp_path / "data")
     assert data.shape == (3, 4, 5) and (data.train == np.moveaxis(TRAIN, 3, 1)).all() and data.train.flags.c_contiguous
     with pytest.raises(BenchError, match="expected levels 0..1, found"):
-        datasets.prepare("npz", tmp_path / "data", {"path": str(path), "levels": 2})
+        dataset.prepare("npz", tmp_path / "data", {"path": str(path), "levels": 2})
 
 
 @pytest.mark.parametrize("levels", [1, 257, 0, "256", 2.5])
 def test_levels_of_a_byte(levels):
     with pytest.raises(ValueError, match="levels"):
-        datasets.options("npz")(path="x", levels=levels)
-    assert datasets.options("npz")(path="x").model_dump() == {"path": "x", "train": "train", "test": "test", "levels": 256}
+        dataset.options("npz")(path="x", levels=levels)
+    assert dataset.options("npz")(path="x").model_dump() == {"path": "x", "train": "train", "test": "test", "levels": 256}
 
 
 def test_missing(tmp_path):

@@ -3,26 +3,26 @@
 import pytest
 import torch
 
-from bench import data as datasets
-from bench import mean, schedule
-from bench.data import digits, mixture
-from bench.errors import BenchError
-from bench.mean import oracle
+from bench import schedule
+from bench.data import dataset
+from bench.data.readers import digits, mixture
+from bench.experiment.sections import OracleSection
+from bench.mean import oracle, storage
 from bench.mixture import Oracle
-from bench.sections import OracleSection
+from bench.runtime.errors import BenchError
 
 MADE = schedule.make("linear", 100)
 
 
 @pytest.fixture
 def data(tmp_path):
-    datasets.prepare("mixture", tmp_path / "data", dict(components=3, dim=4, train=400, test=50))
-    return datasets.load(tmp_path / "data")
+    dataset.prepare("mixture", tmp_path / "data", dict(components=3, dim=4, train=400, test=50))
+    return dataset.load(tmp_path / "data")
 
 
 def test_the_saved_model_is_the_exact_one_plus_its_bias(data, tmp_path):
     oracle.save(OracleSection(imperfection=0.3), data, tmp_path / "mean")
-    model = mean.load(tmp_path / "mean", MADE, data)
+    model = storage.load(tmp_path / "mean", MADE, data)
     x_t, t = torch.from_numpy(data.to_float(data.test)), torch.tensor([1, 40, 100] * 16 + [2, 3])
     eps_hat, features = model(x_t, t)
     exact = Oracle(mixture.read(3, 4, 1, 1).law, MADE)
@@ -41,6 +41,6 @@ def test_the_bias_has_the_size_asked_for(data):
 
 def test_data_of_unknown_law_are_refused(tmp_path):
     raw = digits.read()
-    data = datasets.Data("digits", raw.train, raw.test, 17, None, None, "")
+    data = dataset.Data("digits", raw.train, raw.test, 17, None, None, "")
     with pytest.raises(BenchError, match="mean.oracle: needs data whose law is known"):
         oracle.save(OracleSection(), data, tmp_path / "mean")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from bench import pictures
-from bench.data import Data
+from bench.data.dataset import Data
+from bench.report import pictures
 
 
 def test_a_grid_shows_the_images(tmp_path):

@@ -15,9 +15,14 @@ import pytest
 import torch
 import yaml
 
-from bench import bound, config, data, forecast, plan, scoring, speed, stages, tracking, trajectory
-from bench.errors import BenchError
-from bench.sections import DataSection, OracleSection
+from bench import bound, trajectory
+from bench.data import dataset
+from bench.experiment import loading
+from bench.experiment.sections import DataSection, OracleSection
+from bench.plan import forecast, passes, speed
+from bench.report import tracking
+from bench.runtime.errors import BenchError
+from bench.stages import estimation, evaluation, preparation, sampling, scoring, trajectories
 from tests.conftest import ROOT, TINY, bench, environment
 from tests.test_improved_diffusion import random_state
 
@@ -32,7 +37,7 @@ SETTINGS = {  # of the size of the papers', with files that are not there
 
 def small():
     """The tiny experiment with still less of everything, two shards, and steps that `quadratic_ddim` repeats."""
-    experiment = config.load(ROOT / "params.yaml", [TINY]).model_dump(mode="json")
+    experiment = loading.load(ROOT / "params.yaml", [TINY]).model_dump(mode="json")
     tiny = experiment["settings"]["tiny"]
     tiny["schedule"]["N"] = 20
     tiny["processes"]["ddpm"]["variants"] = ["beta", "analytic_scalar", "npr", "improved_ddpm"]
@@ -42,13 +47,13 @@ def small():
     tiny["moments"]["draws"], tiny["bound"]["images"] = 3, 4
     tiny["bound"]["K"], tiny["bound"]["trajectories"] = [5, 10], ["even", "even_ddim", "quadratic_ddim"]
     tiny["samples"].update(K=[2, 10], count=4, batch=3, shards=2)
-    return config.resolve(experiment)
+    return loading.resolve(experiment)
 
 
 def planned(experiment):
     """{stage: Row} of the only setting of an experiment."""
     networks = {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()}
-    return {row.stage: row for row in plan.rows(experiment, networks)}
+    return {row.stage: row for row in passes.rows(experiment, networks)}
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +69,19 @@ def finished(tmp_path_factory):
     hook = torch.nn.modules.module.register_module_forward_hook(count)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "live_run", lambda *names: contextlib.nullcontext())
-        for stage in ("data", "mean", "extractor", "moments", "heads", "trajectories", "bound"):
-            getattr(stages, stage)(experiment, "tiny")
+        functions = {"data": preparation.prepare_data, "mean": preparation.train_mean, "extractor": preparation.prepare_extractor,
+                     "moments": estimation.estimate_moments, "heads": preparation.train_heads,
+                     "trajectories": trajectories.choose_trajectories, "bound": evaluation.evaluate_bound}
+        for stage, function in functions.items():
+            function(experiment, "tiny")
         for process, shard in itertools.product(("ddpm", "ddim"), (0, 1)):
             stage = f"samples {process}"
-            stages.samples(experiment, "tiny", process, shard)
+            sampling.draw_samples(experiment, "tiny", process, shard)
         stage = "reference"
-        scoring.reference(experiment, "tiny")
+        scoring.extract_reference(experiment, "tiny")
         for process in ("ddpm", "ddim"):
             stage = f"fidelity {process}"
-            scoring.fidelity(experiment, "tiny", process)
+            scoring.score_samples(experiment, "tiny", process)
     hook.remove()
     return experiment, folder / "results" / "tiny", passed
 
@@ -114,7 +122,7 @@ def test_a_row_of_the_bound(tmp_path, images, cells):
                            for cell in range(cells)])
     frame.to_parquet(tmp_path / "bound.parquet", index=False)
     bytes_a_row = (tmp_path / "bound.parquet").stat().st_size / len(frame)
-    assert 8 + math.log2(images) / 8 < bytes_a_row <= plan.BOUND_ROW < 1.25 * bytes_a_row
+    assert 8 + math.log2(images) / 8 < bytes_a_row <= passes.BOUND_ROW < 1.25 * bytes_a_row
 
 
 def test_jobs_and_samples(finished):
@@ -130,15 +138,15 @@ def test_steps_of_an_optimal_trajectory_are_bounded():
     """Against trajectories of random costs, and exact where every step is visited anyhow."""
     N, random = 30, np.random.default_rng(0)
     cells = [("beta", "even", 4), ("beta", "optimal", 3), ("beta", "optimal", 6), ("npr", "quadratic_ddim", 9)]
-    most, at_most = plan.steps_visited(N, cells)
+    most, at_most = passes.steps_visited(N, cells)
     assert at_most
     for last_sound in (N, N - 3):
         found = trajectory.optimal(random.normal(size=(N + 1, N + 1)), [3, 6], last_sound)
         steps = [trajectory.fixed(kind, N, K) if kind != "optimal" else found[K] for _, kind, K in cells]
         placed = [bound.Cell(kind, variant, K, tuple(taken)) for (variant, kind, K), taken in zip(cells, steps, strict=True)]
         assert len(bound._edges_by_step(placed)) <= most < N
-    assert plan.steps_visited(N, [*cells, ("beta", "even", N)]) == (N, False)
-    assert plan.steps_visited(N, [("beta", "optimal", 20), ("sn", "optimal", 20)]) == (N, True)
+    assert passes.steps_visited(N, [*cells, ("beta", "even", N)]) == (N, False)
+    assert passes.steps_visited(N, [("beta", "optimal", 20), ("sn", "optimal", 20)]) == (N, True)
 
 
 @pytest.fixture
@@ -147,7 +155,7 @@ def settings(tmp_path, monkeypatch):
     for name, sections in SETTINGS.items():
         text = {**sections, "mean": {"checkpoint": "nowhere"}, "extractor": {"name": "inception"}}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
-    monkeypatch.setattr(config, "SETTINGS", tmp_path)
+    monkeypatch.setattr(loading, "SETTINGS", tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def experiment(*names, **changes):
@@ -155,7 +163,7 @@ def settings(tmp_path, monkeypatch):
         raw.update(settings=list(names), processes={"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}})
         raw["moments"], raw["bound"]["images"] = {"draws": 50_000}, 10_000
         raw["samples"].update(count=50_000, K=[10, 25, 50, 100, 200, 400, 1000], batch=500, shards=10)
-        return config.resolve(raw | changes)
+        return loading.resolve(raw | changes)
     return experiment
 
 
@@ -182,10 +190,10 @@ def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
 
 
 def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
-    path = config.SETTINGS / "cifar10_cs.yaml"
-    path.write_text((config.SETTINGS / "cifar10_ls.yaml").read_text().replace("linear", "cosine"))
+    path = loading.SETTINGS / "cifar10_cs.yaml"
+    path.write_text((loading.SETTINGS / "cifar10_ls.yaml").read_text().replace("linear", "cosine"))
     experiment = settings("cifar10_ls", "cifar10_cs")
-    found = plan.rows(experiment, {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()})
+    found = passes.rows(experiment, {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()})
     assert [row.passes for row in found if row.stage == "reference"] == [60_000, 0]
     assert len({row.network.key for row in found if row.stage == "moments"}) == 1  # and so is the network measured
 
@@ -211,7 +219,7 @@ def test_what_is_not_known_is_told_in_a_line(settings, monkeypatch):
     assert "strange: how large the data are is not known before npz has read them: bench data --setting strange" in text
     moments = next(line.split() for line in text.splitlines() if " moments " in line)
     assert moments[2:] == ["1", "50,000,000", "mean", "model", "?", "?"]
-    folder = config.SETTINGS / "results" / "strange" / "data"
+    folder = loading.SETTINGS / "results" / "strange" / "data"
     folder.mkdir(parents=True)
     (folder / "data.json").write_text(json.dumps({"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256}))
     text = forecast.report(settings("strange"), 5.0)
@@ -281,8 +289,8 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
                                         "json.dump(config, open('merged.json', 'w'))\nrule all:\n    shell: ':'\n")
     subprocess.run([sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", *names], cwd=tmp_path, check=True,
                    env=environment(), capture_output=True)
-    found = config.load(ROOT / "params.yaml", [tmp_path / name for name in names])
-    assert found == config.resolve(json.loads((tmp_path / "merged.json").read_text()))
+    found = loading.load(ROOT / "params.yaml", [tmp_path / name for name in names])
+    assert found == loading.resolve(json.loads((tmp_path / "merged.json").read_text()))
     tiny = found.setting("tiny")
     assert (found.seed, tiny.samples.K, tiny.samples.count, tiny.bound.images) == (3, [7], 40, 180)
 
@@ -291,15 +299,15 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
 def test_every_experiment_can_be_planned(overlay, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speed, "measure", lambda networks, device: {network.key: (100.0, 8) for network in networks})
-    assert "?" not in forecast.report(config.load(ROOT / "params.yaml", [overlay]), 5.0)
+    assert "?" not in forecast.report(loading.load(ROOT / "params.yaml", [overlay]), 5.0)
 
 
 @pytest.mark.parametrize("name, given", [("digits", {}), ("mixture", {"components": 2, "dim": 3, "train": 7, "test": 5})])
 def test_the_size_that_a_reader_gives_is_that_of_what_it_reads(name, given, tmp_path):
-    found = data.size(name, given, tmp_path)
-    data.prepare(name, tmp_path / "data", given)
-    made = data.load(tmp_path / "data")
-    assert found == data.Size(made.shape, len(made.train), len(made.test), made.levels, made.train_labels is not None)
+    found = dataset.size(name, given, tmp_path)
+    dataset.prepare(name, tmp_path / "data", given)
+    made = dataset.load(tmp_path / "data")
+    assert found == dataset.Size(made.shape, len(made.train), len(made.test), made.levels, made.train_labels is not None)
 
 
 def test_the_command_plans_without_a_file_and_refuses_before_torch_is_loaded(tmp_path):
@@ -318,4 +326,4 @@ def test_the_command_plans_without_a_file_and_refuses_before_torch_is_loaded(tmp
 
 def test_an_overlay_that_is_not_there_is_named(tmp_path):
     with pytest.raises(BenchError, match="nowhere.yaml: cannot be read"):
-        config.load(ROOT / "params.yaml", [tmp_path / "nowhere.yaml"])
+        loading.load(ROOT / "params.yaml", [tmp_path / "nowhere.yaml"])

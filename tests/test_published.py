@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from bench import published
-from bench.errors import BenchError
+from bench.report import published
+from bench.runtime.errors import BenchError
 
 
 def one(**wanted):

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import heads, mean
-from bench.errors import BenchError
+from bench import heads
 from bench.mean.formats import pytorch_diffusion
+from bench.mean.model import Trunk
+from bench.runtime.errors import BenchError
 from tests.test_improved_diffusion import both, changed, difference, pictures, without
 
 TIMES = torch.tensor([0.0, 1.0, 17.0, 500.0, 999.0])
@@ -151,7 +152,7 @@ def agrees(state, images, times):
     assert difference(found, expected) < 1e-4
     assert (network.second is None) == (second is None) and network.variance is None
     if second is not None:
-        head = heads.imported(network.second, mean.trunk(network.unet))
+        head = heads.imported(network.second, Trunk.of(network.unet))
         assert difference(head(features), second.flatten(1)) < 1e-4
 
 

@@ -18,6 +18,7 @@ import yaml
 from safetensors.torch import load_file
 
 from bench import cli
+from bench.mean import storage
 from bench.training import CHECKPOINT_EVERY
 from tests.conftest import ROOT, TINY, environment, snakemake
 
@@ -175,15 +176,16 @@ def test_networks_on_a_full_disk(tmp_path, monkeypatch):
     """Weights and the checkpoint of a training are written by other libraries, each with an error of its own."""
     import torch
 
-    from bench import files, mean, training
-    from bench.errors import BenchError
+    from bench import training
     from bench.mean.train import make_unet
+    from bench.runtime import files
+    from bench.runtime.errors import BenchError
     from tests.test_mean import OPTIONS, SHAPE
 
     network, unet = torch.nn.Linear(50, 50), make_unet(OPTIONS, SHAPE)
     writers = {"mean.pt": lambda path: training._save(path, "identity", {"network": network}, {"step": 1}),
                "head.safetensors": lambda path: files.write_safetensors(path, network.state_dict()),
-               "mean": lambda path: mean.save(unet, "epsilon", path)}
+               "mean": lambda path: storage.save(unet, "epsilon", path)}
     for name, write in writers.items():
         with full_disk(1000), pytest.raises(BenchError, match=f"{name}: cannot be written"):
             write(tmp_path / name)
@@ -212,12 +214,15 @@ def test_a_folder_without_permission(copy, monkeypatch):
 @pytest.mark.parametrize("batch", [1, 7])
 def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
     """Against batches of 64 in one shard, with the real network: bounds to 1e-4, pixels to a level in 1 of 10⁴."""
-    from bench import bound, config, paths, process, sampler, stages
+    from bench import bound, process, sampler
+    from bench.experiment import loading
+    from bench.runtime import paths
+    from bench.stages import inputs
 
     monkeypatch.chdir(copy)
-    experiment = config.load("results/config.yaml")
+    experiment = loading.load("results/config.yaml")
     setting, place = experiment.setting("tiny"), paths.Setting("tiny")
-    denoiser = stages.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
+    denoiser = inputs.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
     forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
     cells = [bound.Cell("even", name, 5, (1, 26, 50, 75, 100)) for name in setting.variants("ddpm")]
     whole, parts = (bound.evaluate(denoiser, forward, cells, 16, names, batch=size) for size in (64, batch))

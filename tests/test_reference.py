@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import extractor, files, reference
-from bench.errors import BenchError
+from bench.runtime import files
+from bench.runtime.errors import BenchError
+from bench.scores import extractors, reference
 from tests.conftest import make_data
 
 
@@ -33,7 +34,7 @@ def network(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reference, "CHUNK", 8)
     name = f"test-{request.node.name}"
-    return extractor.register(name, ("pixels", "sum"), Counting(), lambda network, images: network(images))
+    return extractors.register(name, ("pixels", "sum"), Counting(), lambda network, images: network(images))
 
 
 def pixels(images, levels=17):
@@ -61,7 +62,7 @@ def test_what_decides_is_the_content(network, data):
                reference.features(network, data, "train", 19),
                reference.features(network, make_data(levels=9), "train", 20)}
     assert len(folders) == 3  # `make_data` gives every data set one hash
-    other = extractor.register("test-other", ("pixels",), Counting(), lambda network, images: network(images)[:1])
+    other = extractors.register("test-other", ("pixels",), Counting(), lambda network, images: network(images)[:1])
     assert reference.features(other, data, "train", 20) not in folders
 
 

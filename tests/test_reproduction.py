@@ -13,7 +13,10 @@ import pandas
 import pytest
 import yaml
 
-from bench import config, paths, published, reports, reproduction, tables
+from bench.experiment import loading
+from bench.report import published, reproduction, tables
+from bench.runtime import paths
+from bench.stages import reporting
 from tests.conftest import ROOT
 
 ROWS = [row for paper in published.PAPERS
@@ -247,7 +250,7 @@ def simulated(folder, fid):
     grid = {"K": [10], "trajectories": ["even"]}
     raw |= {"processes": {"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}}, "moments": {"draws": 100},
             "bound": {**grid, "images": 4}, "samples": {**grid, "count": 50000}, "fidelity": {"target_fid": 6.0, "resamples": 2}}
-    experiment = config.resolve({"seed": 0, "metrics": ["nll", "fid"], "settings": {"cifar10_ls": raw}})
+    experiment = loading.resolve({"seed": 0, "metrics": ["nll", "fid"], "settings": {"cifar10_ls": raw}})
     place = paths.Setting("cifar10_ls")
     (folder / place.fidelity("ddpm")).parent.mkdir(parents=True)
     pandas.DataFrame([{"trajectory": "even", "variant": variant, "K": 10, "image": image, "nll_bpd": value + image * 0.001}
@@ -264,7 +267,7 @@ def simulated(folder, fid):
 def test_the_stage_compares_bounds_scores_moments_and_schedules(tmp_path, monkeypatch):
     """M = 100: of Table 5 the cells with 100 draws; σ_2² with v = 0.5 is far from all eight published ones."""
     monkeypatch.chdir(tmp_path)
-    reports.cells(simulated(tmp_path, fid=34.63))
+    reporting.gather_cells(simulated(tmp_path, fid=34.63))
     frame = pandas.read_csv("results/reproduction.csv", dtype=str, keep_default_na=False)
     assert len(frame) == 602
     found = {(row.table, row.metric, row.process, row.variant, row.K, row.note): row.status for row in frame.itertuples()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import schedule
-from bench.errors import BenchError
+from bench.runtime.errors import BenchError
 
 mpmath.mp.dps = 50
 
@@ -40,7 +40,7 @@ def test_derived_arrays_at_both_ends():
 
 @pytest.mark.parametrize("name, theirs", [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
 def test_agrees_with_diffusers(name, theirs):
-    from bench import imports
+    from bench.runtime import imports
 
     imports.declare_torchvision()
     from diffusers import DDPMScheduler

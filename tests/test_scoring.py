@@ -7,8 +7,10 @@ import pytest
 import torch
 import yaml
 
-from bench import cli, config, files, paths
-from bench.extractor import classifier
+from bench import cli
+from bench.experiment import loading
+from bench.runtime import files, paths
+from bench.scores.extractors import classifier
 from tests.test_config import RAW
 
 METRICS = ["fid", "kid", "precision", "recall", "isc"]
@@ -16,7 +18,7 @@ METRICS = ["fid", "kid", "precision", "recall", "isc"]
 
 def write(change=lambda setting: None, metrics=METRICS, overlay=None):
     """c.yaml: the digits with two cells of 20 samples, and `change` made to the setting; the command line that names it."""
-    raw = config.resolve({**RAW, "metrics": metrics, **(overlay or {})}).model_dump(mode="json")
+    raw = loading.resolve({**RAW, "metrics": metrics, **(overlay or {})}).model_dump(mode="json")
     name, = raw["settings"]
     setting = raw["settings"][name]
     setting["processes"] = {"ddpm": {"variants": ["beta"]}}

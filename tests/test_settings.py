@@ -5,7 +5,8 @@ import csv
 import pytest
 import yaml
 
-from bench import config, published
+from bench.experiment import loading
+from bench.report import published
 from tests.conftest import ROOT
 
 PAPERS = ("cifar10_ls", "cifar10_cs", "celeba64", "imagenet64", "lsun_bedroom")
@@ -20,7 +21,7 @@ def resolved(overlay):
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     for key, value in yaml.safe_load(overlay.read_text()).items():
         raw[key] = {**raw[key], **value} if isinstance(value, dict) else value
-    return config.resolve(raw, str(overlay))
+    return loading.resolve(raw, str(overlay))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
@@ -34,7 +35,7 @@ def test_settings_of_no_experiment_are_valid_with_the_default_grid():
     named = {name for overlay in overlays for name in overlay["settings"]}
     rest = {path.stem for path in (ROOT / "workflows" / "settings").glob("*.yaml")} - named
     assert {"digits", "fashion_mnist"} <= rest
-    assert set(config.resolve({**raw, "settings": sorted(rest)}).settings) == rest
+    assert set(loading.resolve({**raw, "settings": sorted(rest)}).settings) == rest
 
 
 def paper(name):

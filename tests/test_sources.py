@@ -4,9 +4,10 @@ import hashlib
 
 import pytest
 
-from bench import cli, imports, sources
-from bench import data as datasets
-from bench.data import cifar10, fashion_mnist, mnist
+from bench import cli
+from bench.data import dataset, sources
+from bench.data.readers import cifar10, fashion_mnist, mnist
+from bench.runtime import imports
 
 
 def fetch(*arguments):
@@ -64,8 +65,8 @@ def test_help_lists_them(capsys):
     with pytest.raises(SystemExit):
         fetch("--help")
     text = capsys.readouterr().out
-    for name in datasets.READERS:
-        module = datasets.reader(name)
+    for name in dataset.READERS:
+        module = dataset.reader(name)
         listed = f"--from {' or '.join(module.DOWNLOADS)}" if hasattr(module, "DOWNLOADS") else getattr(module, "PLACE", None)
         line = next((line for line in text.splitlines() if line.startswith(f"  {name} ")), None)
         assert line.endswith(listed) if listed else line is None

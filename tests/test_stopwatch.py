@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench import config, paths, plan, speed, stopwatch
-from bench import data as datasets
+from bench.data import dataset
+from bench.experiment import loading
+from bench.plan import passes, speed
+from bench.runtime import paths, stopwatch
 
 PAUSE = 0.02  # seconds that a pass of `Slow` takes at least
 
@@ -62,11 +64,11 @@ def test_the_account_of_a_job_is_a_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("stage", ["mean", "moments", "heads", "bound", "samples ddpm", "samples ddim"])
 def test_a_run_makes_the_passes_that_are_needed_and_no_more(tiny_run, monkeypatch, stage):
     monkeypatch.chdir(tiny_run)
-    experiment = config.load(paths.CONFIG)
+    experiment = loading.load(paths.CONFIG)
     setting = experiment.setting("tiny")
-    size = datasets.size(setting.data.name, setting.data.options, paths.Setting("tiny").data)
+    size = dataset.size(setting.data.name, setting.data.options, paths.Setting("tiny").data)
     mean = speed.mean_network("tiny", setting, size.shape)
-    rows = {row.stage: row for row in plan.rows_of(experiment, "tiny", size, mean, None)}
+    rows = {row.stage: row for row in passes.rows_of(experiment, "tiny", size, mean, None)}
     jobs = [json.loads(path.read_text()) for path in (tiny_run / "results" / ".jobs" / "tiny").glob("*.json")]
     mine = [job for job in jobs if stage in (job["stage"], f"{job['stage']} {job.get('process')}")]
     passed = sum(job["images"] for job in mine)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from bench import tables
+from bench.report import tables
 
 
 def per_image():

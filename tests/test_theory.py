@@ -3,51 +3,52 @@
 import pytest
 from scipy.stats import norm
 
-from bench import covariance, theory
+from bench import covariance
+from bench.theory import claims
 
 
 @pytest.fixture(scope="module")
 def ground():
-    return theory.Ground(1, dim=4, components=3, N=20, draws=500)
+    return claims.Ground(1, dim=4, components=3, N=20, draws=500)
 
 
 def test_every_claim_holds(ground):
-    rows = [*theory.perfect_mean(ground, [1, 10, 20]), *theory.full_matrices(ground, [1, 10]), *theory.ranges(ground),
-            *theory.imperfect_mean(ground, [1, 10, 20]), *theory.likelihood_is_best(ground),
-            *theory.bound_is_above(ground, [2, 20]), *theory.one_gaussian(5), *theory.trajectories(1, largest=8),
-            *theory.optimal_is_least(ground), *theory.reverse_step(1, draws=20_000), *theory.published_thresholds()]
+    rows = [*claims.perfect_mean(ground, [1, 10, 20]), *claims.full_matrices(ground, [1, 10]), *claims.ranges(ground),
+            *claims.imperfect_mean(ground, [1, 10, 20]), *claims.likelihood_is_best(ground),
+            *claims.bound_is_above(ground, [2, 20]), *claims.one_gaussian(5), *claims.trajectories(1, largest=8),
+            *claims.optimal_is_least(ground), *claims.reverse_step(1, draws=20_000), *claims.published_thresholds()]
     assert [row for row in rows if not row["verdict"]] == [] and len(rows) > 170
 
 
 def test_heads_learn_the_conditional_variance_and_sn_needs_a_perfect_mean():
-    rows = list(theory.learned(1, sizes=(0.3,), steps=1200, batch=512, evaluated=5000))
+    rows = list(claims.learned(1, sizes=(0.3,), steps=1200, batch=512, evaluated=5000))
     assert [row["verdict"] for row in rows] == [True, True] and rows[0]["measured"] > 0.95 > rows[1]["measured"]
 
 
 def test_a_head_that_has_not_learned_is_found():
-    rows = list(theory.learned(1, sizes=(0.0,), steps=20, batch=64, evaluated=2000))
+    rows = list(claims.learned(1, sizes=(0.0,), steps=20, batch=64, evaluated=2000))
     assert [row["verdict"] for row in rows] == [False, False]
 
 
 def test_one_gaussian_in_closed_form_for_other_sizes():
     for dim, N in ((1, 5), (7, 200)):
-        assert all(row["verdict"] for row in theory.one_gaussian(dim, N))
+        assert all(row["verdict"] for row in claims.one_gaussian(dim, N))
 
 
 def test_a_wrong_variance_is_found(ground, monkeypatch):
     analytic = type(covariance.get("analytic_scalar"))
     right = analytic.v
     monkeypatch.setattr(analytic, "v", lambda self, *arguments: 0.5 * right(self, *arguments))
-    rows = [row for row in theory.perfect_mean(ground, [1, 2]) if "analytic_scalar" in row["claim"]]
+    rows = [row for row in claims.perfect_mean(ground, [1, 2]) if "analytic_scalar" in row["claim"]]
     assert rows and not any(row["verdict"] for row in rows)
 
 
 def test_a_wrong_mean_is_found(ground, monkeypatch):
     """The imperfect model passed off as the perfect one."""
     monkeypatch.setattr(ground, "moments", ground.imperfect_moments)
-    assert not all(row["verdict"] for row in theory.perfect_mean(ground, [1, 10, 20]))
+    assert not all(row["verdict"] for row in claims.perfect_mean(ground, [1, 10, 20]))
 
 
 def test_more_numbers_are_allowed_more_deviation():
-    assert theory.sigmas(1) == pytest.approx(4)
-    assert 100 * norm.sf(theory.sigmas(100)) == pytest.approx(norm.sf(4))
+    assert claims.sigmas(1) == pytest.approx(4)
+    assert 100 * norm.sf(claims.sigmas(100)) == pytest.approx(norm.sf(4))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench import process, published, schedule, thresholds
+from bench import process, schedule, thresholds
+from bench.report import published
 
 
 def test_every_published_cell_is_met():

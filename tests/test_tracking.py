@@ -4,8 +4,9 @@ import pandas
 import pytest
 from mlflow import MlflowClient
 
-from bench import config, tracking
-from bench.errors import BenchError
+from bench.experiment import loading
+from bench.report import tracking
+from bench.runtime.errors import BenchError
 from tests.test_config import RAW
 
 CELLS = pandas.DataFrame([
@@ -20,7 +21,7 @@ CELLS = pandas.DataFrame([
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    experiment = config.resolve(RAW)
+    experiment = loading.resolve(RAW)
     tracking.prepare(experiment)
     client = MlflowClient(tracking_uri=tracking.uri())
     client.bench = experiment

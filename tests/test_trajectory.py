@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench import trajectory
-from bench.errors import BenchError
+from bench.runtime.errors import BenchError
 
 
 def test_even_is_the_accumulated_rounding():

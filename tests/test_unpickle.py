@@ -10,8 +10,8 @@ import pickle
 import numpy as np
 import pytest
 
-from bench import unpickle
-from bench.errors import BenchError
+from bench.data import unpickle
+from bench.runtime.errors import BenchError
 
 ARRAYS = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -124,7 +124,7 @@ def name(module, attribute):
 @pytest.mark.parametrize("module, attribute", [
     ("numpy", "ndarray.tofile"), ("numpy", "dtype.__class__"), ("numpy", "f2py.os.system"), ("numpy", "load"),
     ("numpy.f2py.diagnose", "run"), ("numpy.core.multiarray", "_reconstruct.__self__"), ("_codecs", "encode.__call__"),
-    ("numpy.core.multiarray", "scalar"), ("bench.unpickle", "read"), ("", ""), ("numpy ", "dtype"),
+    ("numpy.core.multiarray", "scalar"), ("bench.data.unpickle", "read"), ("", ""), ("numpy ", "dtype"),
 ])
 def test_other_names(module, attribute):
     refused(name(module, attribute) + b".", f"'{module}.{attribute}' refused")

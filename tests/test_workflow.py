@@ -10,7 +10,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from bench import cli, config
+from bench import cli
+from bench.experiment import loading
 from tests.conftest import ROOT, TINY, snakemake
 
 VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
@@ -153,7 +154,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     os.truncate(damaged, 100)
     config = copy / "results" / "config.yaml"
     samples = "    samples:\n      K:\n      - 5\n"
-    config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
+    loading.write_text(loading.read_text().replace(samples, f"{samples}      - 7\n"))
     monkeypatch.chdir(copy)
     setting = ["--config", str(config), "--setting", "tiny"]
     with pytest.raises(SystemExit, match="trajectories/even.json: holds no trajectory with K = 7"):
@@ -214,11 +215,11 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     """Vectors in nats beside −E log p(x), on a small grid; nothing is trained but the heads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    raw = config.read_yaml(ROOT / "params.yaml") | {"settings": ["mixture_2d"], "metrics": ["nll", "fid"]}
+    raw = loading.read_yaml(ROOT / "params.yaml") | {"settings": ["mixture_2d"], "metrics": ["nll", "fid"]}
     raw["moments"], raw["fidelity"] = {"draws": 200}, {"target_fid": 1.0, "resamples": 5}
     raw["bound"] = {"K": [5, 40], "trajectories": ["even", "optimal"], "images": 400}
     raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200, "shards": 1}
-    small = config.resolve(raw).model_dump(mode="json")
+    small = loading.resolve(raw).model_dump(mode="json")
     small["settings"]["mixture_2d"]["schedule"]["N"] = 40
     small["settings"]["mixture_2d"]["heads"]["train"] |= {"steps": 300, "batch": 256, "warmup": 10}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(small))

@@ -7,8 +7,10 @@ more than those two are equal for what can be known of them.
 import numpy as np
 import torch
 
-from bench import bound, covariance, denoiser, files, moments, paths, process, stages, trajectory
+from bench import bound, covariance, denoiser, moments, process, trajectory
 from bench.benchmark import Figure, quiet
+from bench.runtime import files, paths
+from bench.stages import inputs
 
 TARGETS = (0.02, 0.01, 0.005)  # relative standard errors of E‖ε̂‖²/d
 IMAGES = 24
@@ -31,7 +33,7 @@ def _saving(experiment, name):
     """How many passes the stopping rule makes, and how far the bound moves with its moments."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(), quiet():
-        model, data, schedule = stages.load_model(experiment, setting, place)
+        model, data, schedule = inputs.load_model(experiment, setting, place)
 
         def estimated(seed, relative_error):
             return moments.estimate(model, data, schedule, setting.moments.draws, (seed, name), setting.samples.batch,

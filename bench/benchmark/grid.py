@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import bound, covariance, denoiser, files, heads, paths, process, schedule, stages, stopwatch, trajectory
+from bench import bound, covariance, denoiser, heads, process, schedule, trajectory
 from bench.benchmark import Figure, quiet
-from bench.data import Data
-from bench.mean import MeanModel
+from bench.data.dataset import Data
+from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
+from bench.runtime import files, paths, stopwatch
+from bench.stages import inputs
 
 VARIANTS = 8
 IMAGES = 16  # fewer than in the table: with few images the harness's own arithmetic weighs more, so the ratio is a low one
@@ -28,7 +30,7 @@ CASES = {"N = 500, K = 10, 1 variant": (500, (10,), 1), "N = 4000": (4000, (10,)
 def figures(experiment, name, jobs):
     """The bound's figures; jobs: see `whole.jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    steps = stages.read_trajectories(place, setting.kinds("bound", "ddpm", setting.variants("ddpm")))
+    steps = inputs.read_trajectories(place, setting.kinds("bound", "ddpm", setting.variants("ddpm")))
     visited = {t for _, kind, K in setting.cells("bound", "ddpm")
                for t in itertools.chain(*(found[str(K)] for found in steps[kind].values() if str(K) in found))}
     job = next(job for job in jobs if job["stage"] == "bound")
@@ -49,8 +51,8 @@ def _faster(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     variants = setting.variants("ddpm")[:VARIANTS]
     with torch.inference_mode():
-        made = {variant: stages.load_denoiser(experiment, setting, place, [variant]) for variant in variants}
-        whole = stages.load_denoiser(experiment, setting, place, variants)
+        made = {variant: inputs.load_denoiser(experiment, setting, place, [variant]) for variant in variants}
+        whole = inputs.load_denoiser(experiment, setting, place, variants)
     forward = process.make("ddpm", whole.schedule)
     cells = [bound.Cell("even", variant, steps, tuple(trajectory.even(whole.schedule.N, steps)))
              for variant in variants for steps in setting.bound.K]

@@ -8,9 +8,12 @@ import time
 
 import torch
 
-from bench import bound, fidelity, files, paths, process, sampler, scoring, stages, trajectory
-from bench import data as datasets
+from bench import bound, process, sampler, trajectory
 from bench.benchmark import Figure, cpuinfo, quiet
+from bench.data import dataset
+from bench.runtime import files, paths
+from bench.scores import fidelity
+from bench.stages import inputs, scoring
 
 ROUNDS = 12
 IMAGES = 24  # of the bound in bf16
@@ -22,7 +25,7 @@ def figures(experiment, name):
     """The figures of all levers."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode():
-        model, *_ = stages.load_model(experiment, setting, place)
+        model, *_ = inputs.load_model(experiment, setting, place)
         if model.device.type == "cuda":
             return [Figure("levers", "levers of a CPU", "not measured", limit="the networks run on a GPU here")]
         found = [_threads(model, setting), _layout(model, setting), _batch(model), _compiled(model, setting)]
@@ -99,7 +102,7 @@ def _bf16(experiment, name):
     """Speed of autocast to bf16, and each metric beside fp32 on the same noise."""
     setting, place = experiment.setting(name), paths.Setting(name)
     names, forward = (experiment.seed, name), process.make("ddpm", setting.schedule.make())
-    levels = datasets.load(place.data).levels
+    levels = dataset.load(place.data).levels
     network = scoring.load_extractors(experiment, setting, place)[None]
     against = scoring.load_reference(place, files.read_json(place.reference), None)
     metrics = ["fid", "kid", "precision", "recall"]
@@ -109,7 +112,7 @@ def _bf16(experiment, name):
         values = {}
         for precision in seconds:
             with quiet(), torch.inference_mode():
-                made = stages.load_denoiser(experiment, setting, place, [variant], precision)
+                made = inputs.load_denoiser(experiment, setting, place, [variant], precision)
                 begun = time.perf_counter()
                 images = sampler.sample(made, forward, variant, tau, 0, setting.samples.count,
                                         setting.clip("ddpm", variant), names, setting.samples.batch)

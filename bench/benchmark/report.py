@@ -9,8 +9,9 @@ import sys
 import torch
 from tabulate import tabulate
 
-from bench import config, files, paths
 from bench.benchmark import cpuinfo, estimates, grid, levers, sampled, trained, trajectories, whole
+from bench.experiment import loading
+from bench.runtime import files, paths
 
 FOLDER = paths.RESULTS / ".benchmark"  # of the default run that is measured
 COLUMNS = ("part", "figure", "measured", "target", "met", "what limits it")
@@ -34,7 +35,7 @@ def benchmark():
     _say("the default run, from nothing")
     wall, stolen = whole.run(folder)
     with contextlib.chdir(folder):
-        experiment, jobs = config.load(paths.CONFIG), whole.jobs()
+        experiment, jobs = loading.load(paths.CONFIG), whole.jobs()
         name = next(iter(experiment.settings))
         torch.set_num_threads(1)  # as the jobs that are compared with
         figures = whole.figures(wall, stolen, jobs)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from bench import files, paths, plan
 from bench.benchmark import Figure
+from bench.plan import passes
+from bench.runtime import files, paths
 
 
 def figures(experiment, name, jobs):
@@ -12,7 +13,7 @@ def figures(experiment, name, jobs):
     for process, _ in setting.processes.items():
         mine = [job for job in jobs if job["stage"] == "samples" and job["process"] == process]
         cells = setting.cells("samples", process)
-        needed = setting.samples.count * plan.steps_taken(setting.schedule.N, cells)
+        needed = setting.samples.count * passes.steps_taken(setting.schedule.N, cells)
         images, inside, taken, started = (sum(job[key] for job in mine) for key in ("images", "network", "seconds", "start_up"))
         found += [
             Figure("samples", f"{process}: passes made / needed", f"{images / needed:.2f}", "1.00", images == needed,

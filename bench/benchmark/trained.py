@@ -7,9 +7,11 @@ from unittest import mock
 
 import torch
 
-from bench import heads, paths, stages, stopwatch
+from bench import heads
 from bench.benchmark import Figure, quiet
-from bench.sections import HeadsSection, TrainSection
+from bench.experiment.sections import HeadsSection, TrainSection
+from bench.runtime import paths, stopwatch
+from bench.stages import inputs
 
 STEPS, ROUNDS = 15, 3
 
@@ -18,7 +20,7 @@ def figures(experiment, name):
     """The wall time of a training step with 1, 2 and 4 heads, the least of some rounds."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(False):
-        model, data, schedule = stages.load_model(experiment, setting, place)
+        model, data, schedule = inputs.load_model(experiment, setting, place)
     section = TrainSection(steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9)
     targets = {**heads.TARGETS, **{f"{target}_too": function for target, function in heads.TARGETS.items()}}
     steps, passed = {}, {}

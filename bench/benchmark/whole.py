@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from bench import files
 from bench.benchmark import Figure
-from bench.errors import BenchError
+from bench.runtime import files
+from bench.runtime.errors import BenchError
 
 ROOT = Path(__file__).parents[2]
 TARGET = "results/table1.csv"
@@ -42,7 +42,7 @@ def _stolen():
 
 
 def jobs():
-    """What every job with a network wrote of itself (see `bench.stopwatch`), in the order that they began in."""
+    """What every job with a network wrote of itself (see `bench.runtime.stopwatch`), in the order that they began in."""
     found = [json.loads(path.read_text()) for path in Path("results/.jobs").rglob("*.json")]
     return sorted(found, key=lambda job: job["began"])
 
@@ -65,7 +65,7 @@ def figures(wall, stolen, found):
                limit=f"all but its time inside the network; {started:.0f} of it before the first pass"),
         Figure("whole", "start-up of a job with a network", f"{started / len(found):.1f} s, at most {slowest:.1f} s", "< 4 s",
                slowest < 4, f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import MLflow, too"),
-        _alone("what a job with a network imports, alone", 4, "-c", "import bench.config; from bench import forecast; "
+        _alone("what a job with a network imports, alone", 4, "-c", "import bench.experiment.loading; from bench.plan import forecast; "
                "forecast.start_up()"),
         _alone("bench --help", 0.5, "-m", "bench", "--help"),
     ]

@@ -16,9 +16,9 @@ import inspect
 import pkgutil
 from pathlib import Path
 
-from bench import files
-from bench.errors import BenchError, unknown
 from bench.process import PROCESSES
+from bench.runtime import files
+from bench.runtime.errors import BenchError, unknown
 
 VARIANTS = {}
 NEEDS = ("nothing", "moments", "heads")

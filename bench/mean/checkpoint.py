@@ -8,8 +8,9 @@ configs and the weights are downloaded to the hub's own cache, safetensors where
 import re
 from pathlib import Path
 
-from bench import files, mean
-from bench.errors import BenchError, reason
+from bench.mean import storage
+from bench.runtime import files
+from bench.runtime.errors import BenchError, reason
 
 # diffusers' names of the schedules, where `linear` also needs its end points
 SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
@@ -20,7 +21,7 @@ EXPECTED = ("expected one in diffusers' layout (config.json and diffusion_pytorc
 
 
 def read(path, schedule_section):
-    """What `bench.mean.save` keeps of the checkpoint at `path`, as a dict of its arguments.
+    """What `bench.mean.storage.save` keeps of the checkpoint at `path`, as a dict of its arguments.
 
     Raises BenchError where there is no such folder, it holds no UNet2DModel, or its scheduler's config disagrees with the
     setting's schedule.
@@ -30,9 +31,9 @@ def read(path, schedule_section):
         folder = _from_hub(str(path))
         about["revision"] = folder.name
     if (folder / "mean.json").exists():
-        return {**mean.read(folder, f"mean.checkpoint: {path}: {EXPECTED}"), "checkpoint": str(path)}
+        return {**storage.read(folder, f"mean.checkpoint: {path}: {EXPECTED}"), "checkpoint": str(path)}
     weights = folder / "unet" if (folder / "unet").is_dir() else folder
-    unet = mean.read_unet(weights, "expected config.json and diffusion_pytorch_model.safetensors of a UNet2DModel")
+    unet = storage.read_unet(weights, "expected config.json and diffusion_pytorch_model.safetensors of a UNet2DModel")
     return {"unet": unet, "prediction_type": _prediction_type(folder, schedule_section), "heads": {}, "log": [], **about}
 
 
@@ -44,7 +45,7 @@ def _from_hub(path):
 
     name, _, revision = path.partition("@")
     try:
-        for weights in mean.WEIGHTS:
+        for weights in storage.WEIGHTS:
             patterns = [*CONFIGS, weights, f"unet/{weights}"]
             folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
             if any((folder / place / weights).exists() for place in (".", "unet")):

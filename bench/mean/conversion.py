@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bench import files, imports
-from bench.errors import BenchError
+from bench.runtime import files, imports
+from bench.runtime.errors import BenchError
 
 GROUPS = 32  # of every normalisation in the published networks, which no shape tells
 

@@ -10,16 +10,17 @@ For heads, the trunk's last features are x_t and ε̂ themselves, and waves of t
 import numpy as np
 import torch
 
-from bench import files, noise
-from bench.errors import BenchError
-from bench.mean import Features, Trunk
+from bench import noise
+from bench.mean.model import Features, Trunk
 from bench.mixture import SPREAD, Oracle
+from bench.runtime import files
+from bench.runtime.errors import BenchError
 
 WAVES = 8  # of each of sine and cosine in the time embedding
 
 
 class OracleModel:
-    """ε̂ of a diffused `bench.mixture.Mixture`, called like `bench.mean.MeanModel`.
+    """ε̂ of a diffused `bench.mixture.Mixture`, called like `bench.mean.model.MeanModel`.
 
     schedule: `bench.schedule.Schedule`; imperfection: root mean square of the bias field per coordinate, ≥ 0.
     """

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import torch
 
-from bench import download, files, heads, mean
-from bench.errors import BenchError
+from bench import heads
 from bench.mean import conversion, formats
+from bench.mean.model import Trunk
+from bench.runtime import download, files
+from bench.runtime.errors import BenchError
 
 SAME_TRUNK = 1e-2  # relative difference of a tensor's norm, ten times what rounding explains; other trainings differ by 1
 
 
 def read(section):
-    """What `bench.mean.save` keeps of the files of a `sections.PublishedSection`, as a dict of its arguments.
+    """What `bench.mean.storage.save` keeps of the files of a `sections.PublishedSection`, as a dict of its arguments.
 
     Raises BenchError where a file is missing, truncated or of another architecture, a checksum is wrong, or a file under
     `heads` holds no head or another trunk.
@@ -31,7 +33,7 @@ def read(section):
     came = {"improved_ddpm": network.variance} if network.variance else {}
     for name, path in section.heads.items():
         came[name] = _head(section, name, path, network.unet)
-    trunk = mean.trunk(network.unet)
+    trunk = Trunk.of(network.unet)
     for name, state in came.items():
         try:
             heads.imported(state, trunk)

@@ -2,9 +2,9 @@
 
 import torch
 
-from bench import device as devices
-from bench import imports, noise, stopwatch, training
-from bench.errors import BenchError
+from bench import noise, training
+from bench.runtime import devices, imports, stopwatch
+from bench.runtime.errors import BenchError
 
 
 def make_unet(options, shape):
@@ -21,7 +21,7 @@ def make_unet(options, shape):
 def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"):
     """Returns (EMA network, training log).
 
-    data: `bench.data.Data`; section: `sections.MeanSection`; names: (seed, setting), the root of every draw;
+    data: `bench.data.dataset.Data`; section: `sections.MeanSection`; names: (seed, setting), the root of every draw;
     checkpoint: path of the resumable state; on_loss: see `bench.training.train`.
     device: where the network is trained.
     """
@@ -31,22 +31,9 @@ def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"
 
     def loss_of_step(step):
         torch.manual_seed(noise.generator(*names, "mean", "dropout", step).integers(2**63))
-        x_t, t, eps, _ = draw(data, schedule, (*names, "mean"), step, section.train.batch, device=device)
+        x_t, t, eps, _ = training.draw(data, schedule, (*names, "mean"), step, section.train.batch, device=device)
         images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=layout)
         prediction = unet(images, t - 1, return_dict=False)[0].flatten(1)
         return (prediction - eps.float()).square().mean()
 
     return training.train(unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss)
-
-
-def draw(data, schedule, names, step, batch, steps=None, device="cpu"):
-    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), on `device`.
-
-    steps: probabilities (N,) of t = 1..N, uniform by default.
-    """
-    random = noise.generator(*names, "batch", step)
-    x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
-    t = random.integers(1, schedule.N + 1, size=batch) if steps is None else 1 + random.choice(schedule.N, size=batch, p=steps)
-    eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
-    x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
-    return tuple(part.to(device) for part in (x_t, torch.from_numpy(t), eps, x_0))

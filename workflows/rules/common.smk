@@ -6,6 +6,7 @@
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,12 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from bench import config as bench_config
-from bench import covariance, tracking, trajectory
-from bench.errors import BenchError
+from bench.experiment import loading
+from bench import covariance, trajectory
+from bench.report import tracking
+from bench.runtime.errors import BenchError
 
 # `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
-shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 RESOLVED = "results/config.yaml"
 
@@ -28,7 +30,7 @@ CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for 
                                  key=lambda file: Path(file).name != "params.yaml"))
 
 try:
-    experiment = bench_config.resolve(config, CONFIG_FILES)
+    experiment = loading.resolve(config, CONFIG_FILES)
 except BenchError as error:
     sys.exit(f"error: {error}")
 
@@ -95,7 +97,7 @@ def start():
     except BlockingIOError:
         sys.exit(f"error: {Path.cwd()}: another snakemake is running in this folder; wait for it to finish, or stop it first")
     try:
-        bench_config.write(experiment, RESOLVED)
+        loading.write(experiment, RESOLVED)
         prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")

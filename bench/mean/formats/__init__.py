@@ -12,7 +12,7 @@ import pkgutil
 
 from pydantic import ConfigDict, create_model
 
-from bench.errors import unknown
+from bench.runtime.errors import unknown
 
 FORMATS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 

@@ -38,8 +38,8 @@ github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusio
 
 import re
 
+from bench.experiment.sections import Count
 from bench.mean import conversion
-from bench.sections import Count
 
 KIND = "improved-diffusion"
 RESIDUAL = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",

@@ -1,0 +1,49 @@
+"""Files of images: decoded by Pillow, after what a header claims has been looked at.
+
+Pixels are taken as they are stored: no rotation from camera data, no background behind what is transparent, the first
+frame of several.
+"""
+
+import contextlib
+import warnings
+from typing import Annotated
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from bench.runtime.errors import BenchError, reason
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+
+Side = Annotated[int, Field(strict=True, ge=1, le=4096)]  # pixels on a side that images are resized to
+
+
+@contextlib.contextmanager
+def opened(where, file, size=None):
+    """The Pillow image in a file, of which only the header has been read; what fails inside the block is told as well.
+
+    file: a path or an open binary file; size: the (width, height) that it must have.
+    Raises BenchError that begins with `where`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                # Pillow clips integers beyond 255 in place of scaling them.
+                if image.mode.startswith(("I", "F")):
+                    raise BenchError(f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel")
+                if size and image.size != size:
+                    raise BenchError(f"{where}: found {image.width}×{image.height} pixels, expected {size[0]}×{size[1]}")
+                yield image
+    except BenchError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise BenchError(f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer") from error
+    except Exception as error:  # decoders have many of their own
+        raise BenchError(f"{where}: cannot be decoded ({reason(error)}); expected an image") from error
+
+
+def pixels(image):
+    """uint8 (3, height, width) of a Pillow image."""
+    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

@@ -1,0 +1,79 @@
+"""A folder of images: every png, jpg, jpeg, webp and bmp below it, as RGB squares of one size, with 256 levels.
+
+The largest centred square of an image is cut out and resized with the box filter: each new pixel is the mean of the
+area that it covers. That is how the downsampled ImageNet was made. Sharper filters such as the bicubic overshoot at
+edges, and clipping the overshoot would put weight on the first and last level that the photographs do not have. An
+image smaller than the new size is enlarged by repeating pixels.
+
+Hidden files and folders are passed over; links are followed.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from PIL import Image
+from pydantic import Field
+
+from bench.data import images
+from bench.data.dataset import Images, Raw
+from bench.runtime.errors import BenchError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
+    """The images as a `Raw` of shape (n, 3, size, size), without labels, in the order of their paths.
+
+    path: the folder; size: pixels on a side. Where path/train and path/test are there, they are the splits; otherwise
+    the first image and every `test_every`-th after it is a test image.
+    Raises BenchError where the folder has no images, and, while they are made, naming one that cannot be decoded.
+    """
+    where = f"data.path: {path}"
+    if not os.path.isdir(path):
+        raise BenchError(f"{where}: no such folder; expected a folder of images ({', '.join(ENDINGS)})")
+    folders = [Path(path) / "train", Path(path) / "test"]
+    if all(folder.is_dir() for folder in folders):
+        train, test = (_find(f"{where}: {folder.name}", folder, 1) for folder in folders)
+    else:
+        found = _find(where, path, 2)
+        train, test = [file for index, file in enumerate(found) if index % test_every], found[::test_every]
+    return Raw(train=_squares(path, train, size), test=_squares(path, test, size), levels=256)
+
+
+def _find(where, folder, least):
+    """Paths of the images below a folder, sorted; a folder that links lead to twice is read once."""
+    found, seen = [], set()
+    try:
+        for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+            place = os.path.realpath(here)
+            folders[:] = [] if place in seen else sorted(name for name in folders if not name.startswith("."))
+            if place not in seen:
+                found += [Path(here) / name for name in names
+                          if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+            seen.add(place)
+    except OSError as error:
+        raise BenchError(f"{where}: cannot be listed ({error.filename}: {error.strerror})") from error
+    if len(found) < least:
+        raise BenchError(f"{where}: found {len(found)} images below it; expected at least {least} ({', '.join(ENDINGS)})")
+    return sorted(found)
+
+
+def _refuse(error):
+    """What os.walk does with a folder that cannot be listed, in place of leaving its images out without a word."""
+    raise error
+
+
+def _squares(folder, paths, size):
+    """The images at `paths` below the folder."""
+    return Images((len(paths), 3, size, size), lambda: (
+        _square(f"data.path: {folder}: {str(path.relative_to(folder))!r}", path, size) for path in paths))
+
+
+def _square(where, path, size):
+    """uint8 (3, size, size) of the centre of an image."""
+    with images.opened(where, path) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side)).convert("RGB")
+        return images.pixels(square.resize((size, size), Image.Resampling.BOX))

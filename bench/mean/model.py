@@ -1,0 +1,93 @@
+"""The mean model: a frozen network whose noise prediction ε̂(x_t, t) every variant shares.
+
+It is a `diffusers.UNet2DModel`, trained here (`bench.mean.train`) or taken from a checkpoint, and kept as
+`unet/` (diffusers' own folder, safetensors) beside `mean.json`. Networks that predict x_0 or
+v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else. For data whose law is
+known it is the exact answer (`bench.mean.oracle`).
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from bench.runtime import devices, stopwatch
+from bench.runtime.errors import unknown
+
+PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
+
+
+@dataclass(frozen=True)
+class Features:
+    """What heads read: the last hidden feature map (batch, channels, h, w), and the time embedding (batch, e)."""
+
+    hidden: torch.Tensor
+    time: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What a head is made for: channels of `Features`, outputs a pixel, groups and eps of the last GroupNorm, and how
+    residual blocks take the time (diffusers' names: default is a shift, scale_shift both)."""
+
+    channels: int
+    time_channels: int
+    out_channels: int
+    groups: int
+    eps: float = 1e-5
+    time_scale_shift: str = "default"
+
+    @classmethod
+    def of(cls, unet):
+        """The trunk that a UNet2DModel is."""
+        norm = unet.conv_norm_out
+        return cls(norm.num_channels, unet.time_embedding.linear_2.out_features, unet.config.out_channels, norm.num_groups,
+                   norm.eps, unet.config.resnet_time_scale_shift)
+
+
+class MeanModel:
+    """ε̂ as a function of x_t and t.
+
+    unet: UNet2DModel; prediction_type: one of `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels,
+    height, width); first_timestep, scale: the network is told (t − 1 + first_timestep) scale at step t, t − 1 by default as
+    diffusers counts from 0; heads: {name: state of a `bench.heads.Head`} of those that came with the network; device: where
+    the network runs, and where everything that it is given has to be.
+    """
+
+    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, heads=None, device="cpu"):
+        if prediction_type not in PREDICTION_TYPES:
+            raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
+        self.device = torch.device(device)
+        self.layout = devices.layout(device)
+        self.unet = stopwatch.watched(unet).eval().requires_grad_(False).to(self.device, memory_format=self.layout)
+        self.prediction_type = prediction_type
+        self.shape = tuple(shape)
+        self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
+        self.signal = torch.from_numpy(schedule.signal).to(self.device)
+        self.noise = torch.from_numpy(schedule.noise).to(self.device)
+        self._seen = {}
+        unet.conv_norm_out.register_forward_pre_hook(lambda module, args: self._seen.update(hidden=args[0]))
+        unet.time_embedding.register_forward_hook(lambda module, args, out: self._seen.update(time=out))
+
+    @property
+    def trunk(self):
+        """The `Trunk` that heads are made for."""
+        return Trunk.of(self.unet)
+
+    def __call__(self, x_t, t):
+        """ε̂ (float64, flattened like x_t) and `Features`, from one pass of the network.
+
+        x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
+        """
+        images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
+        timesteps = (t - 1 + self.first_timestep) * self.scale
+        output = self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
+        features = Features(**self._seen)
+        self._seen.clear()
+        return self._eps_hat(output, x_t, self.signal[t][:, None], self.noise[t][:, None]), features
+
+    def _eps_hat(self, output, x_t, a, b):
+        if self.prediction_type == "epsilon":
+            return output
+        if self.prediction_type == "sample":
+            return (x_t - a * output) / b
+        return a * output + b * x_t

@@ -1,0 +1,237 @@
+"""Files that are whole or absent.
+
+Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that a killed
+job leaves nothing that looks finished. Everything is read through this module, so that a missing, truncated
+or corrupt file is named together with the command that makes it again.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from safetensors import SafetensorError
+
+from bench.runtime import paths
+from bench.runtime.errors import BenchError, one_line
+from bench.runtime.npy import mapped
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Yields a temporary path; what is written there (a file or a folder) gets its final name on success.
+
+    Raises BenchError naming the path where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)
+        yield partial
+        if path.is_dir():
+            remove(path)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise BenchError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove(partial)
+
+
+@contextlib.contextmanager
+def alone(path):
+    """A file beside what is being made, open for appending, once no other process has it; if it is empty in the end, it is
+    removed. The kernel gives it to the next when a process ends, however it ends. Raises OSError where it cannot be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(path, "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is(file, path):  # who had it before has renamed or removed it
+                continue
+            try:
+                yield file
+            finally:
+                if _is(file, path) and not os.path.getsize(path):
+                    os.unlink(path)
+            return
+
+
+def _is(file, path):
+    """Whether `path` is still the name of an open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def remove(path):
+    """Deletes a file or a folder if it is there."""
+    path = Path(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes a value as indented JSON."""
+    with writing(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path, text):
+    """Writes a text in UTF-8."""
+    with writing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_csv(path, frame):
+    """Writes a pandas frame without its index; floats as the shortest decimal that reads back equal."""
+    with writing(path) as partial:
+        frame.to_csv(partial, index=False)
+
+
+def write_npz(path, **arrays):
+    """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
+    with writing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def write_npy(path, shape, dtype, pieces):
+    """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that follow one another.
+
+    For a file in a folder that is being written (see `writing`): it has its own name at once. It is written from its
+    beginning to its end, not through a memory map, which kills the process on a full disk.
+    Raises BenchError where the pieces are not those of the shape.
+    """
+    with open(path, "wb") as file:
+        npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+        count = 0
+        for piece in pieces:
+            if piece.shape[1:] != shape[1:] or piece.dtype != dtype:
+                raise BenchError(f"{path}: found {piece.dtype} {piece.shape[1:]}, expected {dtype} {shape[1:]}")
+            file.write(piece)
+            count += len(piece)
+        if count != shape[0]:
+            raise BenchError(f"{path}: found {count} rows, expected {shape[0]}")
+
+
+@contextlib.contextmanager
+def reading(path, remedy=None):
+    """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
+    path = Path(path)
+    remedy = remedy or remake(path)
+    if not path.exists():
+        raise BenchError(f"{path}: missing; {remedy}")
+    with one_line(f"{path}: corrupt or truncated", remedy):
+        yield path
+
+
+def remake(path):
+    """The advice that ends an error about a file: the command that makes it, forced where its target is there."""
+    target = paths.target(path)
+    if target.exists():
+        again = " again" if Path(path).exists() else ""
+        return f"make it{again} with: snakemake --cores all --forcerun {target} -- {target}"
+    return f"make it with: snakemake --cores all {target}"
+
+
+def read_json(path, remedy=None):
+    """The value of a JSON file."""
+    with reading(path, remedy):
+        return json.loads(Path(path).read_text())
+
+
+def read_npz(path):
+    """All arrays of an npz file as a dict; object arrays are refused."""
+    with reading(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def map_npz(path):
+    """All arrays of an uncompressed npz file as a dict of read-only memory maps, which take memory only for what is read.
+
+    Compressed arrays and object arrays are refused. Checksums are not compared, as this would read everything: of a file
+    whose values were damaged, other than cut short, `read_npz` can tell.
+    """
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return {name: mapped(path, archive, name) for name in (member.removesuffix(".npy") for member in archive.namelist())}
+
+
+def read_npy(path):
+    """A memory-mapped npy array; object arrays are refused."""
+    with reading(path):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def read_csv(path):
+    """A pandas frame from a csv file."""
+    import pandas
+
+    with reading(path):
+        return pandas.read_csv(path)
+
+
+def read_parquet(path):
+    """A pandas frame from a parquet file."""
+    import pandas
+
+    with reading(path):
+        return pandas.read_parquet(path)
+
+
+def read_safetensors(path, remedy=None):
+    """The tensors of a safetensors file as a state dict on the CPU."""
+    from safetensors.torch import load_file
+
+    with reading(path, remedy):
+        return load_file(path)
+
+
+def write_safetensors(path, state):
+    """Writes a state dict."""
+    from safetensors.torch import save_file
+
+    with writing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
+
+
+def digest(value):
+    """The first 16 hexadecimal digits of the SHA-256 of bytes, or of a value's canonical JSON."""
+    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
+    return short(hashlib.sha256(data))
+
+
+def short(sha256):
+    """The digest that a finished `hashlib.sha256` stands for: its first 16 hexadecimal digits."""
+    return sha256.hexdigest()[:16]
+
+
+def digest_of(path):
+    """The digest of a file's bytes, or of the names and bytes of the files in a folder that are not hidden."""
+    with reading(path) as found:
+        members = [found] if found.is_file() else sorted(
+            member for member in found.rglob("*") if member.is_file() and not member.name.startswith("."))
+        return digest([[str(member.relative_to(found)), _digest_of_bytes(member)] for member in members])
+
+
+def _digest_of_bytes(path):
+    """The digest of a file's bytes, which may be more than fit in memory."""
+    with open(path, "rb") as file:
+        return short(hashlib.file_digest(file, "sha256"))
+
+
+def digest_inside(path):
+    """The `digest` array of an npz file written here; None where the file is missing or unreadable."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return str(archive["digest"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,65 @@
+"""Where everything is, relative to the folder a run is started in."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+CONFIG = RESULTS / "config.yaml"
+CELLS = RESULTS / "cells.csv"
+FEATURES = RESULTS / ".features"  # of every setting's reference images
+BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
+STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.report.tracking`
+JOBS = RESULTS / ".jobs"  # what jobs took, see `bench.runtime.stopwatch`
+
+
+class Setting:
+    """The files of one setting, results/<name>/; results/README.md says what each is."""
+
+    def __init__(self, name):
+        self.folder = RESULTS / name
+        self.data = self.folder / "data"
+        self.mean = self.folder / "mean"
+        self.moments = self.folder / "moments.npz"
+        self.heads = self.folder / "heads"
+        self.bound = self.folder / "bound.parquet"
+        self.extractor = self.folder / "extractor"
+        self.reference = self.folder / "reference.json"
+        self.checkpoints = self.folder / "checkpoints"
+
+    def trajectories(self, kind):
+        return self.folder / "trajectories" / f"{kind}.json"
+
+    def samples(self, process, variant, trajectory, K, shard):
+        return self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
+
+    def manifest(self, process, needs, shard):
+        return self.folder / "samples" / process / f"{needs}-{shard}.json"
+
+    def fidelity(self, process):
+        return self.folder / "fidelity" / f"{process}.json"
+
+    def figure(self, metric):
+        return self.folder / "figures" / f"{metric}.png"
+
+
+def job(setting, stage, *which):
+    """The account of a job; which: what tells jobs of a stage apart."""
+    return JOBS / setting / f"{'-'.join(map(str, (stage, *which)))}.json"
+
+
+def cell_name(trajectory, K):
+    """The name of a cell's file or artifact."""
+    return f"{trajectory}_K{K}"
+
+
+def target(path):
+    """The Snakemake target that `path` is, or is a part of."""
+    parts = Path(path).parts
+    start = parts.index(RESULTS.name) if RESULTS.name in parts else len(parts)
+    match parts[start + 2:]:
+        case ("data" | "mean" | "extractor" | "heads", _, *_):
+            return Path(*parts[:start + 3])
+        case ("samples", process, variant, _, shard):
+            from bench import covariance  # not above: it reads files, and their errors name targets
+
+            return Path(*parts[:start + 3], process, f"{covariance.get(variant).needs}-{shard}").with_suffix(".json")
+    return Path(path)

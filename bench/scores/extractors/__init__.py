@@ -1,0 +1,63 @@
+"""Feature extractors for the scores of samples, registered with torch-fidelity.
+
+An extractor is a module of this package with `prepare(data, section, names, folder, checkpoint, on_loss)`, which
+writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fidelity` FeatureExtractorBase (see
+`register`) that maps images to one feature vector each, and one of logits where it has a last layer: uint8 images in
+0..255, or the floats of continuous data. Its name in a setting's `extractor.name` is the module's.
+"""
+
+import importlib
+import pkgutil
+
+from bench.runtime import imports
+from bench.runtime.errors import unknown
+
+EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def check(name):
+    """BenchError unless there is an extractor called `name`."""
+    if name not in EXTRACTORS:
+        raise unknown("extractor", name, EXTRACTORS)
+
+
+def get(name):
+    """The extractor module called `name`; BenchError for an unknown one."""
+    check(name)
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def register(name, layers, network, extract):
+    """`extract(network, images)` as torch-fidelity's extractor `name`: a tuple of what its `layers` are at one pass.
+
+    layers: names of the layer of features and, where there is one, of the layer of logits, the inception score's.
+    A name stands for one network: who registers another under it gets the first.
+    """
+    with imports.light():
+        from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+        from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+        from torch_fidelity.utils import create_feature_extractor
+
+    class Extractor(FeatureExtractorBase):
+        def __init__(self, name, features_list, **options):
+            super().__init__(name, features_list)
+            self.network = network
+
+        def forward(self, images):
+            return extract(self.network, images)
+
+        @staticmethod
+        def get_provided_features_list():
+            return layers
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return layers[-1 if metric == "isc" else 0]
+
+        @staticmethod
+        def can_be_compiled():
+            return False
+
+    if name not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(name, Extractor)
+    return create_feature_extractor(name, list(layers), cuda=False, verbose=False)

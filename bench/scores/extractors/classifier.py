@@ -1,0 +1,78 @@
+"""Features of a small convolutional classifier trained on the data set's own labels.
+
+For data on which an ImageNet network has nothing to say: the penultimate layer of a classifier of the very
+classes, 64 features, and its logits on top. Its accuracy on the test split is recorded with it.
+"""
+
+import torch
+from torch import nn
+
+from bench import noise, training
+from bench.runtime import files, stopwatch
+from bench.runtime.errors import BenchError
+from bench.scores.extractors import register
+
+FEATURES = 64
+LAYERS = ("penultimate", "logits")
+
+
+class Classifier(nn.Module):
+    """(batch, channels, h, w) in [−1, 1] → (batch, FEATURES); `logits` on top of them."""
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(), nn.Linear(256, FEATURES), nn.ReLU(),
+        )
+        self.logits = nn.Linear(FEATURES, classes)
+
+    def forward(self, images):
+        return self.logits(self.body(images))
+
+
+def prepare(data, section, names, folder, checkpoint, on_loss=None):
+    """Trains the classifier and writes it to `folder` with its test accuracy. BenchError for unlabelled data."""
+    if data.train_labels is None:
+        raise BenchError(f"extractor.name: classifier needs labels, which data set {data.name!r} does not have")
+    if section.train is None:
+        raise BenchError("extractor.train: missing; the classifier is trained on the data set's labels")
+    torch.manual_seed(noise.generator(*names, "extractor", "weights").integers(2**63))
+    classes = int(data.train_labels.max()) + 1
+    network = stopwatch.watched(Classifier(data.shape[0], classes))
+
+    def loss_of_step(step):
+        rows = noise.generator(*names, "extractor", "batch", step).integers(len(data.train), size=section.train.batch)
+        images, labels = _images(data, data.train[rows]), torch.from_numpy(data.train_labels[rows])
+        return nn.functional.cross_entropy(network(images), labels)
+
+    network, log = training.train(network, loss_of_step, section.train, checkpoint, f"classifier {names[-1]}", on_loss)
+    accuracy = (network(_images(data, data.test)).argmax(1).numpy() == data.test_labels).mean()
+    with files.writing(folder) as partial:
+        partial.mkdir(parents=True)
+        files.write_safetensors(partial / "classifier.safetensors", network.state_dict())
+        files.write_json(partial / "extractor.json", {
+            "name": "classifier", "channels": data.shape[0], "classes": classes, "levels": data.levels,
+            "test_accuracy": float(accuracy), "log": log})
+
+
+def _images(data, levels):
+    return torch.from_numpy(data.to_float(levels)).float().reshape(-1, *data.shape)
+
+
+def load(folder):
+    """The trained classifier's penultimate layer and logits as a torch-fidelity feature extractor; its name tells the weights."""
+    about = files.read_json(folder / "extractor.json")
+    state = files.read_safetensors(folder / "classifier.safetensors")
+    classifier = Classifier(about["channels"], about["classes"])
+    with files.reading(folder / "classifier.safetensors"):
+        classifier.load_state_dict(state)
+    weights = files.digest(b"".join(tensor.numpy().tobytes() for tensor in state.values()))
+    return register(f"bench-classifier-{weights}", LAYERS, classifier, _extract)
+
+
+def _extract(network, images):
+    found = network.body(images.float() / 127.5 - 1)
+    return found, network.logits(found)

@@ -1,0 +1,113 @@
+"""Features of real images, extracted once and kept by what made them, and published statistics in their place.
+
+results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer. The digest is of the
+data's content, the split, the number of images and the extractor's name, which tells its weights: settings of the same data
+share them. They are extracted in chunks that stay on disk, so that an interrupted extraction goes on, and whoever asks for
+the same ones meanwhile waits.
+
+A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu` and the covariance `sigma`
+of features; FID needs no more.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from bench.runtime import files, paths
+from bench.runtime.errors import BenchError
+from bench.scores import fidelity, frechet
+
+CHUNK = 1024  # images whose features are written together
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What samples are compared with: features (n, d), or None where only their `gaussian`, the published one, is known."""
+
+    gaussian: frechet.Gaussian
+    features: np.ndarray | None = None
+
+    @cached_property
+    def radii(self):
+        """See `bench.scores.fidelity.radii`."""
+        return fidelity.radii(self.features)
+
+
+def features(extractor, data, split, count):
+    """The folder with the features of the first `count` images of a split, 'train' or 'test', of a `bench.data.dataset.Data`.
+
+    extractor: as in `bench.scores.fidelity.features`. Nothing is extracted that is there and whole.
+    """
+    made_by = {"data": data.sha256, "split": split, "count": count, "extractor": extractor.get_name(),
+               "layers": list(extractor.get_requested_features_list())}
+    folder = paths.FEATURES / files.digest(made_by)
+    try:
+        with files.alone(folder.with_name(f".{folder.name}.lock")):
+            if not _whole(folder, count):
+                images = getattr(data, split)[:count]
+                _extract(extractor, images, data.levels, folder, made_by, f"features of {data.name} {split}")
+    except OSError as error:
+        raise BenchError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder
+
+
+def read(folder, remedy):
+    """{layer: memory-mapped features} of a folder that `features` made; remedy: what ends an error."""
+    with files.reading(folder, remedy):
+        layers = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in Path(folder).glob("*.npy")}
+        if "features" not in layers:
+            raise BenchError(f"{folder}/features.npy: missing; {remedy}")
+        return layers
+
+
+def _whole(folder, count):
+    """Whether the features of `count` images are there."""
+    try:
+        return all(len(rows) == count for rows in read(folder, "").values())
+    except BenchError:
+        return False
+
+
+def _extract(extractor, images, levels, folder, made_by, title):
+    """Writes the features of images to `folder`, from chunks that are written one by one beside it."""
+    chunks = folder.with_name(f".{folder.name}.chunks")
+    written = {first: chunks / f"{first}.npz" for first in range(0, len(images), CHUNK)}
+    with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
+        for first, path in written.items():
+            part = images[first:first + CHUNK]
+            if path.exists():
+                bar.update(len(part))
+            else:
+                files.write_npz(path, **fidelity.features(extractor, part, levels, bar.update))
+    with files.writing(folder) as partial:
+        partial.mkdir()
+        files.write_json(partial / "made_by.json", made_by)
+        parts = [files.read_npz(path) for path in written.values()]
+        for name in parts[0]:
+            np.save(partial / f"{name}.npy", np.concatenate([part[name] for part in parts]))
+    files.remove(chunks)
+
+
+def statistics(path, dimension=None):
+    """The `bench.scores.frechet.Gaussian` of a statistics file; BenchError where it is none, or not of `dimension` features."""
+    where, remedy = f"fidelity.reference: {path}", "expected an npz file with the arrays mu (d,) and sigma (d, d)"
+    with files.reading(path, remedy), np.load(path, allow_pickle=False) as archive:
+        missing = [name for name in ("mu", "sigma") if name not in archive.files]
+        if missing:
+            raise BenchError(f"{where}: {missing[0]} not found among {', '.join(archive.files)[:80]}; {remedy}")
+        mu, sigma = archive["mu"], archive["sigma"]
+    if mu.ndim != 1 or sigma.shape != 2 * mu.shape or not len(mu):
+        raise BenchError(f"{where}: found mu {mu.shape} and sigma {sigma.shape}; {remedy}")
+    if mu.dtype.kind != "f" or sigma.dtype.kind != "f":
+        raise BenchError(f"{where}: found mu {mu.dtype} and sigma {sigma.dtype}; expected floats")
+    if dimension not in (None, len(mu)):
+        raise BenchError(f"{where}: found statistics of {len(mu)} features, expected the extractor's {dimension}")
+    mu, sigma = mu.astype(np.float64), sigma.astype(np.float64)
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
+        raise BenchError(f"{where}: expected finite mu and sigma")
+    if (sigma.diagonal() < 0).any() or abs(sigma - sigma.T).max() > 1e-5 * abs(sigma).max():
+        raise BenchError(f"{where}: sigma is no covariance; expected it symmetric, with a diagonal ≥ 0")
+    return frechet.Gaussian(mu, (sigma + sigma.T) / 2)

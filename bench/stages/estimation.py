@@ -1,0 +1,17 @@
+"""The moments of the mean model, from which state-independent variances and optimal trajectories follow."""
+
+import torch
+
+from bench import moments
+from bench.runtime import files, paths
+from bench.stages.inputs import load_model
+
+
+def estimate_moments(experiment, name):
+    """Moments of the mean model at every step: results/<setting>/moments.npz."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    model, data, schedule = load_model(experiment, setting, place)
+    with torch.inference_mode():
+        result = moments.estimate(model, data, schedule, setting.moments.draws, (experiment.seed, name),
+                                     setting.samples.batch, setting.moments.relative_error)
+    files.write_npz(place.moments, **result)

@@ -1,0 +1,60 @@
+"""The first stages: the data set, and the networks that are trained or imported for it."""
+
+from bench import heads
+from bench.data import dataset
+from bench.mean import checkpoint, oracle, published, storage, train
+from bench.report import tracking
+from bench.runtime import devices, files, paths
+from bench.runtime.errors import BenchError
+from bench.scores import extractors
+from bench.stages.inputs import check_images, load_model
+
+
+def prepare_data(experiment, name):
+    """Reads and splits the data set: results/<setting>/data/."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    # What does not fit the setting is refused here, hours before the bound would.
+    dataset.prepare(setting.data.name, place.data, setting.data.options, lambda raw: check_images(setting, name, raw))
+
+
+def train_mean(experiment, name):
+    """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    data = dataset.load(place.data)
+    if setting.mean.oracle:
+        oracle.save(setting.mean.oracle, data, place.mean)
+        return
+    if setting.mean.published or setting.mean.checkpoint:
+        found = (published.read(setting.mean.published) if setting.mean.published
+                 else checkpoint.read(setting.mean.checkpoint, setting.schedule))
+        storage.check_channels(found["unet"], data.shape, setting.mean.checkpoint or setting.mean.published.path)
+        if setting.heads:
+            heads.check_imported(setting.heads.imported, found["heads"])
+        storage.save(folder=place.mean, **found)
+        return
+    with tracking.live_run(experiment, name, "mean") as log_loss:
+        network, log = train.train(data, setting.schedule.make(), setting.mean, (experiment.seed, name),
+                                      place.checkpoints / "mean.pt", log_loss, devices.choose(experiment.device))
+    storage.save(network, "epsilon", place.mean, source="trained", log=log)
+
+
+def prepare_extractor(experiment, name):
+    """Prepares the feature extractor of the scores: results/<setting>/extractor/."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    with tracking.live_run(experiment, name, "extractor") as log_loss:
+        extractors.get(setting.extractor.name).prepare(
+            dataset.load(place.data), setting.extractor, (experiment.seed, name), place.extractor,
+            place.checkpoints / "extractor.pt", log_loss)
+
+
+def train_heads(experiment, name):
+    """Trains all heads together: results/<setting>/heads/. BenchError where none is configured."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    if setting.heads is None:
+        raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
+    model, data, schedule = load_model(experiment, setting, place)
+    known = files.map_npz(place.moments) if setting.heads_need_moments else None
+    with tracking.live_run(experiment, name, "heads") as log_loss:
+        trained, log = heads.train(model, data, schedule, setting.heads, (experiment.seed, name),
+                                      place.checkpoints / "heads.pt", log_loss, known)
+    heads.save(trained, log, place.heads)

@@ -1,0 +1,70 @@
+"""Samples of every cell, which are kept as long as what made them is the same."""
+
+import numpy as np
+from tqdm import tqdm
+
+from bench import covariance, process, sampler
+from bench.runtime import files, paths
+from bench.runtime.errors import BenchError, unknown
+from bench.stages.inputs import load_denoiser, read_trajectories, steps_of
+
+
+def draw_samples(experiment, name, process_name, shard=0, needs=None):
+    """One shard of the cells of a process, of all or of variants that need the same: results/<setting>/samples/…"""
+    groups = experiment.setting(name).variants_by_need(process_name)
+    if needs not in (None, *groups):
+        raise unknown("--needs", needs, groups)
+    for need in [needs] if needs else groups:
+        _sample(experiment, name, process_name, need, groups[need], shard)
+
+
+def _sample(experiment, name, process_name, needs, variants, shard):
+    """One shard of every cell of some variants of a process, and the manifest that lists them.
+
+    A cell's file carries a digest of everything that determines it. A file that has the right one is kept, so
+    that a new variant or K samples what is new, and an interrupted job goes on with the next cell.
+    """
+    setting, place = experiment.setting(name), paths.Setting(name)
+    first, last = _shard_range(setting, shard)
+    denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
+    forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
+    common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
+              "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
+              "schedule": setting.schedule.model_dump()}
+    cells = _cells_to_sample(setting, place, process_name, variants, common)
+    missing = [cell for cell, (_, digest) in cells.items()
+               if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
+    passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
+    with tqdm(total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0) as bar:
+        for cell in missing:
+            steps, digest = cells[cell]
+            clip_levels = setting.clip(process_name, cell[0])
+            images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
+                                    (experiment.seed, name), setting.samples.batch, bar.update)
+            files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
+    files.write_json(place.manifest(process_name, needs, shard), {
+        str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
+
+
+def _cells_to_sample(setting, place, process_name, variants, common):
+    """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
+
+    saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
+    needed = {"data": bool, "mean": bool, "moments": setting.needs_moments, "heads": setting.heads_of}
+    digests = {part: files.digest_of(getattr(place, part)) for part, needed_by in needed.items() if needed_by(variants)}
+    cells = {}
+    for variant in variants:
+        parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
+        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant),
+                   "clip_levels": setting.clip(process_name, variant)}
+        for kind, K in setting.grid("samples", process_name, variant):
+            steps = steps_of(saved, kind, variant, K)
+            cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})
+    return cells
+
+
+def _shard_range(setting, shard):
+    """(first, one past the last) image of a shard."""
+    if not 0 <= shard < setting.samples.shards:
+        raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
+    return setting.samples.range(shard)
