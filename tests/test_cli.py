@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import cli
-from tests.conftest import ROOT, bench
+from tests.helpers.runs import ROOT, bench
 
 NO_CONFIG = ("benchmark", "thresholds", "data fetch", "mean import")
 

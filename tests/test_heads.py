@@ -10,8 +10,8 @@ from bench.experiment import sections
 from bench.mean import oracle, train
 from bench.mean.model import MeanModel
 from bench.runtime.errors import BenchError
-from tests.conftest import make_data
-from tests.test_mean import OPTIONS, SHAPE
+from tests.helpers.models import make_data
+from tests.mean.test_mean import OPTIONS, SHAPE
 
 MADE = schedule.make("linear", 10)
 
