@@ -54,16 +54,26 @@ def evaluate(denoiser, process, cells, images, names, batch=512):
     data, edges = denoiser.data, _edges_by_step(cells)
     result = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
     starts = range(0, images, batch)
-    with torch.inference_mode(), tqdm(total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass",
-                                      mininterval=1.0) as bar:
+    with (
+        torch.inference_mode(),
+        tqdm(
+            total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass", mininterval=1.0
+        ) as bar,
+    ):
         for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start:min(start + batch, images)])).to(denoiser.device)
-            part = result[:, start:start + len(x_0)]
+            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, images)])).to(
+                denoiser.device
+            )
+            part = result[:, start : start + len(x_0)]
             for column, cell in enumerate(cells):
                 part[column] += terms.prior_term(process.schedule, cell.steps[-1], x_0)
             for t in sorted(edges):
-                eps = torch.from_numpy(noise.normal((*names, "bound", t), start, len(x_0), data.dim)).to(denoiser.device)
-                prediction = denoiser.predict(process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t)
+                eps = torch.from_numpy(
+                    noise.normal((*names, "bound", t), start, len(x_0), data.dim)
+                ).to(denoiser.device)
+                prediction = denoiser.predict(
+                    process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps, t
+                )
                 _add_step(part, edges[t], x_0, prediction, process, data)
                 bar.update()
     return (result / (1.0 if data.levels is None else data.dim * LN2)).cpu().numpy()
@@ -82,21 +92,36 @@ def _add_step(part, variants, x_0, prediction, process, data):
     """Adds to every cell, in nats, its edges that end at the step of `prediction`."""
     t, error_sq, last = prediction.t, (x_0 - prediction.x0_hat) ** 2, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
-        last = terms.last_term(data, x_0, prediction.x0_hat, terms.last_sigma(process.schedule))  # the same for all variants
+        last = terms.last_term(
+            data, x_0, prediction.x0_hat, terms.last_sigma(process.schedule)
+        )  # the same for all variants
     lines = []
     for name, jumps in variants.items():
         variant, data_variance = covariance.get(name), prediction.data_variance(name)
         if 0 in jumps:
-            part[jumps[0]] += last if last is not None else terms.last_term_continuous(
-                process.schedule, torch.as_tensor(variant.variance(process, 0, t, data_variance), device=part.device), error_sq)
+            part[jumps[0]] += (
+                last
+                if last is not None
+                else terms.last_term_continuous(
+                    process.schedule,
+                    torch.as_tensor(
+                        variant.variance(process, 0, t, data_variance), device=part.device
+                    ),
+                    error_sq,
+                )
+            )
         middle = [s for s in jumps if s > 0]
         if isinstance(data_variance, np.ndarray) and middle:
             steps = np.array(middle)[:, None]
             sigma_sq = variant.variance(process, steps, t, data_variance)
-            lines.append((*_line(process, steps, t, sigma_sq, data.dim), [jumps[s] for s in middle]))
+            lines.append(
+                (*_line(process, steps, t, sigma_sq, data.dim), [jumps[s] for s in middle])
+            )
         else:
             for s in middle:
-                part[jumps[s]] += terms.middle_term(process, s, t, variant.variance(process, s, t, data_variance), error_sq)
+                part[jumps[s]] += terms.middle_term(
+                    process, s, t, variant.variance(process, s, t, data_variance), error_sq
+                )
     if lines:
         _add_lines(part, error_sq, *zip(*lines, strict=True))
 
@@ -113,8 +138,12 @@ def _line(process, s, t, sigma_sq, dim):
 
 def _add_lines(part, error_sq, constants, slopes, columns):
     """Adds lines (see `_line`) to the cells in `columns`: of all variants at once, as one matrix product."""
-    constants, slopes = (torch.from_numpy(np.concatenate(parts)).to(part.device) for parts in (constants, slopes))
+    constants, slopes = (
+        torch.from_numpy(np.concatenate(parts)).to(part.device) for parts in (constants, slopes)
+    )
     of_edge = list(itertools.chain(*columns))
-    edges = torch.tensor([edge for edge, cells in enumerate(of_edge) for _ in cells], device=part.device)
+    edges = torch.tensor(
+        [edge for edge, cells in enumerate(of_edge) for _ in cells], device=part.device
+    )
     cells = torch.tensor(list(itertools.chain(*of_edge)), device=part.device)
     part.index_add_(0, cells, (constants[:, None] + slopes @ error_sq.T)[edges])

@@ -33,7 +33,11 @@ class Denoiser:
 
     def predict(self, x_t, t):
         """One pass at step t (an int, 1..N) for x_t, float64 (batch, dim)."""
-        with torch.autocast(x_t.device.type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext():
+        with (
+            torch.autocast(x_t.device.type, torch.bfloat16)
+            if self.precision == "bf16"
+            else contextlib.nullcontext()
+        ):
             eps_hat, features = self.model(x_t, torch.full((len(x_t),), t, device=x_t.device))
             outputs = heads.outputs(self.heads, features)
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
@@ -54,5 +58,11 @@ class Prediction:
         """The diagonal of Σ_0(x_t) as the variant called `variant` has it: a numpy array (1, 1 or dim) where it is the same for
         every x_t, else a tensor (batch, dim)."""
         chosen = covariance.get(variant)
-        return chosen.data_variance(self.t, self.denoiser.schedule, self.denoiser.data.radius, self.denoiser.moments,
-                                    self.eps_hat, self.heads.get(chosen.head))
+        return chosen.data_variance(
+            self.t,
+            self.denoiser.schedule,
+            self.denoiser.data.radius,
+            self.denoiser.moments,
+            self.eps_hat,
+            self.heads.get(chosen.head),
+        )

@@ -32,10 +32,7 @@ from bench.runtime.errors import BenchError
 
 HIDDEN = 128  # width of an mlp head
 
-TARGETS = {
-    "npr": lambda eps, eps_hat: (eps - eps_hat) ** 2,
-    "sn": lambda eps, eps_hat: eps**2,
-}
+TARGETS = {"npr": lambda eps, eps_hat: (eps - eps_hat) ** 2, "sn": lambda eps, eps_hat: eps**2}
 
 
 class Head(nn.Module):
@@ -48,8 +45,13 @@ class Head(nn.Module):
             with imports.light():
                 from diffusers.models.resnet import ResnetBlock2D
 
-            self.block = ResnetBlock2D(in_channels=trunk.channels, temb_channels=trunk.time_channels, groups=trunk.groups,
-                                       eps=trunk.eps, time_embedding_norm=trunk.time_scale_shift)
+            self.block = ResnetBlock2D(
+                in_channels=trunk.channels,
+                temb_channels=trunk.time_channels,
+                groups=trunk.groups,
+                eps=trunk.eps,
+                time_embedding_norm=trunk.time_scale_shift,
+            )
         self.norm = nn.GroupNorm(trunk.groups, trunk.channels, eps=trunk.eps)
         self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
 
@@ -69,8 +71,12 @@ class VectorHead(nn.Module):
         super().__init__()
         self.mode = mode
         self.layers = nn.Sequential(
-            nn.Linear(2 * trunk.channels + trunk.time_channels, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(),
-            _zero(nn.Linear(HIDDEN, trunk.out_channels)))
+            nn.Linear(2 * trunk.channels + trunk.time_channels, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            _zero(nn.Linear(HIDDEN, trunk.out_channels)),
+        )
 
     def forward(self, features):
         """(batch, dim) from `bench.mean.model.Features`, in fp32."""
@@ -103,7 +109,9 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     if not section.trained:
         return nn.ModuleDict(found), []
     if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
-        raise BenchError(f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}")
+        raise BenchError(
+            f"heads.targets: mode mlp is for vectors; expected simple or complex for images of shape {data.shape}"
+        )
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
     heads = make(section.trained, model).to(model.device)
     forward = process.make("ddpm", schedule)
@@ -112,7 +120,9 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
     weights = None if steps is None else torch.from_numpy(1 / (schedule.N * steps)).to(model.device)
 
     def loss_of_step(step):
-        x_t, t, eps, x_0 = training.draw(data, schedule, (*names, "heads"), step, section.train.batch, steps, model.device)
+        x_t, t, eps, x_0 = training.draw(
+            data, schedule, (*names, "heads"), step, section.train.batch, steps, model.device
+        )
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
         weight = 1.0 if weights is None else weights[t - 1]
@@ -123,10 +133,14 @@ def train(model, data, schedule, section, names, checkpoint, on_loss=None, momen
             if name in TARGETS:
                 losses[name] = (output - TARGETS[name](eps, eps_hat).float()).square().sum(1)
             else:
-                losses[name] = bound_terms(output, forward, data, t, x_0, x_t, eps_hat, covariance.get(name))
+                losses[name] = bound_terms(
+                    output, forward, data, t, x_0, x_t, eps_hat, covariance.get(name)
+                )
         return {name: (weight * loss).mean() for name, loss in losses.items()}
 
-    trained, log = training.train(heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss)
+    trained, log = training.train(
+        heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss
+    )
     return nn.ModuleDict({**trained, **found}), log
 
 
@@ -141,8 +155,10 @@ def check_imported(names, came):
     """BenchError unless all heads `names` are among those that `came` with a mean model."""
     for name in names:
         if name not in came:
-            raise BenchError(f"heads.targets.{name}: imported, but the mean model came with {_listed(came)}; expected a mean "
-                             "model that brings it along, or a mode to train it in: simple, complex, mlp")
+            raise BenchError(
+                f"heads.targets.{name}: imported, but the mean model came with {_listed(came)}; expected a mean "
+                "model that brings it along, or a mode to train it in: simple, complex, mlp"
+            )
 
 
 def _listed(names):
@@ -157,14 +173,19 @@ def imported(state, trunk):
     for key in sorted(expected.keys() | state.keys()):
         found = tuple(state[key].shape) if key in state else None
         if found != expected.get(key):
-            raise BenchError(f"head of mode {head.mode}: found {found or 'nothing'} for {key}, expected {expected.get(key)}")
+            raise BenchError(
+                f"head of mode {head.mode}: found {found or 'nothing'} for {key}, expected {expected.get(key)}"
+            )
     head.load_state_dict(state)
     return head.eval().requires_grad_(False)
 
 
 def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     """L_t in nats of each row of a batch, (batch,), for a head's `output`; t: int64 (batch,), the rest (batch, dim)."""
-    a, b = (torch.from_numpy(values).to(t.device)[t][:, None] for values in (forward.schedule.signal, forward.schedule.noise))
+    a, b = (
+        torch.from_numpy(values).to(t.device)[t][:, None]
+        for values in (forward.schedule.signal, forward.schedule.noise)
+    )
     x0_hat = ((x_t - b * eps_hat) / a).clamp(data.lo, data.hi)
     # Between the ends the variance is log-linear in u, so the ends at every t are all that is needed of the variant.
     low, high = (ends.to(t.device)[t - 1][:, None] for ends in _ends(forward, variant))
@@ -173,9 +194,13 @@ def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
     first = t == 1
     nats = torch.empty(len(t), dtype=torch.float64, device=t.device)
     later = t[~first].cpu().numpy()
-    nats[~first] = terms.middle_term(forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2)
+    nats[~first] = terms.middle_term(
+        forward, later - 1, later, sigma_sq[~first], (x_0 - x0_hat)[~first] ** 2
+    )
     if data.levels is None:
-        nats[first] = terms.last_term_continuous(forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2)
+        nats[first] = terms.last_term_continuous(
+            forward.schedule, sigma_sq[first], (x_0 - x0_hat)[first] ** 2
+        )
     else:
         nats[first] = terms.last_term(data, x_0[first], x0_hat[first], sigma_sq[first].sqrt())
     return nats
@@ -185,7 +210,10 @@ def bound_terms(output, forward, data, t, x_0, x_t, eps_hat, variant):
 def _ends(forward, variant):
     """The variance of every step t → t − 1 at u = 0 and at u = 1, two tensors (N,)."""
     steps = range(1, forward.schedule.N + 1)
-    return [torch.tensor([variant.variance(forward, step - 1, step, u) for step in steps]) for u in (0.0, 1.0)]
+    return [
+        torch.tensor([variant.variance(forward, step - 1, step, u) for step in steps])
+        for u in (0.0, 1.0)
+    ]
 
 
 def importance(forward, x0_error_sq):
@@ -195,8 +223,12 @@ def importance(forward, x0_error_sq):
     """
     t = np.arange(2, forward.schedule.N + 1)
     sigma_sq = np.sqrt(forward.schedule.skip_beta(t - 1, t) * forward.schedule.beta_tilde(t - 1, t))
-    costs = terms.middle_term(forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])).numpy()
-    costs = np.concatenate([[costs.max(initial=1.0)], costs])  # the last term is the largest or near it
+    costs = terms.middle_term(
+        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])
+    ).numpy()
+    costs = np.concatenate(
+        [[costs.max(initial=1.0)], costs]
+    )  # the last term is the largest or near it
     return 0.5 / forward.schedule.N + 0.5 * costs / costs.sum()
 
 
@@ -206,7 +238,10 @@ def save(heads, log, folder):
         partial.mkdir(parents=True)
         for name, head in heads.items():
             files.write_safetensors(partial / f"{name}.safetensors", head.state_dict())
-        files.write_json(partial / "heads.json", {"targets": {name: head.mode for name, head in heads.items()}, "log": log})
+        files.write_json(
+            partial / "heads.json",
+            {"targets": {name: head.mode for name, head in heads.items()}, "log": log},
+        )
 
 
 def load(folder, model, wanted):

@@ -31,7 +31,11 @@ class Mixture:
 
     def arrays(self):
         """The parameters as named numpy arrays; `of` makes the mixture of them."""
-        return {"weights": self.weights.numpy(), "means": self.means.numpy(), "covariances": self.covariances.numpy()}
+        return {
+            "weights": self.weights.numpy(),
+            "means": self.means.numpy(),
+            "covariances": self.covariances.numpy(),
+        }
 
     @classmethod
     def of(cls, weights, means, covariances):
@@ -45,12 +49,18 @@ class Mixture:
 
     def law(self, signal=1.0, noise_sq=0.0):
         """The distribution of signal · x_0 + √noise_sq · ε, as a torch distribution."""
-        covariances = signal**2 * self.covariances + noise_sq * torch.eye(self.dim, dtype=torch.float64)
-        return MixtureSameFamily(Categorical(self.weights), MultivariateNormal(signal * self.means, covariances))
+        covariances = signal**2 * self.covariances + noise_sq * torch.eye(
+            self.dim, dtype=torch.float64
+        )
+        return MixtureSameFamily(
+            Categorical(self.weights), MultivariateNormal(signal * self.means, covariances)
+        )
 
     def draw(self, names, count):
         """`count` draws of x_0, float64 (count, d), a function of `names`."""
-        component = noise.generator(*names, "component").choice(len(self.weights), size=count, p=self.weights.numpy())
+        component = noise.generator(*names, "component").choice(
+            len(self.weights), size=count, p=self.weights.numpy()
+        )
         eps = torch.from_numpy(noise.normal((*names, "x_0"), 0, count, self.dim))
         factors = torch.linalg.cholesky(self.covariances)[component]
         return self.means[component] + (factors @ eps[:, :, None])[:, :, 0]
@@ -89,7 +99,10 @@ class Oracle:
 
     def __init__(self, mixture: Mixture, schedule: Schedule):
         self.mixture = mixture
-        self.signal, self.noise = torch.from_numpy(schedule.signal), torch.from_numpy(schedule.noise)
+        self.signal, self.noise = (
+            torch.from_numpy(schedule.signal),
+            torch.from_numpy(schedule.noise),
+        )
         self.eigenvalues, self.bases = torch.linalg.eigh(mixture.covariances)
 
     def components(self, x_t, t):
@@ -99,8 +112,12 @@ class Oracle:
         """
         a, spread = self._spread(t)
         y = torch.einsum("kij,nki->nkj", self.bases, x_t[:, None] - a * self.mixture.means)
-        log_joint = torch.log(self.mixture.weights) - 0.5 * (y**2 / spread + torch.log(spread)).sum(2)
-        means = self.mixture.means + torch.einsum("kij,nkj->nki", self.bases, a * self.eigenvalues / spread * y)
+        log_joint = torch.log(self.mixture.weights) - 0.5 * (y**2 / spread + torch.log(spread)).sum(
+            2
+        )
+        means = self.mixture.means + torch.einsum(
+            "kij,nkj->nki", self.bases, a * self.eigenvalues / spread * y
+        )
         return torch.softmax(log_joint, dim=1), means
 
     def eps(self, x_t, t):

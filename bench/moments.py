@@ -52,9 +52,14 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
         result[f"{name}_se"] = np.full((schedule.N + 1, data.dim), np.nan)
         result[f"{name}_mean_se"] = np.full(schedule.N + 1, np.nan)
     result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
-    rows = batch if relative_error is None else FIRST  # of a step that are passed at a time, as far as they are wanted
+    rows = (
+        batch if relative_error is None else FIRST
+    )  # of a step that are passed at a time, as far as they are wanted
     together = max(1, batch // min(draws, rows))
-    steps = {t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error) for t in range(1, schedule.N + 1)}
+    steps = {
+        t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error)
+        for t in range(1, schedule.N + 1)
+    }
     with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
         for t, found in _answered(model, steps, together):
             for name, value in found.items():
@@ -89,8 +94,10 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
     central = rows[:CENTRAL]
-    centre = sum(data.to_float(data.train[central[first:first + batch]]).sum(axis=0)
-                 for first in range(0, len(central), batch)) / len(central)
+    centre = sum(
+        data.to_float(data.train[central[first : first + batch]]).sum(axis=0)
+        for first in range(0, len(central), batch)
+    ) / len(central)
     plain = dict.fromkeys(("x0_hat", "x0_hat_sq", "x0_error_sq"), 0.0)
     controlled = {name: Controlled() for name in WITH_ERRORS}
     done, wanted = 0, draws if relative_error is None else min(FIRST, draws)
@@ -101,7 +108,11 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
         eps_hat = yield schedule.signal[t] * x_0 + schedule.noise[t] * eps
         predicted = x_0 + ratio * (eps - eps_hat)
         x0_hat = predicted.clip(data.lo, data.hi)
-        for name, sample in (("x0_hat", x0_hat), ("x0_hat_sq", x0_hat**2), ("x0_error_sq", (x_0 - x0_hat) ** 2)):
+        for name, sample in (
+            ("x0_hat", x0_hat),
+            ("x0_hat_sq", x0_hat**2),
+            ("x0_error_sq", (x_0 - x0_hat) ** 2),
+        ):
             plain[name] = plain[name] + sample.sum(axis=0)
         spread = (x_0 - centre) ** 2 - (predicted - centre) ** 2
         controlled["eps_sq"].add(eps_hat**2, eps**2 - 1)
@@ -134,7 +145,9 @@ class Controlled:
         if self.shift is None:
             self.shift, self.sums, self.of_draws = q.mean(axis=0), 0.0, []
         q, z = q - self.shift, np.broadcast_to(z, q.shape)
-        self.sums = self.sums + np.stack([array.sum(axis=0) for array in (q, z, q * q, q * z, z * z)])
+        self.sums = self.sums + np.stack(
+            [array.sum(axis=0) for array in (q, z, q * q, q * z, z * z)]
+        )
         self.of_draws.append(np.stack([q.mean(axis=1), z.mean(axis=1)]))
 
     def estimate(self):
@@ -145,4 +158,8 @@ class Controlled:
         total = q - c * z
         freedom = n - 1 if n > 1 else np.nan
         variance = (qq - 2 * c * qz + c**2 * zz - total**2 / n).clip(0) / freedom
-        return self.shift + total / n, np.sqrt(variance / n), np.sqrt((of_q - c * of_z).var() / freedom)
+        return (
+            self.shift + total / n,
+            np.sqrt(variance / n),
+            np.sqrt((of_q - c * of_z).var() / freedom),
+        )

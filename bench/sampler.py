@@ -16,7 +16,9 @@ from bench import covariance, noise
 from bench.thresholds import clip_threshold
 
 
-def sample(denoiser, process, variant, steps, first, count, clip_levels, names, batch=256, progress=None):
+def sample(
+    denoiser, process, variant, steps, first, count, clip_levels, names, batch=256, progress=None
+):
     """Images first .. first + count − 1 as the data are kept: uint8 levels (count, channels, height, width), or floats.
 
     denoiser: `bench.denoiser.Denoiser` with what the variant called `variant` needs; steps: τ_1 < … < τ_K;
@@ -24,11 +26,15 @@ def sample(denoiser, process, variant, steps, first, count, clip_levels, names, 
     batch: images a pass; progress: called with the number of images after every pass.
     """
     data, parts = denoiser.data, []
-    at_last = np.inf if data.levels is None else clip_threshold(clip_levels, data.levels, data.radius)
+    at_last = (
+        np.inf if data.levels is None else clip_threshold(clip_levels, data.levels, data.radius)
+    )
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
-            x = torch.from_numpy(noise.normal((*names, "samples", "start"), start, size, data.dim)).to(denoiser.device)
+            x = torch.from_numpy(
+                noise.normal((*names, "samples", "start"), start, size, data.dim)
+            ).to(denoiser.device)
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
                 limit = at_last if s == steps[0] else np.inf
                 eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
@@ -44,7 +50,9 @@ def step(prediction, x_t, s, process, variant, limit, eps):
     if s == 0:
         return prediction.x0_hat
     t = prediction.t
-    sigma_sq = torch.as_tensor(covariance.get(variant).variance(process, s, t, prediction.data_variance(variant)),
-                               device=x_t.device)
+    sigma_sq = torch.as_tensor(
+        covariance.get(variant).variance(process, s, t, prediction.data_variance(variant)),
+        device=x_t.device,
+    )
     mean = process.mean(s, t, x_t, prediction.x0_hat, prediction.eps_hat)
     return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps, device=x_t.device)

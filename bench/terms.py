@@ -23,8 +23,10 @@ def middle_term(process, s, t, sigma_sq, error_sq):
     s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
     (batch, dim).
     """
-    lambda_sq, gamma_sq = (torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
-                           for value in (process.lambda_sq(s, t), process.gamma(s, t) ** 2))
+    lambda_sq, gamma_sq = (
+        torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
+        for value in (process.lambda_sq(s, t), process.gamma(s, t) ** 2)
+    )
     shape, slope = coefficients(lambda_sq, gamma_sq, sigma_sq, torch.log)
     return shape.expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1) + (slope * error_sq).sum(1)
 

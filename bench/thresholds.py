@@ -24,7 +24,11 @@ def bounds(forward, s, t, radius=1.0):
     """(lower, upper for any data, upper for data in an interval of half-width `radius`) of σ²_{s|t}, 1 ≤ s < t."""
     lower = forward.lambda_sq(s, t)
     b = forward.schedule.noise[t] / np.sqrt(forward.schedule.skip_alpha(s, t))
-    return lower, lower + (b - forward.carry(s, t)) ** 2, lower + forward.gamma(s, t) ** 2 * radius**2
+    return (
+        lower,
+        lower + (b - forward.carry(s, t)) ** 2,
+        lower + forward.gamma(s, t) ** 2 * radius**2,
+    )
 
 
 def value(quantity, forward, K, clip_levels):
@@ -44,13 +48,26 @@ def table(published):
     """
     rows = []
     for cell in published:
-        forward = process.make(cell["process"], schedule.make(cell["schedule"], int(cell["N"])), DDIM_ETA)
-        measured = value(cell["metric"], forward, int(cell["K"]), float(cell["clip_levels"] or "nan"))
+        forward = process.make(
+            cell["process"], schedule.make(cell["schedule"], int(cell["N"])), DDIM_ETA
+        )
+        measured = value(
+            cell["metric"], forward, int(cell["K"]), float(cell["clip_levels"] or "nan")
+        )
         digits = len(cell["value"].split("e")[0].replace(".", "")) - 1
-        rows.append({"setting": cell["dataset"], "schedule": f"{cell['schedule']}-{cell['N']}", "process": cell["process"],
-                     "quantity": cell["metric"], "K": int(cell["K"]), "value": float(measured), "published": cell["value"],
-                     "published_source": f"{cell['source']} Table {cell['table']}",
-                     "agrees": float(f"{measured:.{digits}e}") == float(cell["value"])})
+        rows.append(
+            {
+                "setting": cell["dataset"],
+                "schedule": f"{cell['schedule']}-{cell['N']}",
+                "process": cell["process"],
+                "quantity": cell["metric"],
+                "K": int(cell["K"]),
+                "value": float(measured),
+                "published": cell["value"],
+                "published_source": f"{cell['source']} Table {cell['table']}",
+                "agrees": float(f"{measured:.{digits}e}") == float(cell["value"]),
+            }
+        )
     return rows
 
 
@@ -58,6 +75,8 @@ def analytic(moments, forward, K, radius=1.0):
     """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that lands on τ_1, not clipped
     to the threshold. moments: see `bench.moments`."""
     variant, (s, t) = covariance.get("analytic_scalar"), trajectory.even(forward.schedule.N, K)[:2]
-    variance = variant.variance(forward, s, t, variant.data_variance(t, forward.schedule, radius, moments))
+    variance = variant.variance(
+        forward, s, t, variant.data_variance(t, forward.schedule, radius, moments)
+    )
     slope = forward.gamma(s, t) ** 2 * forward.schedule.noise_sq[t] / forward.schedule.alpha_bar[t]
     return variance.item(), slope * moments["eps_sq_mean_se"][t]

@@ -38,8 +38,14 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     identity = files.digest([description, section.model_dump(), repr(network)])
     _resume(checkpoint, identity, parts, state)
     network.train()
-    bar = tqdm(range(state["step"], section.steps), initial=state["step"], total=section.steps,
-               desc=description, unit="step", mininterval=1.0)
+    bar = tqdm(
+        range(state["step"], section.steps),
+        initial=state["step"],
+        total=section.steps,
+        desc=description,
+        unit="step",
+        mininterval=1.0,
+    )
     for step in bar:
         losses = loss_of_step(step)
         losses = losses if isinstance(losses, dict) else {"loss": losses}
@@ -51,7 +57,9 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
         schedule.step()
         average.update_parameters(network)
         state["step"] = step + 1
-        state["pending"].append({name: loss.detach() for name, loss in losses.items()})  # read later: a GPU is not waited for
+        state["pending"].append(
+            {name: loss.detach() for name, loss in losses.items()}
+        )  # read later: a GPU is not waited for
         if state["step"] % LOG_EVERY == 0 or state["step"] == section.steps:
             means = _take_means(state)
             bar.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
@@ -73,7 +81,14 @@ def _take_means(state):
 
 def _save(path, identity, parts, state):
     buffer = io.BytesIO()  # torch.save on a full disk dies in its own clean-up, without an OSError
-    torch.save({"identity": identity, "state": state, **{name: part.state_dict() for name, part in parts.items()}}, buffer)
+    torch.save(
+        {
+            "identity": identity,
+            "state": state,
+            **{name: part.state_dict() for name, part in parts.items()},
+        },
+        buffer,
+    )
     with files.writing(path) as partial:
         partial.write_bytes(buffer.getbuffer())
 
@@ -98,7 +113,14 @@ def draw(data, schedule, names, step, batch, steps=None, device="cpu"):
     """
     random = noise.generator(*names, "batch", step)
     x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
-    t = random.integers(1, schedule.N + 1, size=batch) if steps is None else 1 + random.choice(schedule.N, size=batch, p=steps)
+    t = (
+        random.integers(1, schedule.N + 1, size=batch)
+        if steps is None
+        else 1 + random.choice(schedule.N, size=batch, p=steps)
+    )
     eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
-    x_t = torch.from_numpy(schedule.signal[t])[:, None] * x_0 + torch.from_numpy(schedule.noise[t])[:, None] * eps
+    x_t = (
+        torch.from_numpy(schedule.signal[t])[:, None] * x_0
+        + torch.from_numpy(schedule.noise[t])[:, None] * eps
+    )
     return tuple(part.to(device) for part in (x_t, torch.from_numpy(t), eps, x_0))

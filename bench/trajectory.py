@@ -26,8 +26,10 @@ def even_ddim(N, K):
     """1, 1 + ⌊N/K⌋, … (Song et al. 2020); K must divide N into K strides, or their code takes more than K steps."""
     steps = list(range(1, N + 1, N // K))
     if len(steps) != K:
-        raise BenchError(f"trajectory even_ddim: a stride of {N // K} gives {len(steps)} steps for K = {K}, N = {N}; "
-                         "expected a K that divides N")
+        raise BenchError(
+            f"trajectory even_ddim: a stride of {N // K} gives {len(steps)} steps for K = {K}, N = {N}; "
+            "expected a K that divides N"
+        )
     return steps
 
 
@@ -97,9 +99,15 @@ def optimal(cost, Ks, last_sound=None):
     unsound = min(2 * (N - last_sound), N - 1)
     searched = N - unsound
     plans = {K: _share(K, searched, unsound) for K in Ks}
-    paths = least_cost_paths(cost[: searched + 1, : searched + 1], {near for near, _ in plans.values() if near > 1} or {1})
-    return {K: (paths[near] if near > 1 else [1]) + [round(N - unsound / far * k) for k in reversed(range(far))]
-            for K, (near, far) in plans.items()}
+    paths = least_cost_paths(
+        cost[: searched + 1, : searched + 1],
+        {near for near, _ in plans.values() if near > 1} or {1},
+    )
+    return {
+        K: (paths[near] if near > 1 else [1])
+        + [round(N - unsound / far * k) for k in reversed(range(far))]
+        for K, (near, far) in plans.items()
+    }
 
 
 def _share(K, searched, unsound):

@@ -15,14 +15,24 @@ MADE = schedule.make("linear", 20)
 DDPM = process.make("ddpm", MADE)
 
 
-@pytest.mark.parametrize("lower, upper", [(-1, 1), (3, 4), (-40, -39.9), (39.9, 40), (-1e-9, 1e-9), (8, np.inf), (-np.inf, -12)])
+@pytest.mark.parametrize(
+    "lower, upper",
+    [(-1, 1), (3, 4), (-40, -39.9), (39.9, 40), (-1e-9, 1e-9), (8, np.inf), (-np.inf, -12)],
+)
 def test_normal_mass_in_both_tails(lower, upper):
     with mpmath.workdps(60):
-        ends = [mpmath.ncdf(mpmath.mpf(end)) if lower <= 0 else mpmath.ncdf(-mpmath.mpf(end)) for end in (lower, upper)]
+        ends = [
+            mpmath.ncdf(mpmath.mpf(end)) if lower <= 0 else mpmath.ncdf(-mpmath.mpf(end))
+            for end in (lower, upper)
+        ]
         exact = float(mpmath.log(abs(ends[1] - ends[0])))
-    found = terms.log_normal_mass(*(torch.tensor([float(end)], dtype=torch.float64) for end in (lower, upper)))
+    found = terms.log_normal_mass(
+        *(torch.tensor([float(end)], dtype=torch.float64) for end in (lower, upper))
+    )
     # The width of the narrowest interval is known to 1e-16/1e-9 relative
-    assert found.item() == pytest.approx(exact, abs=1e-6 if upper == 1e-9 else 1e-12 * abs(exact) + 1e-12)
+    assert found.item() == pytest.approx(
+        exact, abs=1e-6 if upper == 1e-9 else 1e-12 * abs(exact) + 1e-12
+    )
 
 
 def test_middle_term_is_the_divergence_of_the_two_gaussians():
@@ -34,15 +44,24 @@ def test_middle_term_is_the_divergence_of_the_two_gaussians():
     reverse = Normal(DDPM.mean(s, t, x_t, x0_hat, None), sigma_sq.sqrt())
     found = terms.middle_term(DDPM, s, t, sigma_sq, (x_0 - x0_hat) ** 2)
     torch.testing.assert_close(found, kl_divergence(posterior, reverse).sum(1), rtol=1e-10, atol=0)
-    scalar = terms.middle_term(DDPM, s, t, torch.full((1, 1), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
-    whole = terms.middle_term(DDPM, s, t, torch.full((6, 5), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2)
+    scalar = terms.middle_term(
+        DDPM, s, t, torch.full((1, 1), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2
+    )
+    whole = terms.middle_term(
+        DDPM, s, t, torch.full((6, 5), 0.3, dtype=torch.float64), (x_0 - x0_hat) ** 2
+    )
     torch.testing.assert_close(scalar, whole, rtol=1e-14, atol=0)
 
 
 def test_prior_term():
     x_0 = torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(2, 5)
     q = Normal(MADE.signal[20] * x_0, MADE.noise[20])
-    torch.testing.assert_close(terms.prior_term(MADE, 20, x_0), kl_divergence(q, Normal(0.0, 1.0)).sum(1), rtol=1e-9, atol=1e-14)
+    torch.testing.assert_close(
+        terms.prior_term(MADE, 20, x_0),
+        kl_divergence(q, Normal(0.0, 1.0)).sum(1),
+        rtol=1e-9,
+        atol=1e-14,
+    )
 
 
 def test_last_term_is_a_distribution_over_levels(data):
@@ -50,36 +69,55 @@ def test_last_term_is_a_distribution_over_levels(data):
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
         x0_hat = torch.full((1, 1), prediction)
-        terms = torch.stack([terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE)) for level in levels])
+        terms = torch.stack(
+            [
+                terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE))
+                for level in levels
+            ]
+        )
         assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
 
 
 def test_a_chain_of_one_step_has_a_last_term():
     """Where the variant's variance is zero β_1 takes its place; so it does between the ends of improved_ddpm, which are equal."""
     made = schedule.make("linear", 1)
-    x_0, x0_hat = torch.tensor([[0.3, -0.2]], dtype=torch.float64), torch.tensor([[0.1, 0.1]], dtype=torch.float64)
-    found = terms.last_term_continuous(made, torch.zeros(1, 1, dtype=torch.float64), (x_0 - x0_hat) ** 2)
-    torch.testing.assert_close(found, -Normal(x0_hat, np.sqrt(made.beta[1])).log_prob(x_0).sum(1), rtol=1e-12, atol=0)
+    x_0, x0_hat = (
+        torch.tensor([[0.3, -0.2]], dtype=torch.float64),
+        torch.tensor([[0.1, 0.1]], dtype=torch.float64),
+    )
+    found = terms.last_term_continuous(
+        made, torch.zeros(1, 1, dtype=torch.float64), (x_0 - x0_hat) ** 2
+    )
+    torch.testing.assert_close(
+        found, -Normal(x0_hat, np.sqrt(made.beta[1])).log_prob(x_0).sum(1), rtol=1e-12, atol=0
+    )
     forward, variant = process.make("ddpm", made), covariance.get("improved_ddpm")
-    assert [variant.variance(forward, 0, 1, u) for u in (0.0, 0.4, 1.0)] == pytest.approx([made.beta[1]] * 3, rel=1e-12)
+    assert [variant.variance(forward, 0, 1, u) for u in (0.0, 0.4, 1.0)] == pytest.approx(
+        [made.beta[1]] * 3, rel=1e-12
+    )
 
 
 def cells():
     made = []
     for variant in ("beta", "beta_tilde", "analytic_diagonal"):
-        made += [bound.Cell("even", variant, 4, (1, 7, 14, 20)), bound.Cell("even", variant, 20, tuple(range(1, 21)))]
+        made += [
+            bound.Cell("even", variant, 4, (1, 7, 14, 20)),
+            bound.Cell("even", variant, 20, tuple(range(1, 21))),
+        ]
     return [*made, bound.Cell("quadratic_ddim", "beta", 3, (1, 5, 17))]
 
 
 def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
     """Every cell afresh, image by image, with its own passes; the grid needs N passes an image."""
     moments = {"eps_sq": np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))}
-    found = bound.evaluate(Denoiser(linear_model, {}, moments, data, MADE), DDPM, cells(), 6, (0, "test"), batch=4)
+    found = bound.evaluate(
+        Denoiser(linear_model, {}, moments, data, MADE), DDPM, cells(), 6, (0, "test"), batch=4
+    )
     assert linear_model.rows == 20 * 6
     for cell, row in zip(cells(), found, strict=True):
         variant = covariance.get(cell.variant)
         for image in range(6):
-            x_0 = torch.from_numpy(data.to_float(data.test[image:image + 1]))
+            x_0 = torch.from_numpy(data.to_float(data.test[image : image + 1]))
             total = terms.prior_term(MADE, cell.steps[-1], x_0)
             for s, t in itertools.pairwise((0, *cell.steps)):
                 eps = torch.from_numpy(noise.normal((0, "test", "bound", t), image, 1, data.dim))
@@ -88,14 +126,29 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
                 if s == 0:
                     total += terms.last_term(data, x_0, x0_hat, terms.last_sigma(MADE))
                 else:
-                    sigma_sq = torch.as_tensor(variant.variance(DDPM, s, t, variant.data_variance(t, MADE, 1.0, moments)))
-                    posterior = Normal(DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t)))
-                    total += kl_divergence(posterior, Normal(DDPM.mean(s, t, x_t, x0_hat, None), sigma_sq.sqrt())).sum(1)
+                    sigma_sq = torch.as_tensor(
+                        variant.variance(DDPM, s, t, variant.data_variance(t, MADE, 1.0, moments))
+                    )
+                    posterior = Normal(
+                        DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t))
+                    )
+                    total += kl_divergence(
+                        posterior, Normal(DDPM.mean(s, t, x_t, x0_hat, None), sigma_sq.sqrt())
+                    ).sum(1)
             assert row[image] == pytest.approx(total.item() / (data.dim * np.log(2)), rel=1e-10)
 
 
 def test_batches_change_nothing(data, linear_model):
-    whole = bound.evaluate(Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test"))
+    whole = bound.evaluate(
+        Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test")
+    )
     for batch in (1, 7):
-        parts = bound.evaluate(Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test"), batch=batch)
+        parts = bound.evaluate(
+            Denoiser(linear_model, {}, None, data, MADE),
+            DDPM,
+            cells()[:4],
+            20,
+            (0, "test"),
+            batch=batch,
+        )
         np.testing.assert_allclose(parts, whole, rtol=1e-12)

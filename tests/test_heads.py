@@ -50,8 +50,10 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
     counted.trunk, counted.device = model.trunk, model.device
-    section = sections.HeadsSection(targets={"npr": "simple", "sn": "complex"},
-                                  train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9))
+    section = sections.HeadsSection(
+        targets={"npr": "simple", "sn": "complex"},
+        train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9),
+    )
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")
     assert passes == [32] * 150
     x_t, t, eps, _ = train.draw(data, MADE, ("fresh",), 0, 512)
@@ -84,14 +86,26 @@ def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
     names, forward = (0, "line"), process.make("ddpm", MADE)
     with torch.inference_mode():
         known = moments.estimate(model, data, MADE, 2000, names)
-    section = sections.HeadsSection(targets={"improved_ddpm": "mlp"}, train=sections.TrainSection(
-        steps=500, batch=256, learning_rate=5e-3, warmup=20, ema=0.99))
+    section = sections.HeadsSection(
+        targets={"improved_ddpm": "mlp"},
+        train=sections.TrainSection(steps=500, batch=256, learning_rate=5e-3, warmup=20, ema=0.99),
+    )
     trained, _ = heads.train(model, data, MADE, section, names, tmp_path / "h.pt", moments=known)
     variant = covariance.get("improved_ddpm")
     for t in (2, 4, 7, 10):
-        x_t = torch.from_numpy(MADE.signal[t] * data.to_float(data.train[:200])) + MADE.noise[t] * torch.randn(200, 1).double()
+        x_t = (
+            torch.from_numpy(MADE.signal[t] * data.to_float(data.train[:200]))
+            + MADE.noise[t] * torch.randn(200, 1).double()
+        )
         _, features = model(x_t, torch.full((200,), t))
-        u = variant.data_variance(t, MADE, np.inf, None, None, heads.outputs(dict(trained.items()), features)["improved_ddpm"])
+        u = variant.data_variance(
+            t,
+            MADE,
+            np.inf,
+            None,
+            None,
+            heads.outputs(dict(trained.items()), features)["improved_ddpm"],
+        )
         found = variant.variance(forward, t - 1, t, u).mean().item()
         exact = model.oracle.conditional(x_t[:1], t)[1].item()
         best = forward.lambda_sq(t - 1, t) + forward.gamma(t - 1, t) ** 2 * exact
@@ -111,8 +125,11 @@ def test_bound_terms_are_those_of_the_bound(data, t):
     found = heads.bound_terms(output, forward, data, steps, x_0, x_t, eps_hat, variant)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
     sigma_sq = variant.variance(forward, t - 1, t, (output.double() + 1) / 2)
-    expected = (terms.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2) if t > 1
-                else terms.last_term(data, x_0, x0_hat, sigma_sq.sqrt()))
+    expected = (
+        terms.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2)
+        if t > 1
+        else terms.last_term(data, x_0, x0_hat, sigma_sq.sqrt())
+    )
     torch.testing.assert_close(found, expected[steps == t], rtol=1e-9, atol=1e-12)
 
 
@@ -121,6 +138,14 @@ def test_steps_are_drawn_by_their_share_of_the_bound():
     forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
     found = heads.importance(forward, error)
     assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()
-    term = [terms.middle_term(forward, s, s + 1, torch.tensor([[np.sqrt(MADE.skip_beta(s, s + 1) * MADE.beta_tilde(s, s + 1))]]),
-                              torch.full((1, 3), 0.2, dtype=torch.float64)).item() for s in (1, 2)]
+    term = [
+        terms.middle_term(
+            forward,
+            s,
+            s + 1,
+            torch.tensor([[np.sqrt(MADE.skip_beta(s, s + 1) * MADE.beta_tilde(s, s + 1))]]),
+            torch.full((1, 3), 0.2, dtype=torch.float64),
+        ).item()
+        for s in (1, 2)
+    ]
     assert (found[1] - 0.05) / (found[2] - 0.05) == pytest.approx(term[0] / term[1])

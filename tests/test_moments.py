@@ -20,7 +20,10 @@ def test_closed_forms_within_four_standard_errors(estimated, linear_model, data)
     x_0 = data.to_float(data.train)
     mean, square = x_0.mean(axis=0), (x_0**2).mean(axis=0)
     a2, b = made.alpha_bar[1:, None], made.noise[1:, None]
-    exact = {"eps_sq": k**2 * (a2 * square + b**2), "error_sq": (1 - k * b) ** 2 + k**2 * a2 * square}
+    exact = {
+        "eps_sq": k**2 * (a2 * square + b**2),
+        "error_sq": (1 - k * b) ** 2 + k**2 * a2 * square,
+    }
     # x̂_0 = ((1 − k b) x_t)/a: of the centred data, Var[x_0] less E(x̂_0 − E x_0)²
     shrink = 1 - k * b
     a = np.sqrt(a2)
@@ -29,7 +32,9 @@ def test_closed_forms_within_four_standard_errors(estimated, linear_model, data)
     for name, values in exact.items():
         scaled = (estimated[name][1:] - values) / estimated[f"{name}_se"][1:]
         assert np.abs(scaled).max() < 5.5  # 480 values: P(|z| > 5.5) · 480 < 1e-4
-        overall = (estimated[name][1:].mean(axis=1) - values.mean(axis=1)) / estimated[f"{name}_mean_se"][1:]
+        overall = (estimated[name][1:].mean(axis=1) - values.mean(axis=1)) / estimated[
+            f"{name}_mean_se"
+        ][1:]
         assert np.abs(overall).max() < 4.5 and np.sqrt((overall**2).mean()) < 1.6
 
 
@@ -45,7 +50,9 @@ def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_mo
     parts = moments.estimate(linear_model, data, made, 10, (0, "test"), batch=3)
     for name in whole:
         # A standard error is of what the regression leaves, at the last step some 1e-9 of what is summed.
-        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6 if name.endswith("_se") else 1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            parts[name], whole[name], rtol=1e-6 if name.endswith("_se") else 1e-12, atol=1e-14
+        )
 
 
 def test_draws_end_where_the_standard_error_is_small_enough(data, linear_model):
@@ -53,13 +60,19 @@ def test_draws_end_where_the_standard_error_is_small_enough(data, linear_model):
     made, target, most = schedule.make("linear", STEPS), 0.004, 3000
     found = moments.estimate(linear_model, data, made, most, (0, "test"), relative_error=target)
     draws = found["draws"][1:]
-    assert linear_model.rows == draws.sum() and (draws >= moments.FIRST).all() and draws[-1] == moments.FIRST
+    assert (
+        linear_model.rows == draws.sum()
+        and (draws >= moments.FIRST).all()
+        and draws[-1] == moments.FIRST
+    )
     reached = found["eps_sq_mean_se"][1:] <= target * found["eps_sq"][1:].mean(axis=1)
     assert (reached | (draws == most)).all() and reached.any() and draws.max() > 10 * moments.FIRST
     # n draws are the first n of any larger number
     step = int(np.argmax((draws > moments.FIRST) & (draws < most))) + 1
     fixed = moments.estimate(linear_model, data, made, most, (0, "test"))
-    again = moments.estimate(linear_model, data, made, most, (0, "test"), batch=7, relative_error=target)
+    again = moments.estimate(
+        linear_model, data, made, most, (0, "test"), batch=7, relative_error=target
+    )
     assert (fixed["draws"][1:] == most).all() and (again["draws"] == found["draws"]).all()
     error = np.hypot(found["eps_sq_mean_se"][step], fixed["eps_sq_mean_se"][step])
     assert abs(found["eps_sq"][step].mean() - fixed["eps_sq"][step].mean()) < 4 * error
@@ -77,7 +90,9 @@ def test_no_more_draws_than_the_standard_error_asks_for():
 
 @pytest.mark.parametrize("draws", [1, 5])
 def test_fewer_draws_than_a_standard_error_is_looked_at_after(data, linear_model, draws):
-    found = moments.estimate(linear_model, data, schedule.make("linear", 3), draws, (0, "test"), relative_error=0.5)
+    found = moments.estimate(
+        linear_model, data, schedule.make("linear", 3), draws, (0, "test"), relative_error=0.5
+    )
     assert (found["draws"][1:] == draws).all() and found["draws"][0] == 0
 
 
@@ -94,12 +109,14 @@ def test_sums_over_batches_are_a_regression():
     q = 1e3 + 2 * z + 1e-5 * random.normal(size=z.shape)
     sums = moments.Controlled()
     for part in range(0, 300, 77):
-        sums.add(q[part:part + 77], z[part:part + 77])
+        sums.add(q[part : part + 77], z[part : part + 77])
     c = ((q - q.mean(0)) * z).sum() / (z**2).sum()
     left = q - c * z
     mean, error, overall = sums.estimate()
     np.testing.assert_allclose(mean, left.mean(0), rtol=1e-13)
-    np.testing.assert_allclose(error, left.std(0, ddof=1) / 300**0.5, rtol=1e-4)  # rounding of 4 z², 1e-15, against 1e-10
+    np.testing.assert_allclose(
+        error, left.std(0, ddof=1) / 300**0.5, rtol=1e-4
+    )  # rounding of 4 z², 1e-15, against 1e-10
     np.testing.assert_allclose(overall, left.mean(1).std(ddof=1) / 300**0.5, rtol=1e-6)
 
 

@@ -8,7 +8,10 @@ from bench import noise
 
 def test_rows_do_not_depend_on_the_split():
     whole = noise.normal((0, "purpose", 7), 0, 20, 63)
-    parts = [noise.normal((0, "purpose", 7), first, count, 63) for first, count in [(0, 3), (3, 10), (13, 7)]]
+    parts = [
+        noise.normal((0, "purpose", 7), first, count, 63)
+        for first, count in [(0, 3), (3, 10), (13, 7)]
+    ]
     assert (np.concatenate(parts) == whole).all()
 
 

@@ -29,17 +29,30 @@ class PointModel:
         return (x_t - MADE.signal[t] * self.x_0) / MADE.noise[t], None
 
 
-@pytest.mark.parametrize("name, variant", [("ddpm", "beta"), ("ddpm", "beta_tilde"), ("ddim", "zero")])
+@pytest.mark.parametrize(
+    "name, variant", [("ddpm", "beta"), ("ddpm", "beta_tilde"), ("ddim", "zero")]
+)
 def test_a_single_data_point_is_recovered(data, name, variant):
     model = PointModel(torch.from_numpy(data.to_float(data.train[:1])))
-    images = sampler.sample(denoiser(model, data), process.make(name, MADE), variant, STEPS, 0, 5, 1.0, (0, "test"))
+    images = sampler.sample(
+        denoiser(model, data), process.make(name, MADE), variant, STEPS, 0, 5, 1.0, (0, "test")
+    )
     assert (images == data.train[:1]).all() and model.rows == 5 * len(STEPS)
 
 
 def test_images_do_not_depend_on_batch_or_shard(data, linear_model):
     def draw(first, count, batch):
-        return sampler.sample(denoiser(linear_model, data), process.make("ddpm", MADE), "beta", STEPS, first, count, 1.0,
-                              (0, "test"), batch=batch)
+        return sampler.sample(
+            denoiser(linear_model, data),
+            process.make("ddpm", MADE),
+            "beta",
+            STEPS,
+            first,
+            count,
+            1.0,
+            (0, "test"),
+            batch=batch,
+        )
 
     whole = draw(0, 20, 64)
     assert (draw(0, 20, 1) == whole).all() and (draw(0, 20, 7) == whole).all()
@@ -49,8 +62,12 @@ def test_images_do_not_depend_on_batch_or_shard(data, linear_model):
 def test_variants_share_start_and_noise(data, linear_model):
     """σ² = λ² for both, so the images of `beta_tilde` and of ddim with η = 1 differ by clipping alone."""
     ours = denoiser(linear_model, data)
-    ddpm = sampler.sample(ours, process.make("ddpm", MADE), "beta_tilde", STEPS, 0, 10, 1.0, (0, "x"))
-    ddim = sampler.sample(ours, process.make("ddim", MADE, 1.0), "zero", STEPS, 0, 10, 1.0, (0, "x"))
+    ddpm = sampler.sample(
+        ours, process.make("ddpm", MADE), "beta_tilde", STEPS, 0, 10, 1.0, (0, "x")
+    )
+    ddim = sampler.sample(
+        ours, process.make("ddim", MADE, 1.0), "zero", STEPS, 0, 10, 1.0, (0, "x")
+    )
     assert np.corrcoef(ddpm.ravel(), ddim.ravel())[0, 1] > 0.9
 
 
@@ -59,7 +76,9 @@ def test_a_step_has_the_mean_and_variance_asked_for(data, linear_model, limit):
     forward = process.make("ddpm", MADE)
     x_t = torch.full((2000, data.dim), 0.3, dtype=torch.float64)
     eps = noise.normal((0, "t"), 0, 2000, data.dim)
-    x_s = sampler.step(denoiser(linear_model, data).predict(x_t, 12), x_t, 6, forward, "beta", limit, eps)
+    x_s = sampler.step(
+        denoiser(linear_model, data).predict(x_t, 12), x_t, 6, forward, "beta", limit, eps
+    )
     variance = min(MADE.skip_beta(6, 12), limit)
     x0_hat = (0.3 - MADE.noise[12] * 0.15) / MADE.signal[12]
     mean = forward.gamma(6, 12) * x0_hat + forward.carry(6, 12) / MADE.noise[12] * 0.3
@@ -76,5 +95,14 @@ def test_the_step_that_lands_on_the_first_is_clipped(data, linear_model, monkeyp
         return x_t
 
     monkeypatch.setattr(sampler, "step", step)
-    sampler.sample(denoiser(linear_model, data), process.make("ddpm", MADE), "beta", [1, 20, 50], 0, 2, 1.5, (0, "t"))
+    sampler.sample(
+        denoiser(linear_model, data),
+        process.make("ddpm", MADE),
+        "beta",
+        [1, 20, 50],
+        0,
+        2,
+        1.5,
+        (0, "t"),
+    )
     assert seen == [(20, np.inf), (1, (1.5 * 2 / 16) ** 2 * np.pi / 2), (0, np.inf)]

@@ -14,7 +14,7 @@ mpmath.mp.dps = 50
 
 def exact_alpha_bar(beta, s, t):
     """∏_{s<n≤t} (1 − β_n) in 50 digits."""
-    return mpmath.fprod(1 - mpmath.mpf(float(b)) for b in beta[s + 1:t + 1])
+    return mpmath.fprod(1 - mpmath.mpf(float(b)) for b in beta[s + 1 : t + 1])
 
 
 @settings(max_examples=40, deadline=None)
@@ -28,14 +28,18 @@ def test_jumps_keep_their_digits(name, N, place):
     assert float(abs(made.skip_alpha(s, t) / kept - 1)) < 1e-12
     # A jump is the same whether taken at once or in two.
     middle = place.draw(st.integers(s, t))
-    assert made.skip_alpha(s, middle) * made.skip_alpha(middle, t) == pytest.approx(made.skip_alpha(s, t), rel=1e-12)
+    assert made.skip_alpha(s, middle) * made.skip_alpha(middle, t) == pytest.approx(
+        made.skip_alpha(s, t), rel=1e-12
+    )
 
 
 def test_derived_arrays_at_both_ends():
     made = schedule.make("linear", 1000)
     assert made.N == 1000 and made.noise_sq[0] == 0 and made.signal[0] == 1
     assert made.noise_sq[1] == pytest.approx(1e-4, rel=1e-14)
-    assert made.alpha_bar[1000] == pytest.approx(float(exact_alpha_bar(made.beta, 0, 1000)), rel=1e-13)
+    assert made.alpha_bar[1000] == pytest.approx(
+        float(exact_alpha_bar(made.beta, 0, 1000)), rel=1e-13
+    )
 
 
 @pytest.mark.parametrize("name, theirs", [("linear", "linear"), ("cosine", "squaredcos_cap_v2")])
@@ -45,7 +49,9 @@ def test_agrees_with_diffusers(name, theirs):
     imports.declare_torchvision()
     from diffusers import DDPMScheduler
 
-    betas = DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=theirs).betas.numpy()
+    betas = DDPMScheduler(
+        num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=theirs
+    ).betas.numpy()
     # theirs are fp32; for cosine β near 1e-5 comes from 1 − (a ratio near 1) in fp32
     np.testing.assert_allclose(schedule.make(name, 1000).beta[1:], betas, rtol=2e-6, atol=2e-7)
 

@@ -15,7 +15,10 @@ def test_every_published_cell_is_met():
 
 def test_a_wrong_value_is_told():
     cell = next(cell for cell in published.sigma2_cells() if cell["metric"] == "sigma2_upper_bound")
-    assert thresholds.table([cell])[0]["agrees"] and not thresholds.table([{**cell, "value": "1.00e-1"}])[0]["agrees"]
+    assert (
+        thresholds.table([cell])[0]["agrees"]
+        and not thresholds.table([{**cell, "value": "1.00e-1"}])[0]["agrees"]
+    )
 
 
 def test_bounds_are_ordered():
@@ -26,4 +29,6 @@ def test_bounds_are_ordered():
 
 def test_threshold_is_the_mean_absolute_noise():
     # E|σ ε| = σ √(2/π) is y levels of 2/255 each
-    assert (thresholds.clip_threshold(2, 256) * 2 / 3.141592653589793) ** 0.5 == pytest.approx(4 / 255, rel=1e-12)
+    assert (thresholds.clip_threshold(2, 256) * 2 / 3.141592653589793) ** 0.5 == pytest.approx(
+        4 / 255, rel=1e-12
+    )

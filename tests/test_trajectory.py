@@ -44,7 +44,9 @@ def test_dynamic_programme_equals_brute_force(seed):
         paths = [(1, *middle, N) for middle in itertools.combinations(range(2, N), K - 2)]
         best = min(sum(cost[edge] for edge in itertools.pairwise(path)) for path in paths)
         assert len(found[K]) == K and found[K][0] == 1 and found[K][-1] == N
-        assert sum(cost[edge] for edge in itertools.pairwise(found[K])) == pytest.approx(best, abs=1e-12)
+        assert sum(cost[edge] for edge in itertools.pairwise(found[K])) == pytest.approx(
+            best, abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("last_sound", [1, 5, 30, 39, 40])

@@ -40,21 +40,39 @@ def benchmark():
         torch.set_num_threads(1)  # as the jobs that are compared with
         figures = whole.figures(wall, stolen, jobs)
         for title, part in {
-                "the bound, cell by cell and in memory": lambda: grid.figures(experiment, name, jobs),
-                "moments with the stopping rule": lambda: estimates.figures(experiment, name, jobs),
-                "heads": lambda: trained.figures(experiment, name),
-                "samples and scores": lambda: sampled.figures(experiment, name, jobs),
-                "optimal trajectories": trajectories.figures,
-                "levers": lambda: levers.figures(experiment, name)}.items():
+            "the bound, cell by cell and in memory": lambda: grid.figures(experiment, name, jobs),
+            "moments with the stopping rule": lambda: estimates.figures(experiment, name, jobs),
+            "heads": lambda: trained.figures(experiment, name),
+            "samples and scores": lambda: sampled.figures(experiment, name, jobs),
+            "optimal trajectories": trajectories.figures,
+            "levers": lambda: levers.figures(experiment, name),
+        }.items():
             _say(title)
             figures += part()
     machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
     met = {True: "yes", False: "no", None: ""}
-    rows = [[figure.part, figure.name, figure.value, figure.target, met[figure.met], figure.limit] for figure in figures]
-    files.write_text(paths.BENCHMARK.with_suffix(".md"), TEXT.format(
-        machine=machine, load=load, figures=_table(rows, COLUMNS), jobs=_table(whole.table(jobs), OF_JOBS)))
-    files.write_json(paths.BENCHMARK, {"machine": machine, "load": load, "jobs": jobs,
-                                       "figures": [dataclasses.asdict(figure) for figure in figures]})
+    rows = [
+        [figure.part, figure.name, figure.value, figure.target, met[figure.met], figure.limit]
+        for figure in figures
+    ]
+    files.write_text(
+        paths.BENCHMARK.with_suffix(".md"),
+        TEXT.format(
+            machine=machine,
+            load=load,
+            figures=_table(rows, COLUMNS),
+            jobs=_table(whole.table(jobs), OF_JOBS),
+        ),
+    )
+    files.write_json(
+        paths.BENCHMARK,
+        {
+            "machine": machine,
+            "load": load,
+            "jobs": jobs,
+            "figures": [dataclasses.asdict(figure) for figure in figures],
+        },
+    )
     print(paths.BENCHMARK.with_suffix(".md"))
 
 
@@ -70,5 +88,9 @@ def _processor():
     """The processor's name, or where a GPU does the work that of the GPU."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    names = (line.split(":")[1].strip() for line in cpuinfo().splitlines() if line.startswith("model name"))
+    names = (
+        line.split(":")[1].strip()
+        for line in cpuinfo().splitlines()
+        if line.startswith("model name")
+    )
     return next(names, platform.processor())

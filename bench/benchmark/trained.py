@@ -21,12 +21,23 @@ def figures(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(False):
         model, data, schedule = inputs.load_model(experiment, setting, place)
-    section = TrainSection(steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9)
-    targets = {**heads.TARGETS, **{f"{target}_too": function for target, function in heads.TARGETS.items()}}
+    section = TrainSection(
+        steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9
+    )
+    targets = {
+        **heads.TARGETS,
+        **{f"{target}_too": function for target, function in heads.TARGETS.items()},
+    }
     steps, passed = {}, {}
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(heads, "TARGETS", targets), quiet():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(heads, "TARGETS", targets),
+        quiet(),
+    ):
         for count in (1, 2, 4) * ROUNDS:
-            asked = HeadsSection.model_construct(targets=dict.fromkeys(list(targets)[:count], "simple"), train=section)
+            asked = HeadsSection.model_construct(
+                targets=dict.fromkeys(list(targets)[:count], "simple"), train=section
+            )
             begun = time.perf_counter()
             with stopwatch.fresh() as account:
                 heads.train(model, data, schedule, asked, (0, name), Path(folder) / "checkpoint")
@@ -34,7 +45,19 @@ def figures(experiment, name):
             passed[count] = account.images
     once = set(passed.values()) == {STEPS * section.batch}
     said = ", ".join(f"{count}: {1000 * min(times):.0f} ms" for count, times in steps.items())
-    return [Figure("heads", "trunk passes a training step", f"{passed[4] / (STEPS * section.batch):.2f} an image", "1.00", once,
-                   "with 1, 2 and 4 heads"),
-            Figure("heads", "a training step by the number of heads", said,
-                   limit=f"{section.batch} images; simple heads; the least of {ROUNDS} rounds")]
+    return [
+        Figure(
+            "heads",
+            "trunk passes a training step",
+            f"{passed[4] / (STEPS * section.batch):.2f} an image",
+            "1.00",
+            once,
+            "with 1, 2 and 4 heads",
+        ),
+        Figure(
+            "heads",
+            "a training step by the number of heads",
+            said,
+            limit=f"{section.batch} images; simple heads; the least of {ROUNDS} rounds",
+        ),
+    ]

@@ -26,7 +26,14 @@ def figures():
         peak = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
         table = 4 * N * N / 1e6  # of where every path came from, one row a number of steps
-        found.append(Figure("trajectories", f"N = {N}, every K from 2 to N", f"{seconds:.2f} s, {peak + table:.0f} MB",
-                            f"< {limit} s, < 1000 MB", seconds < limit and peak + table < 1000,
-                            f"N³/6 sums and comparisons; costs and search {peak:.0f} MB, the way back {table:.0f} MB"))
+        found.append(
+            Figure(
+                "trajectories",
+                f"N = {N}, every K from 2 to N",
+                f"{seconds:.2f} s, {peak + table:.0f} MB",
+                f"< {limit} s, < 1000 MB",
+                seconds < limit and peak + table < 1000,
+                f"N³/6 sums and comparisons; costs and search {peak:.0f} MB, the way back {table:.0f} MB",
+            )
+        )
     return found

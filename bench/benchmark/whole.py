@@ -26,12 +26,26 @@ def run(folder):
     that other machines of the same host took from this one meanwhile (steal, where the system counts it)."""
     files.remove(folder)
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
-               "--cores", "all", TARGET]
-    store = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}  # its own, in the folder
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        "--cores",
+        "all",
+        TARGET,
+    ]
+    store = {
+        name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
+    }  # its own, in the folder
     begun, before = time.perf_counter(), _stolen()
     with open(folder / "run.log", "w") as log:
-        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=store, check=False).returncode
+        code = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env=store, check=False
+        ).returncode
     if code:
         raise BenchError(f"{folder / 'run.log'}: the default run failed; expected {TARGET}")
     return time.perf_counter() - begun, _stolen() - before
@@ -50,41 +64,90 @@ def jobs():
 def figures(wall, stolen, found):
     """wall, stolen: see `run`; found: `jobs` of it."""
     cores = os.cpu_count()
-    inside, taken, started = (sum(job[key] * job["threads"] for job in found) for key in ("network", "seconds", "start_up"))
+    inside, taken, started = (
+        sum(job[key] * job["threads"] for job in found)
+        for key in ("network", "seconds", "start_up")
+    )
     ratio = wall * cores / inside
     slowest, outside = max(job["start_up"] for job in found), taken - inside
     return [
-        Figure("whole", "wall time of the default run", f"{wall:.0f} s", "≤ 360 s", wall <= 360,
-               f"{cores} cores, {stolen / (wall * cores):.0%} of whose time other machines of the same host took"),
-        Figure("whole", "core-seconds of the run over those inside networks", f"{ratio:.2f}", "≤ 1.3", ratio <= 1.3,
-               f"of {wall * cores:.0f} core-s: {inside:.0f} networks, {started:.0f} start-up of the jobs with networks, "
-               f"{outside - started:.0f} else in them, {wall * cores - taken:.0f} other jobs, and cores without a job"),
-        Figure("whole", "wall time over seconds inside networks", f"{wall / sum(job['network'] for job in found):.2f}",
-               limit="as jobs run side by side it may fall below 1"),
-        Figure("whole", "overhead of a job with a network", f"{outside / len(found):.1f} core-s, {outside:.0f} in all",
-               limit=f"all but its time inside the network; {started:.0f} of it before the first pass"),
-        Figure("whole", "start-up of a job with a network", f"{started / len(found):.1f} s, at most {slowest:.1f} s", "< 4 s",
-               slowest < 4, f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import MLflow, too"),
-        _alone("what a job with a network imports, alone", 4, "-c", "import bench.experiment.loading; from bench.plan import forecast; "
-               "forecast.start_up()"),
+        Figure(
+            "whole",
+            "wall time of the default run",
+            f"{wall:.0f} s",
+            "≤ 360 s",
+            wall <= 360,
+            f"{cores} cores, {stolen / (wall * cores):.0%} of whose time other machines of the same host took",
+        ),
+        Figure(
+            "whole",
+            "core-seconds of the run over those inside networks",
+            f"{ratio:.2f}",
+            "≤ 1.3",
+            ratio <= 1.3,
+            f"of {wall * cores:.0f} core-s: {inside:.0f} networks, {started:.0f} start-up of the jobs with networks, "
+            f"{outside - started:.0f} else in them, {wall * cores - taken:.0f} other jobs, and cores without a job",
+        ),
+        Figure(
+            "whole",
+            "wall time over seconds inside networks",
+            f"{wall / sum(job['network'] for job in found):.2f}",
+            limit="as jobs run side by side it may fall below 1",
+        ),
+        Figure(
+            "whole",
+            "overhead of a job with a network",
+            f"{outside / len(found):.1f} core-s, {outside:.0f} in all",
+            limit=f"all but its time inside the network; {started:.0f} of it before the first pass",
+        ),
+        Figure(
+            "whole",
+            "start-up of a job with a network",
+            f"{started / len(found):.1f} s, at most {slowest:.1f} s",
+            "< 4 s",
+            slowest < 4,
+            f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import MLflow, too",
+        ),
+        _alone(
+            "what a job with a network imports, alone",
+            4,
+            "-c",
+            "import bench.experiment.loading; from bench.plan import forecast; forecast.start_up()",
+        ),
         _alone("bench --help", 0.5, "-m", "bench", "--help"),
     ]
 
 
 def _alone(name, limit, *arguments):
     """The least time that Python takes for `arguments`, of three."""
+
     def seconds():
         begun = time.perf_counter()
         subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
         return time.perf_counter() - begun
 
     least = min(seconds() for _ in range(3))
-    return Figure("whole", name, f"{least:.1f} s", f"< {limit} s", least < limit, "the least of three")
+    return Figure(
+        "whole", name, f"{least:.1f} s", f"< {limit} s", least < limit, "the least of three"
+    )
 
 
 def table(found):
     """Rows (job, threads, wall, start-up, inside networks, rest, peak memory) of the jobs."""
-    return [[" ".join(str(job[key]) for key in ("stage", "process", "needs", "shard") if key in job), job["threads"],
-             *(f"{value:.1f}" for value in (job["seconds"], job["start_up"], job["network"],
-                                            job["seconds"] - job["start_up"] - job["network"])), f"{job['peak_mb']:.0f}"]
-            for job in found]
+    return [
+        [
+            " ".join(str(job[key]) for key in ("stage", "process", "needs", "shard") if key in job),
+            job["threads"],
+            *(
+                f"{value:.1f}"
+                for value in (
+                    job["seconds"],
+                    job["start_up"],
+                    job["network"],
+                    job["seconds"] - job["start_up"] - job["network"],
+                )
+            ),
+            f"{job['peak_mb']:.0f}",
+        ]
+        for job in found
+    ]

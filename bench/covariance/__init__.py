@@ -86,9 +86,13 @@ def check(name, process, heads):
     """Raises BenchError unless variant `name` exists, is defined for `process` and finds its head in `heads`."""
     variant = get(name)
     if process not in variant.processes:
-        raise BenchError(f"variant {name!r} is not defined for process {process!r} "
-                         f"(it is for: {', '.join(variant.processes)})")
+        raise BenchError(
+            f"variant {name!r} is not defined for process {process!r} "
+            f"(it is for: {', '.join(variant.processes)})"
+        )
     if variant.head is not None and variant.head not in heads:
-        raise BenchError(f"variant {name!r} needs the head {variant.head!r}, which is not configured "
-                         f"(heads.targets has: {', '.join(heads) or 'none'})")
+        raise BenchError(
+            f"variant {name!r} needs the head {variant.head!r}, which is not configured "
+            f"(heads.targets has: {', '.join(heads) or 'none'})"
+        )
     return variant

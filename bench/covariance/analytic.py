@@ -23,7 +23,9 @@ class AnalyticScalar(Variant):
         cost = np.full((schedule.N + 1, schedule.N + 1), np.inf)
         for t in range(2, schedule.N + 1):
             s = np.arange(1, t)
-            sigma_sq = self.variance(process, s, t, self.data_variance(t, schedule, radius, moments)[0])
+            sigma_sq = self.variance(
+                process, s, t, self.data_variance(t, schedule, radius, moments)[0]
+            )
             cost[1:t, t] = np.log(sigma_sq / process.lambda_sq(s, t))
         return cost
 

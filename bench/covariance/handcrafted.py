@@ -43,5 +43,7 @@ class Beta(BetaTilde):
             s = np.arange(1, t)
             sigma_sq = process.schedule.skip_beta(s, t)
             ratio = process.lambda_sq(s, t) / sigma_sq
-            cost[1:t, t] = 0.5 * (dim * (ratio - np.log(ratio) - 1) + process.gamma(s, t) ** 2 * error[t] / sigma_sq)
+            cost[1:t, t] = 0.5 * (
+                dim * (ratio - np.log(ratio) - 1) + process.gamma(s, t) ** 2 * error[t] / sigma_sq
+            )
         return cost

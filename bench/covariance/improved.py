@@ -23,4 +23,6 @@ class ImprovedDdpm(Variant):
         made = process.schedule
         beta = made.skip_beta(s, t)
         tilde = made.beta_tilde(s, t) if s > 0 else min(beta, made.last_beta_tilde)
-        return tilde * (beta / tilde) ** data_variance  # one power, where that of each end would be two
+        return (
+            tilde * (beta / tilde) ** data_variance
+        )  # one power, where that of each end would be two

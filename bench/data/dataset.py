@@ -117,7 +117,11 @@ class Data:
             return {}
         import torch
 
-        return {"exact_nats": -self.law.law().log_prob(torch.from_numpy(self.to_float(self.test[:count]))).numpy()}
+        return {
+            "exact_nats": -self.law.law()
+            .log_prob(torch.from_numpy(self.to_float(self.test[:count])))
+            .numpy()
+        }
 
     def to_float(self, levels):
         """Levels (n, channels, height, width) as float64 values in [lo, hi], flattened to (n, dim)."""
@@ -140,7 +144,10 @@ class Data:
 def options(name):
     """The pydantic model of what the reader `name` takes: the keys of `data` beside the name."""
     parameters = inspect.signature(reader(name).read).parameters.values()
-    fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
+    fields = {
+        key.name: (key.annotation, ... if key.default is key.empty else key.default)
+        for key in parameters
+    }
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
@@ -155,7 +162,13 @@ def size(name, given, folder):
     if not (folder / "data.json").exists():
         return None
     about = files.read_json(folder / "data.json")
-    return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], (folder / "train_labels.npy").exists())
+    return Size(
+        tuple(about["shape"]),
+        about["train"],
+        about["test"],
+        about["levels"],
+        (folder / "train_labels.npy").exists(),
+    )
 
 
 def prepare(name, folder, given=None, accept=None):
@@ -167,20 +180,38 @@ def prepare(name, folder, given=None, accept=None):
     _check(name, raw)
     if accept:
         accept(raw)
-    arrays = {"train": raw.train, "test": raw.test, "train_labels": raw.train_labels, "test_labels": raw.test_labels}
+    arrays = {
+        "train": raw.train,
+        "test": raw.test,
+        "train_labels": raw.train_labels,
+        "test_labels": raw.test_labels,
+    }
     sha256 = hashlib.sha256()
     with files.writing(folder) as partial:
         partial.mkdir()
         for key, array in arrays.items():
             if array is not None:
                 levels = raw.levels if key in ("train", "test") else None
-                files.write_npy(partial / f"{key}.npy", array.shape, array.dtype, _checked(name, key, array, levels, sha256))
+                files.write_npy(
+                    partial / f"{key}.npy",
+                    array.shape,
+                    array.dtype,
+                    _checked(name, key, array, levels, sha256),
+                )
         if raw.law is not None:
             files.write_npz(partial / "law.npz", **raw.law.arrays())
-        files.write_json(partial / "data.json", {
-            "name": name, "levels": raw.levels, "range": [-1, 1] if raw.levels else None, "shape": list(raw.train.shape[1:]),
-            "train": len(raw.train), "test": len(raw.test), "sha256": files.short(sha256),
-        })
+        files.write_json(
+            partial / "data.json",
+            {
+                "name": name,
+                "levels": raw.levels,
+                "range": [-1, 1] if raw.levels else None,
+                "shape": list(raw.train.shape[1:]),
+                "train": len(raw.train),
+                "test": len(raw.test),
+                "sha256": files.short(sha256),
+            },
+        )
 
 
 def pieces(images):
@@ -192,16 +223,20 @@ def pieces(images):
             yield np.ascontiguousarray(np.stack(some))
     else:
         for first in range(0, len(images), rows):
-            yield np.ascontiguousarray(images[first:first + rows])
+            yield np.ascontiguousarray(images[first : first + rows])
 
 
 def _checked(name, key, array, levels, sha256):
     """The pieces of an array on their way to its file: their values are looked at, and their bytes hashed."""
     quick = not isinstance(array, Images)
-    with tqdm(total=len(array), desc=f"{name} {key}", unit="image", mininterval=1.0, disable=quick) as bar:
+    with tqdm(
+        total=len(array), desc=f"{name} {key}", unit="image", mininterval=1.0, disable=quick
+    ) as bar:
         for piece in pieces(array):
             if levels and piece.max() >= levels:
-                raise BenchError(f"data set {name!r}: expected levels 0..{levels - 1}, found {piece.max()}")
+                raise BenchError(
+                    f"data set {name!r}: expected levels 0..{levels - 1}, found {piece.max()}"
+                )
             if piece.dtype.kind == "f" and not np.isfinite(piece).all():
                 raise BenchError(f"data set {name!r}: expected finite values in the {key} split")
             sha256.update(piece)
@@ -212,12 +247,28 @@ def _checked(name, key, array, levels, sha256):
 def load(folder):
     """The data set written to `folder` by `prepare`, memory-mapped."""
     about = files.read_json(f"{folder}/data.json")
-    labels = {key: files.read_npy(f"{folder}/{key}.npy") if (folder / f"{key}.npy").exists() else None
-              for key in ("train_labels", "test_labels")}
-    data = Data(about["name"], files.read_npy(f"{folder}/train.npy"), files.read_npy(f"{folder}/test.npy"),
-                about["levels"], labels["train_labels"], labels["test_labels"], about["sha256"], _law(folder))
-    if [len(data.train), len(data.test), *data.shape] != [about["train"], about["test"], *about["shape"]]:
-        raise BenchError(f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}")
+    labels = {
+        key: files.read_npy(f"{folder}/{key}.npy") if (folder / f"{key}.npy").exists() else None
+        for key in ("train_labels", "test_labels")
+    }
+    data = Data(
+        about["name"],
+        files.read_npy(f"{folder}/train.npy"),
+        files.read_npy(f"{folder}/test.npy"),
+        about["levels"],
+        labels["train_labels"],
+        labels["test_labels"],
+        about["sha256"],
+        _law(folder),
+    )
+    if [len(data.train), len(data.test), *data.shape] != [
+        about["train"],
+        about["test"],
+        *about["shape"],
+    ]:
+        raise BenchError(
+            f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}"
+        )
     return data
 
 
@@ -243,10 +294,16 @@ def _check(name, raw):
     kind = np.uint8 if raw.levels else np.float64
     for split, images in (("train", raw.train), ("test", raw.test)):
         if not len(images):
-            raise BenchError(f"data set {name!r}: the {split} split is empty; expected both a train and a test split")
+            raise BenchError(
+                f"data set {name!r}: the {split} split is empty; expected both a train and a test split"
+            )
         if images.dtype != kind or len(images.shape) != 4:
-            raise BenchError(f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) in both "
-                             f"splits, found {images.dtype} {images.shape}")
+            raise BenchError(
+                f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) in both "
+                f"splits, found {images.dtype} {images.shape}"
+            )
         if images.shape[1:] != raw.train.shape[1:]:
-            raise BenchError(f"data set {name!r}: expected images of one shape in both splits, found "
-                             f"{raw.train.shape[1:]} and {images.shape[1:]}")
+            raise BenchError(
+                f"data set {name!r}: expected images of one shape in both splits, found "
+                f"{raw.train.shape[1:]} and {images.shape[1:]}"
+            )

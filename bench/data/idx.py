@@ -16,7 +16,12 @@ from bench.runtime.errors import BenchError, one_line
 
 IMAGES = 0x00000803  # uint8 (0x08) with three dimensions (0x03)
 LABELS = 0x00000801
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 SIDE = 28
 CLASSES = 10
 CHUNK = 1 << 20
@@ -48,11 +53,15 @@ def dataset(path, source, inside, archives):
             raise BenchError(f"{where}: {name} not found, nor {name}.gz; expected {expected}")
     train, train_labels = _split(where, found, "train")
     test, test_labels = _split(where, found, "t10k")
-    return Raw(train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels)
+    return Raw(
+        train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels
+    )
 
 
 def _parse(where, name, file):
-    return read(file, IMAGES, where, (SIDE, SIDE)) if "images" in name else read(file, LABELS, where)
+    return (
+        read(file, IMAGES, where, (SIDE, SIDE)) if "images" in name else read(file, LABELS, where)
+    )
 
 
 def _split(where, found, split):
@@ -60,7 +69,9 @@ def _split(where, found, split):
     name = f"{split}-labels-idx1-ubyte"
     pixels, values = found[f"{split}-images-idx3-ubyte"], found[name]
     if len(values) != len(pixels):
-        raise BenchError(f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one an image")
+        raise BenchError(
+            f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one an image"
+        )
     if values.max() >= CLASSES:
         raise BenchError(f"{where}: {name}: found label {values.max()}, expected 0..{CLASSES - 1}")
     return pixels[:, None], values.astype(np.int64)
@@ -82,9 +93,13 @@ def _array(file, magic, where, sides):
     header = file.read(8 + 4 * len(sides))
     found = int.from_bytes(header[:4], "big")
     if len(header) >= 4 and found != magic:
-        raise BenchError(f"{where}: found magic number 0x{found:08x}, expected 0x{magic:08x} of an idx file")
+        raise BenchError(
+            f"{where}: found magic number 0x{found:08x}, expected 0x{magic:08x} of an idx file"
+        )
     if len(header) < 8 + 4 * len(sides):
-        raise BenchError(f"{where}: found {len(header)} bytes, expected an idx file with a header of {8 + 4 * len(sides)}")
+        raise BenchError(
+            f"{where}: found {len(header)} bytes, expected an idx file with a header of {8 + 4 * len(sides)}"
+        )
     shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
     if shape[1:] != sides or not shape[0]:
         expected = ", ".join(["n", *map(str, sides)])
@@ -95,6 +110,8 @@ def _array(file, magic, where, sides):
         content += chunk
     if len(content) != math.prod(shape):
         more = "more than " if len(content) > math.prod(shape) else ""
-        raise BenchError(f"{where}: found {more}{min(len(content), math.prod(shape))} bytes of values, "
-                         f"expected the {math.prod(shape)} of shape {shape}")
+        raise BenchError(
+            f"{where}: found {more}{min(len(content), math.prod(shape))} bytes of values, "
+            f"expected the {math.prod(shape)} of shape {shape}"
+        )
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -16,7 +16,9 @@ from bench.runtime.errors import BenchError, reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
-Side = Annotated[int, Field(strict=True, ge=1, le=4096)]  # pixels on a side that images are resized to
+Side = Annotated[
+    int, Field(strict=True, ge=1, le=4096)
+]  # pixels on a side that images are resized to
 
 
 @contextlib.contextmanager
@@ -32,16 +34,24 @@ def opened(where, file, size=None):
             with Image.open(file, formats=FORMATS) as image:
                 # Pillow clips integers beyond 255 in place of scaling them.
                 if image.mode.startswith(("I", "F")):
-                    raise BenchError(f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel")
+                    raise BenchError(
+                        f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel"
+                    )
                 if size and image.size != size:
-                    raise BenchError(f"{where}: found {image.width}×{image.height} pixels, expected {size[0]}×{size[1]}")
+                    raise BenchError(
+                        f"{where}: found {image.width}×{image.height} pixels, expected {size[0]}×{size[1]}"
+                    )
                 yield image
     except BenchError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise BenchError(f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer") from error
+        raise BenchError(
+            f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer"
+        ) from error
     except Exception as error:  # decoders have many of their own
-        raise BenchError(f"{where}: cannot be decoded ({reason(error)}); expected an image") from error
+        raise BenchError(
+            f"{where}: cannot be decoded ({reason(error)}); expected an image"
+        ) from error
 
 
 def pixels(image):

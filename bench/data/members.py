@@ -31,10 +31,17 @@ def read(where, path, wanted, parse, expected, archives=()):
         if not os.path.isdir(path):
             return _from_archive(where, path, wanted, parse)
         found = _find(Path(path), wanted)
-        inside = [] if found else [archive for pattern in archives for archive in sorted(Path(path).glob(pattern))]
+        inside = (
+            []
+            if found
+            else [archive for pattern in archives for archive in sorted(Path(path).glob(pattern))]
+        )
         if inside:
             return _from_archive(f"{where}: {inside[0].name}", inside[0], wanted, parse)
-        return {name: _parsed(f"{where}: {file.relative_to(path)}", name, file, parse) for name, file in found.items()}
+        return {
+            name: _parsed(f"{where}: {file.relative_to(path)}", name, file, parse)
+            for name, file in found.items()
+        }
 
 
 def _find(folder, wanted):
@@ -63,7 +70,11 @@ def _from_archive(where, path, wanted, parse):
             if name is None:
                 continue
             if not member.isreg() or member.issparse() or name in found:
-                what = "a second member of this name" if name in found else "a link, a folder or a device"
+                what = (
+                    "a second member of this name"
+                    if name in found
+                    else "a link, a folder or a device"
+                )
                 raise BenchError(f"{where}: {member.name}: found {what}; expected one regular file")
             found[name] = parse(f"{where}: {member.name}", name, archive.extractfile(member))
         while stream.read(1 << 20):  # gzip compares its checksum at the end

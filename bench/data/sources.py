@@ -27,10 +27,15 @@ def fetch(name, folder, source=None):
     if source not in sources:
         raise unknown(f"source of {name}", source, sources)
     try:
-        return [download.fetch(url, Path(folder) / url.rsplit("/", 1)[1], **checksums) for url, checksums in sources[source]]
+        return [
+            download.fetch(url, Path(folder) / url.rsplit("/", 1)[1], **checksums)
+            for url, checksums in sources[source]
+        ]
     except BenchError as error:
         others = " or ".join(other for other in sources if other != source)
-        raise BenchError(f"{error}; elsewhere: --from {others}" if others else str(error)) from error
+        raise BenchError(
+            f"{error}; elsewhere: --from {others}" if others else str(error)
+        ) from error
 
 
 def listed():
@@ -39,7 +44,10 @@ def listed():
     for name in dataset.READERS:
         sources, place = _of(name)
         if sources or place:
-            lines.append(f"  {name:15}" + (f"--from {' or '.join(sources)}" if sources else f"by hand: {place}"))
+            lines.append(
+                f"  {name:15}"
+                + (f"--from {' or '.join(sources)}" if sources else f"by hand: {place}")
+            )
     return "\n".join(lines)
 
 

@@ -40,7 +40,9 @@ def read(file, name, encoding="bytes"):
         return _Unpickler(content, encoding=encoding).load()
     except Exception as error:
         why = "it ends early" if isinstance(error, EOFError) else reason(error)
-        raise BenchError(f"{name}: not a readable pickle ({why}); expected arrays and containers only") from error
+        raise BenchError(
+            f"{name}: not a readable pickle ({why}); expected arrays and containers only"
+        ) from error
 
 
 def _reconstruct(kind, shape, code):
@@ -113,14 +115,20 @@ class _Unpickler(pickle._Unpickler):
         raise pickle.UnpicklingError("unknown or refused opcode")
 
     dispatch = dict.fromkeys(range(256), load_refused)
-    dispatch.update((code, load) for code, load in pickle._Unpickler.dispatch.items() if code in CODES)
+    dispatch.update(
+        (code, load) for code, load in pickle._Unpickler.dispatch.items() if code in CODES
+    )
     dispatch[pickle.BUILD[0]] = load_build
 
 
 def _dtype_state(state):
     """The state of a dtype of numbers, of which only the byte order is free."""
     version, order, *rest = state
-    if version not in (3, 4) or _text(order) not in ("<", ">", "|") or rest != [None, None, None, -1, -1, 0]:
+    if (
+        version not in (3, 4)
+        or _text(order) not in ("<", ">", "|")
+        or rest != [None, None, None, -1, -1, 0]
+    ):
         raise pickle.UnpicklingError("state of a dtype that is not of plain numbers")
     return 3, _text(order), None, None, None, -1, -1, 0
 
@@ -128,7 +136,12 @@ def _dtype_state(state):
 def _array_state(state):
     """The state of an array of numbers: version, shape, dtype, order, bytes as many as these ask for."""
     version, shape, dtype, fortran, raw = state
-    if (version != 1 or not isinstance(dtype, np.dtype) or not isinstance(raw, (bytes, str))
-            or not isinstance(shape, tuple) or any(type(side) is not int or side < 0 for side in shape)):
+    if (
+        version != 1
+        or not isinstance(dtype, np.dtype)
+        or not isinstance(raw, (bytes, str))
+        or not isinstance(shape, tuple)
+        or any(type(side) is not int or side < 0 for side in shape)
+    ):
         raise pickle.UnpicklingError("state of an array that is not of plain numbers")
     return 1, shape, dtype, bool(fortran), raw.encode("latin1") if isinstance(raw, str) else raw

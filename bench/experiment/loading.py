@@ -63,8 +63,12 @@ def resolve(raw, path="params.yaml"):
         experiment = _validate(Experiment, raw, path)
     elif isinstance(names, list) and names:
         shared = {key: raw[key] for key in raw if key in Setting.model_fields}
-        settings = {name: _validate(Setting, {**shared, **_setting_file(name)}, _setting_path(name), shared, path)
-                    for name in names}
+        settings = {
+            name: _validate(
+                Setting, {**shared, **_setting_file(name)}, _setting_path(name), shared, path
+            )
+            for name in names
+        }
         rest = {key: value for key, value in raw.items() if key not in shared}
         experiment = _validate(Experiment, {**rest, "settings": settings}, path)
     else:
@@ -110,7 +114,11 @@ def _problem(error, model):
 def _shown(path):
     """The path relative to the working folder where that is shorter."""
     path = Path(path)
-    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    return (
+        path.relative_to(Path.cwd())
+        if path.is_absolute() and path.is_relative_to(Path.cwd())
+        else path
+    )
 
 
 def _known_keys(model, loc):
@@ -120,7 +128,11 @@ def _known_keys(model, loc):
             continue  # the key of a mapping of sections, such as a setting's name
         annotation = model.model_fields[name].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        model = next(
+            option
+            for option in options
+            if isinstance(option, type) and issubclass(option, BaseModel)
+        )
     return list(model.model_fields)
 
 
@@ -135,12 +147,16 @@ def _check_names(experiment, path):
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
         if experiment.fidelity_metrics and setting.extractor is None:
-            raise BenchError(f"{path}: metrics: {experiment.fidelity_metrics[0]} needs settings.{name}.extractor, "
-                             "which is not configured")
+            raise BenchError(
+                f"{path}: metrics: {experiment.fidelity_metrics[0]} needs settings.{name}.extractor, "
+                "which is not configured"
+            )
         for metric in experiment.metrics:
             if metric in OF_FEATURES and setting.fidelity.reference:
-                raise BenchError(f"{path}: metrics: {metric} needs features of images, and settings.{name}.fidelity.reference "
-                                 "is a file of statistics; expected fid and isc alone")
+                raise BenchError(
+                    f"{path}: metrics: {metric} needs features of images, and settings.{name}.fidelity.reference "
+                    "is a file of statistics; expected fid and isc alone"
+                )
 
 
 def _check_setting(setting):
@@ -149,11 +165,15 @@ def _check_setting(setting):
         check_published(setting.mean.published)
     if setting.extractor:
         extractors.check(setting.extractor.name)
-    if setting.fidelity.also and (setting.extractor is None or setting.extractor.name != "inception"):
+    if setting.fidelity.also and (
+        setting.extractor is None or setting.extractor.name != "inception"
+    ):
         found = setting.extractor and setting.extractor.name
         raise BenchError(f"fidelity.also: clean_fid needs extractor.name inception, found {found}")
     if setting.schedule.name not in schedule.SCHEDULES:
-        raise BenchError(f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}")
+        raise BenchError(
+            f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
+        )
     for process, section in setting.processes.items():
         for variant in section.variants:
             try:
@@ -165,7 +185,9 @@ def _check_setting(setting):
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
             for name in names:
                 if name not in trajectory.TRAJECTORIES:
-                    raise BenchError(f"{stage}.{key}: {unknown('trajectory', name, trajectory.TRAJECTORIES)}")
+                    raise BenchError(
+                        f"{stage}.{key}: {unknown('trajectory', name, trajectory.TRAJECTORIES)}"
+                    )
         for name, K in section.cells:
             _check_steps(stage, name, K, setting.schedule.N)
 
@@ -186,7 +208,9 @@ def assignments(texts, option):
         try:
             place[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise BenchError(f"{option} {text}: not valid YAML ({' '.join(str(error).split())})") from error
+            raise BenchError(
+                f"{option} {text}: not valid YAML ({' '.join(str(error).split())})"
+            ) from error
     return values
 
 
@@ -199,7 +223,9 @@ def published(values):
 
 def check_published(section):
     """The keys of `mean.published` that are the format's own are what it takes."""
-    from bench.mean import formats  # with torch, which takes seconds to import and is needed for no other section
+    from bench.mean import (
+        formats,  # with torch, which takes seconds to import and is needed for no other section
+    )
 
     try:
         model = formats.options(section.format)
@@ -219,7 +245,9 @@ def _check_options(key, section, model):
 def _check_steps(stage, name, K, N):
     least = 2 if name in ("even", "optimal") else 1
     if not least <= K <= N:
-        raise BenchError(f"{stage}.K: expected {least} ≤ K ≤ schedule.N = {N} for trajectory {name!r}, found {K}")
+        raise BenchError(
+            f"{stage}.K: expected {least} ≤ K ≤ schedule.N = {N} for trajectory {name!r}, found {K}"
+        )
     if name != "optimal":
         try:
             trajectory.fixed(name, N, K)
@@ -233,4 +261,8 @@ def write(experiment, path=None):
     if path is None:
         print(text, end="")
     else:
-        write_text(path, "# Resolved from params.yaml, its overlays and workflows/settings; written by the workflow.\n" + text)
+        write_text(
+            path,
+            "# Resolved from params.yaml, its overlays and workflows/settings; written by the workflow.\n"
+            + text,
+        )

@@ -61,7 +61,10 @@ class Setting(Section):
     def variants_by_need(self, process):
         """{need: variants} of a process, for those of `covariance.NEEDS` that some variant has: jobs that sample them."""
         variants = self.variants(process)
-        groups = {need: [name for name in variants if covariance.get(name).needs == need] for need in covariance.NEEDS}
+        groups = {
+            need: [name for name in variants if covariance.get(name).needs == need]
+            for need in covariance.NEEDS
+        }
         return {need: members for need, members in groups.items() if members}
 
     def grid(self, stage, process, variant):
@@ -69,16 +72,27 @@ class Setting(Section):
 
         An `optimal` trajectory exists only for variants that define its cost, and is DDPM's.
         """
-        return [(name, K) for name, K in getattr(self, stage).cells
-                if name != "optimal" or (process == "ddpm" and has_optimal(variant))]
+        return [
+            (name, K)
+            for name, K in getattr(self, stage).cells
+            if name != "optimal" or (process == "ddpm" and has_optimal(variant))
+        ]
 
     def cells(self, stage, process):
         """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
-        return [(variant, *place) for variant in self.variants(process) for place in self.grid(stage, process, variant)]
+        return [
+            (variant, *place)
+            for variant in self.variants(process)
+            for place in self.grid(stage, process, variant)
+        ]
 
     def kinds(self, stage, process, variants):
         """Names of the trajectories that variants of a process have in the cells of a stage."""
-        return list(dict.fromkeys(name for variant in variants for name, _ in self.grid(stage, process, variant)))
+        return list(
+            dict.fromkeys(
+                name for variant in variants for name, _ in self.grid(stage, process, variant)
+            )
+        )
 
     def trajectories(self):
         """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it is `optimal`."""
@@ -87,8 +101,12 @@ class Setting(Section):
             for process in names:
                 for variant in self.variants(process):
                     for name, K in self.grid(stage, process, variant):
-                        wanted.setdefault(name, {}).setdefault(variant if name == "optimal" else "*", set()).add(K)
-        return {name: {variant: sorted(Ks) for variant, Ks in of.items()} for name, of in wanted.items()}
+                        wanted.setdefault(name, {}).setdefault(
+                            variant if name == "optimal" else "*", set()
+                        ).add(K)
+        return {
+            name: {variant: sorted(Ks) for variant, Ks in of.items()} for name, of in wanted.items()
+        }
 
     def heads_of(self, variants):
         """Names of the heads that some of `variants` read, in the order of heads.targets."""

@@ -14,7 +14,9 @@ def no_repeats(values):
     """Refuses a list that names something twice."""
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"expected no repetitions, found {value!r} {values.count(value)} times")
+            raise ValueError(
+                f"expected no repetitions, found {value!r} {values.count(value)} times"
+            )
     return values
 
 
@@ -94,8 +96,12 @@ class MeanSection(Section):
     @model_validator(mode="after")
     def one_source(self):
         sources = ("unet", "checkpoint", "published", "oracle")
-        if sum(getattr(self, name) is not None for name in sources) != 1 or (self.unet is None) != (self.train is None):
-            raise ValueError("expected either unet and train, or one of checkpoint, published, oracle")
+        if sum(getattr(self, name) is not None for name in sources) != 1 or (self.unet is None) != (
+            self.train is None
+        ):
+            raise ValueError(
+                "expected either unet and train, or one of checkpoint, published, oracle"
+            )
         return self
 
 
@@ -115,7 +121,9 @@ class DataSection(Section):
 class HeadsSection(Section):
     """Heads on the frozen trunk: name → mode, and the common training of those that are not imported with the trunk."""
 
-    targets: dict[Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp", "imported"]]
+    targets: dict[
+        Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp", "imported"]
+    ]
     train: TrainSection | None = None
 
     @model_validator(mode="after")
@@ -222,8 +230,10 @@ class SamplesSection(GridSection):
     @model_validator(mode="after")
     def shards_of_whole_batches(self):
         if self.shards > self.batches:
-            raise ValueError(f"shards: expected at most {self.batches}, the batches of {self.batch} in {self.count} images, "
-                             f"found {self.shards}")
+            raise ValueError(
+                f"shards: expected at most {self.batches}, the batches of {self.batch} in {self.count} images, "
+                f"found {self.shards}"
+            )
         return self
 
     @property
@@ -233,7 +243,9 @@ class SamplesSection(GridSection):
 
     def range(self, shard):
         """(first, one past the last) image of a shard, 0 ≤ shard < shards."""
-        first, last = (self.batches * index // self.shards * self.batch for index in (shard, shard + 1))
+        first, last = (
+            self.batches * index // self.shards * self.batch for index in (shard, shard + 1)
+        )
         return first, min(last, self.count)
 
 
@@ -254,7 +266,9 @@ class FidelitySection(Section):
     def one_reference(self):
         for key in ("reference_images", "also"):
             if self.reference and getattr(self, key):
-                raise ValueError(f"{key}: expected none beside reference, a file of statistics for one resizing")
+                raise ValueError(
+                    f"{key}: expected none beside reference, a file of statistics for one resizing"
+                )
         return self
 
     @property

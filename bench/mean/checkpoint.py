@@ -14,10 +14,17 @@ from bench.runtime.errors import BenchError, reason
 
 # diffusers' names of the schedules, where `linear` also needs its end points
 SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
-CONFIGS = ("config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json")
+CONFIGS = (
+    "config.json",
+    "scheduler_config.json",
+    "unet/config.json",
+    "scheduler/scheduler_config.json",
+)
 HUB_ID = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
-EXPECTED = ("expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or unet/ with them), one "
-            "that bench mean import made, or the id of one on the Hugging Face hub, owner/name")
+EXPECTED = (
+    "expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or unet/ with them), one "
+    "that bench mean import made, or the id of one on the Hugging Face hub, owner/name"
+)
 
 
 def read(path, schedule_section):
@@ -31,10 +38,21 @@ def read(path, schedule_section):
         folder = _from_hub(str(path))
         about["revision"] = folder.name
     if (folder / "mean.json").exists():
-        return {**storage.read(folder, f"mean.checkpoint: {path}: {EXPECTED}"), "checkpoint": str(path)}
+        return {
+            **storage.read(folder, f"mean.checkpoint: {path}: {EXPECTED}"),
+            "checkpoint": str(path),
+        }
     weights = folder / "unet" if (folder / "unet").is_dir() else folder
-    unet = storage.read_unet(weights, "expected config.json and diffusion_pytorch_model.safetensors of a UNet2DModel")
-    return {"unet": unet, "prediction_type": _prediction_type(folder, schedule_section), "heads": {}, "log": [], **about}
+    unet = storage.read_unet(
+        weights, "expected config.json and diffusion_pytorch_model.safetensors of a UNet2DModel"
+    )
+    return {
+        "unet": unet,
+        "prediction_type": _prediction_type(folder, schedule_section),
+        "heads": {},
+        "log": [],
+        **about,
+    }
 
 
 def _from_hub(path):
@@ -47,12 +65,18 @@ def _from_hub(path):
     try:
         for weights in storage.WEIGHTS:
             patterns = [*CONFIGS, weights, f"unet/{weights}"]
-            folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
+            folder = Path(
+                snapshot_download(name, revision=revision or None, allow_patterns=patterns)
+            )
             if any((folder / place / weights).exists() for place in (".", "unet")):
                 break
-    except Exception as error:  # of huggingface_hub, its HTTP library or the disk, with no common class
-        raise BenchError(f"mean.checkpoint: {path}: no such folder, and not to be had from the Hugging Face hub "
-                         f"({reason(error)}); {EXPECTED}") from error
+    except (
+        Exception
+    ) as error:  # of huggingface_hub, its HTTP library or the disk, with no common class
+        raise BenchError(
+            f"mean.checkpoint: {path}: no such folder, and not to be had from the Hugging Face hub "
+            f"({reason(error)}); {EXPECTED}"
+        ) from error
     return folder
 
 
@@ -69,6 +93,8 @@ def _prediction_type(folder, section):
     ends = (found.get("beta_start", 1e-4), found.get("beta_end", 0.02))
     expected = (1e-4 * 1000 / section.N, 0.02 * 1000 / section.N)
     if (name, N) != (section.name, section.N) or (name == "linear" and ends != expected):
-        raise BenchError(f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, "
-                         f"expected {section.name} with N = {section.N}, as the setting has it")
+        raise BenchError(
+            f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, "
+            f"expected {section.name} with N = {section.N}, as the setting has it"
+        )
     return found.get("prediction_type", "epsilon")

@@ -45,10 +45,20 @@ def state_dict(path, remedy):
             value = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             # torch's own text advises to load the objects all the same
-            raise BenchError(f"{path}: truncated, or holds objects other than tensors, which are not read; {remedy}") from error
+            raise BenchError(
+                f"{path}: truncated, or holds objects other than tensors, which are not read; {remedy}"
+            ) from error
     state = _unwrapped(value)
-    if not isinstance(state, dict) or not state or not all(isinstance(key, str) and torch.is_tensor(state[key]) for key in state):
-        found = f"the keys {', '.join(map(str, list(state)[:3]))}, …" if isinstance(state, dict) else f"a {type(state).__name__}"
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(key, str) and torch.is_tensor(state[key]) for key in state)
+    ):
+        found = (
+            f"the keys {', '.join(map(str, list(state)[:3]))}, …"
+            if isinstance(state, dict)
+            else f"a {type(state).__name__}"
+        )
         raise BenchError(f"{path}: holds no state dict of tensors: found {found}; {remedy}")
     prefix = "module."
     if all(key.startswith(prefix) for key in state):
@@ -60,7 +70,11 @@ def _unwrapped(value):
     """The part of what was saved that is sampled with."""
     if isinstance(value, (list, tuple)) and value:
         return value[-1] if isinstance(value[-1], dict) else value[0]
-    if isinstance(value, dict) and isinstance(value.get("ema_models_states"), dict) and len(value["ema_models_states"]) == 1:
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("ema_models_states"), dict)
+        and len(value["ema_models_states"]) == 1
+    ):
         return next(iter(value["ema_models_states"].values()))
     return value
 
@@ -73,13 +87,19 @@ def another(kind, found, expected):
 def check_layout(kind, state, layout):
     """BenchError unless the keys that a network of this kind always has are there."""
     if not set(layout) <= set(state):
-        raise another(kind, f"the keys {', '.join(list(state)[:3])}, …", f"tensors named {', '.join(layout)}, …")
+        raise another(
+            kind,
+            f"the keys {', '.join(list(state)[:3])}, …",
+            f"tensors named {', '.join(layout)}, …",
+        )
 
 
 def shape(kind, state, key, dimensions):
     """The shape of a tensor of the state dict. BenchError where it is missing or has other dimensions."""
     if key not in state:
-        raise another(kind, f"no {key}", "residual blocks, and convolutions of stride 2 between levels")
+        raise another(
+            kind, f"no {key}", "residual blocks, and convolutions of stride 2 between levels"
+        )
     found = tuple(state[key].shape)
     if len(found) != dimensions:
         raise another(kind, f"{key} of shape {found}", f"{dimensions} dimensions")
@@ -93,20 +113,38 @@ def level_options(kind, levels, width):
     """
     counts = [len(level) for level in levels]
     if 0 in counts:
-        raise another(kind, f"{counts} residual blocks on the way down", "one or more in every level")
+        raise another(
+            kind, f"{counts} residual blocks on the way down", "one or more in every level"
+        )
     if any(channels % GROUPS for level in levels for channels, _ in level):
-        raise another(kind, f"levels of {[level[0][0] for level in levels]} channels", f"multiples of the {GROUPS} groups")
+        raise another(
+            kind,
+            f"levels of {[level[0][0] for level in levels]} channels",
+            f"multiples of the {GROUPS} groups",
+        )
     if len(set(counts)) > 1:
-        raise another(kind, f"{counts} residual blocks on the way down", "the same number in every level")
+        raise another(
+            kind, f"{counts} residual blocks on the way down", "the same number in every level"
+        )
     if any(len(set(level)) > 1 for level in levels) or levels[0][0][0] != width:
-        raise another(kind, f"(channels, attention) of {levels} on the way down",
-                      f"the same in all blocks of a level, and {width} channels in the first")
+        raise another(
+            kind,
+            f"(channels, attention) of {levels} on the way down",
+            f"the same in all blocks of a level, and {width} channels in the first",
+        )
     channels, attention = zip(*(level[0] for level in levels), strict=True)
     return {
-        "block_out_channels": channels, "layers_per_block": counts[0],
-        "down_block_types": tuple("AttnDownBlock2D" if there else "DownBlock2D" for there in attention),
-        "up_block_types": tuple("AttnUpBlock2D" if there else "UpBlock2D" for there in reversed(attention)),
-        "norm_num_groups": GROUPS, "attn_norm_num_groups": GROUPS, "attention_head_dim": GROUPS,
+        "block_out_channels": channels,
+        "layers_per_block": counts[0],
+        "down_block_types": tuple(
+            "AttnDownBlock2D" if there else "DownBlock2D" for there in attention
+        ),
+        "up_block_types": tuple(
+            "AttnUpBlock2D" if there else "UpBlock2D" for there in reversed(attention)
+        ),
+        "norm_num_groups": GROUPS,
+        "attn_norm_num_groups": GROUPS,
+        "attention_head_dim": GROUPS,
     }
 
 
@@ -125,10 +163,14 @@ def set_heads(unet, heads):
     """
     from diffusers.models.attention_processor import Attention
 
-    attentions = {name: module for name, module in unet.named_modules() if isinstance(module, Attention)}
+    attentions = {
+        name: module for name, module in unet.named_modules() if isinstance(module, Attention)
+    }
     for name, module in attentions.items():
         if heads < 1 or module.inner_dim % heads:
-            raise BenchError(f"{name}: {module.inner_dim} channels in {heads} heads; expected a number that divides them")
+            raise BenchError(
+                f"{name}: {module.inner_dim} channels in {heads} heads; expected a number that divides them"
+            )
         module.heads = module.sliceable_head_dim = heads
         module.scale = (module.inner_dim // heads) ** -0.5
     # A common divisor of the widths makes layers of the right sizes, and is the width itself where there is one for all.
@@ -143,8 +185,10 @@ def check_keys(kind, state, modules):
     for what, keys in (("missing", expected - set(state)), ("unexpected", set(state) - expected)):
         if keys:
             first = ", ".join(sorted(keys)[:3])
-            raise BenchError(f"{kind} U-Net: {what} keys ({len(keys)}): {first}{', …' if len(keys) > 3 else ''}; "
-                             f"expected the {len(expected)} keys of an unconditional network")
+            raise BenchError(
+                f"{kind} U-Net: {what} keys ({len(keys)}): {first}{', …' if len(keys) > 3 else ''}; "
+                f"expected the {len(expected)} keys of an unconditional network"
+            )
 
 
 def fill(kind, unet, found):

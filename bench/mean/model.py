@@ -40,8 +40,14 @@ class Trunk:
     def of(cls, unet):
         """The trunk that a UNet2DModel is."""
         norm = unet.conv_norm_out
-        return cls(norm.num_channels, unet.time_embedding.linear_2.out_features, unet.config.out_channels, norm.num_groups,
-                   norm.eps, unet.config.resnet_time_scale_shift)
+        return cls(
+            norm.num_channels,
+            unet.time_embedding.linear_2.out_features,
+            unet.config.out_channels,
+            norm.num_groups,
+            norm.eps,
+            unet.config.resnet_time_scale_shift,
+        )
 
 
 class MeanModel:
@@ -53,20 +59,39 @@ class MeanModel:
     the network runs, and where everything that it is given has to be.
     """
 
-    def __init__(self, unet, prediction_type, schedule, shape, first_timestep=0, scale=1, heads=None, device="cpu"):
+    def __init__(
+        self,
+        unet,
+        prediction_type,
+        schedule,
+        shape,
+        first_timestep=0,
+        scale=1,
+        heads=None,
+        device="cpu",
+    ):
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
         self.device = torch.device(device)
         self.layout = devices.layout(device)
-        self.unet = stopwatch.watched(unet).eval().requires_grad_(False).to(self.device, memory_format=self.layout)
+        self.unet = (
+            stopwatch.watched(unet)
+            .eval()
+            .requires_grad_(False)
+            .to(self.device, memory_format=self.layout)
+        )
         self.prediction_type = prediction_type
         self.shape = tuple(shape)
         self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
         self.signal = torch.from_numpy(schedule.signal).to(self.device)
         self.noise = torch.from_numpy(schedule.noise).to(self.device)
         self._seen = {}
-        unet.conv_norm_out.register_forward_pre_hook(lambda module, args: self._seen.update(hidden=args[0]))
-        unet.time_embedding.register_forward_hook(lambda module, args, out: self._seen.update(time=out))
+        unet.conv_norm_out.register_forward_pre_hook(
+            lambda module, args: self._seen.update(hidden=args[0])
+        )
+        unet.time_embedding.register_forward_hook(
+            lambda module, args, out: self._seen.update(time=out)
+        )
 
     @property
     def trunk(self):
@@ -78,9 +103,13 @@ class MeanModel:
 
         x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
         """
-        images = x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
+        images = (
+            x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
+        )
         timesteps = (t - 1 + self.first_timestep) * self.scale
-        output = self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
+        output = (
+            self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
+        )
         features = Features(**self._seen)
         self._seen.clear()
         return self._eps_hat(output, x_t, self.signal[t][:, None], self.noise[t][:, None]), features

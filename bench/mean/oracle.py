@@ -30,9 +30,13 @@ class OracleModel:
     def __init__(self, law, schedule, imperfection=0.0):
         self.oracle, self.N, self.imperfection = Oracle(law, schedule), schedule.N, imperfection
         draws = noise.generator("bias", law.dim)
-        self.waves = torch.from_numpy(draws.normal(size=(law.dim, law.dim)) / (2 * SPREAD * law.dim**0.5))
+        self.waves = torch.from_numpy(
+            draws.normal(size=(law.dim, law.dim)) / (2 * SPREAD * law.dim**0.5)
+        )
         self.phases = torch.from_numpy(draws.uniform(0, 2 * np.pi, size=law.dim))
-        self.trunk = Trunk(channels=2 * law.dim, time_channels=2 * WAVES, out_channels=law.dim, groups=2)
+        self.trunk = Trunk(
+            channels=2 * law.dim, time_channels=2 * WAVES, out_channels=law.dim, groups=2
+        )
 
     def bias(self, x_t):
         """The field that is added to E[ε | x_t], (n, d)."""
@@ -51,7 +55,9 @@ def save(section, data, folder):
     _check(data)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
-        files.write_json(partial / "mean.json", {"oracle": section.model_dump(), "source": "oracle"})
+        files.write_json(
+            partial / "mean.json", {"oracle": section.model_dump(), "source": "oracle"}
+        )
 
 
 def load(about, data, schedule):
@@ -62,4 +68,6 @@ def load(about, data, schedule):
 
 def _check(data):
     if data.law is None:
-        raise BenchError(f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none")
+        raise BenchError(
+            f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none"
+        )

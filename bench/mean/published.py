@@ -29,7 +29,9 @@ def read(section):
     Raises BenchError where a file is missing, truncated or of another architecture, a checksum is wrong, or a file under
     `heads` holds no head or another trunk.
     """
-    network = _network(section, "path", section.path, {"sha256": section.sha256, "md5": section.md5})
+    network = _network(
+        section, "path", section.path, {"sha256": section.sha256, "md5": section.md5}
+    )
     came = {"improved_ddpm": network.variance} if network.variance else {}
     for name, path in section.heads.items():
         came[name] = _head(section, name, path, network.unet)
@@ -39,18 +41,29 @@ def read(section):
             heads.imported(state, trunk)
         except BenchError as error:
             raise BenchError(f"{section.heads.get(name, section.path)}: {error}") from error
-    return {"unet": network.unet, "prediction_type": "epsilon", "heads": came, "source": section.path, "log": [],
-            "format": section.format, "sha256": {path: _sha256(path) for path in (section.path, *section.heads.values())},
-            "timesteps": {"first": section.first_timestep, "rescaled": section.rescale_timesteps}}
+    return {
+        "unet": network.unet,
+        "prediction_type": "epsilon",
+        "heads": came,
+        "source": section.path,
+        "log": [],
+        "format": section.format,
+        "sha256": {path: _sha256(path) for path in (section.path, *section.heads.values())},
+        "timesteps": {"first": section.first_timestep, "rescaled": section.rescale_timesteps},
+    }
 
 
 def _network(section, key, path, checksums=None):
     """The `conversion.Network` of a file, once its checksums are right."""
-    remedy = f"mean.published.{key}: expected a file of format {section.format}, as torch.save writes it"
+    remedy = (
+        f"mean.published.{key}: expected a file of format {section.format}, as torch.save writes it"
+    )
     with files.reading(path, remedy):
         wrong = download.wrong(path, checksums or {})
     if wrong:
-        raise BenchError(f"{path}: {wrong}; nothing was read of it; download it again, or correct mean.published")
+        raise BenchError(
+            f"{path}: {wrong}; nothing was read of it; download it again, or correct mean.published"
+        )
     state = conversion.state_dict(path, remedy)
     try:
         return formats.get(section.format).read(state, **section.options)
@@ -62,17 +75,23 @@ def _head(section, name, path, unet):
     """The state of the head in a file whose trunk is `unet`."""
     found = _network(section, f"heads.{name}", path)
     if found.second is None:
-        raise BenchError(f"{path}: mean.published.heads.{name}: holds no head beside the network; expected the output that "
-                         "Extended-Analytic-DPM trains on it (out2, or norm_out2 and conv_out2)")
+        raise BenchError(
+            f"{path}: mean.published.heads.{name}: holds no head beside the network; expected the output that "
+            "Extended-Analytic-DPM trains on it (out2, or norm_out2 and conv_out2)"
+        )
     there, here = found.unet.state_dict(), unet.state_dict()
     for key, tensor in here.items():
         if key not in there or there[key].shape != tensor.shape:
-            raise BenchError(f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} is of "
-                             f"shape {tuple(there[key].shape) if key in there else None}, expected {tuple(tensor.shape)}")
+            raise BenchError(
+                f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} is of "
+                f"shape {tuple(there[key].shape) if key in there else None}, expected {tuple(tensor.shape)}"
+            )
         off = torch.linalg.norm(there[key] - tensor) / torch.linalg.norm(tensor).clamp(min=1e-12)
         if not off <= SAME_TRUNK:
-            raise BenchError(f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} differs "
-                             f"by {off:.2g} of its size, expected at most {SAME_TRUNK:g}")
+            raise BenchError(
+                f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} differs "
+                f"by {off:.2g} of its size, expected at most {SAME_TRUNK:g}"
+            )
     return found.second
 
 

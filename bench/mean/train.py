@@ -12,8 +12,15 @@ def make_unet(options, shape):
     UNet2DModel = imports.unet_2d()
     channels, height, width = shape
     try:
-        return UNet2DModel(sample_size=(height, width), in_channels=channels, out_channels=channels,
-                           **{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+        return UNet2DModel(
+            sample_size=(height, width),
+            in_channels=channels,
+            out_channels=channels,
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in options.items()
+            },
+        )
     except (TypeError, ValueError, AttributeError) as error:
         raise BenchError(f"mean.unet: not accepted by UNet2DModel ({error})") from error
 
@@ -31,9 +38,13 @@ def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"
 
     def loss_of_step(step):
         torch.manual_seed(noise.generator(*names, "mean", "dropout", step).integers(2**63))
-        x_t, t, eps, _ = training.draw(data, schedule, (*names, "mean"), step, section.train.batch, device=device)
+        x_t, t, eps, _ = training.draw(
+            data, schedule, (*names, "mean"), step, section.train.batch, device=device
+        )
         images = x_t.float().reshape(-1, *data.shape).contiguous(memory_format=layout)
         prediction = unet(images, t - 1, return_dict=False)[0].flatten(1)
         return (prediction - eps.float()).square().mean()
 
-    return training.train(unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss)
+    return training.train(
+        unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss
+    )

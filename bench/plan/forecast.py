@@ -47,13 +47,32 @@ def report(experiment, startup):
     passed = {row.network.key: row.network for row in reversed(found) if row.network and row.passes}
     speeds = speed.measure(list(passed.values()), device=devices.choose(experiment.device))
     hours = [_hours(row, speeds, startup) for row in found]
-    lines = [[row.setting, row.stage, *_line([row], [time], passed)] for row, time in zip(found, hours, strict=True)]
+    lines = [
+        [row.setting, row.stage, *_line([row], [time], passed)]
+        for row, time in zip(found, hours, strict=True)
+    ]
     lines.append(["total", "", *_line(found, hours, {})])
     remarks = REMARKS.format(startup=startup, threads=torch.get_num_threads(), load=load)
-    rates = [[network.name, network.origin, f"{network.parameters:,}", f"{speeds[key][0]:,.3g}", speeds[key][1]]
-             for key, network in passed.items()]
-    return "\n".join([_table(STAGES, lines, "llrrlrrr"), "", _table(NETWORKS, rates, "llrrr"), "",
-                      *_unknown(experiment, networks), remarks])
+    rates = [
+        [
+            network.name,
+            network.origin,
+            f"{network.parameters:,}",
+            f"{speeds[key][0]:,.3g}",
+            speeds[key][1],
+        ]
+        for key, network in passed.items()
+    ]
+    return "\n".join(
+        [
+            _table(STAGES, lines, "llrrlrrr"),
+            "",
+            _table(NETWORKS, rates, "llrrr"),
+            "",
+            *_unknown(experiment, networks),
+            remarks,
+        ]
+    )
 
 
 def _networks(name, setting):
@@ -87,11 +106,23 @@ def _hours(row, speeds, startup):
 
 def _line(found, hours, passed):
     """The cells of a line of the table, the third and on, for the sum of some rows."""
-    of = {passed[row.network.key].name if row.network else "mean model" for row in found if row.passes} if len(found) == 1 else ()
-    return [sum(row.jobs for row in found),
-            _sum([row.passes for row in found], "{:,}".format, any(row.at_most for row in found)), "".join(of),
-            _sum([row.samples for row in found], "{:,}".format), _sum([row.disk for row in found], _bytes),
-            _sum(hours, lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.2g}")]
+    of = (
+        {
+            passed[row.network.key].name if row.network else "mean model"
+            for row in found
+            if row.passes
+        }
+        if len(found) == 1
+        else ()
+    )
+    return [
+        sum(row.jobs for row in found),
+        _sum([row.passes for row in found], "{:,}".format, any(row.at_most for row in found)),
+        "".join(of),
+        _sum([row.samples for row in found], "{:,}".format),
+        _sum([row.disk for row in found], _bytes),
+        _sum(hours, lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.2g}"),
+    ]
 
 
 def _sum(values, written, at_most=False):
@@ -112,4 +143,9 @@ def _bytes(count):
 
 def _table(columns, lines, align):
     names = {"l": "left", "r": "right"}
-    return tabulate(lines, columns, disable_numparse=True, colalign=[names[side] for side in align] if lines else None)
+    return tabulate(
+        lines,
+        columns,
+        disable_numparse=True,
+        colalign=[names[side] for side in align] if lines else None,
+    )

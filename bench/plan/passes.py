@@ -58,12 +58,24 @@ class Need:
 def need(experiment, setting):
     """The `Need` of a setting, as the workflow's rules have it."""
     bound = setting.cells("bound", "ddpm") if "nll" in experiment.metrics else []
-    sampled = [process for process, _ in setting.processes.items()] if experiment.fidelity_metrics else []
-    variants = {name for process in {*sampled, *(["ddpm"] if bound else [])} for name in setting.variants(process)}
+    sampled = (
+        [process for process, _ in setting.processes.items()] if experiment.fidelity_metrics else []
+    )
+    variants = {
+        name
+        for process in {*sampled, *(["ddpm"] if bound else [])}
+        for name in setting.variants(process)
+    }
     heads = bool(setting.heads_of(variants))
     optimal = "optimal" in setting.trajectories()
-    return Need(bound, {process: setting.cells("samples", process) for process in sampled},
-                moments=setting.needs_moments(variants) or optimal or (heads and setting.heads_need_moments), heads=heads)
+    return Need(
+        bound,
+        {process: setting.cells("samples", process) for process in sampled},
+        moments=setting.needs_moments(variants)
+        or optimal
+        or (heads and setting.heads_need_moments),
+        heads=heads,
+    )
 
 
 def steps_visited(N, cells):
@@ -78,7 +90,9 @@ def steps_visited(N, cells):
 
 def steps_taken(N, cells):
     """The lengths of the cells' trajectories, summed."""
-    return sum(K if kind == "optimal" else len(trajectory.fixed(kind, N, K)) for _, kind, K in cells)
+    return sum(
+        K if kind == "optimal" else len(trajectory.fixed(kind, N, K)) for _, kind, K in cells
+    )
 
 
 def npz(**arrays):
@@ -94,36 +108,84 @@ def rows_of(experiment, name, size, mean, features):
     """
     setting = experiment.setting(name)
     wanted = need(experiment, setting)
-    N, dim, item = setting.schedule.N, size and math.prod(size.shape), 1 if size is None or size.levels else 8
-    seen = lambda images: images if features else (size and 0)  # features without a network take no passes
+    N, dim, item = (
+        setting.schedule.N,
+        size and math.prod(size.shape),
+        1 if size is None or size.levels else 8,
+    )
+    seen = lambda images: (
+        images if features else (size and 0)
+    )  # features without a network take no passes
     rows = [Row(name, "data", disk=size and _data(size, dim * item)), _mean(name, setting, mean)]
     if wanted.samples:
         rows.append(_extractor(name, setting, size, features))
     if wanted.moments:
-        rows.append(Row(name, "moments", passes=N * setting.moments.draws, network=mean, disk=size and _moments(N, dim),
-                        at_most=setting.moments.relative_error is not None))
+        rows.append(
+            Row(
+                name,
+                "moments",
+                passes=N * setting.moments.draws,
+                network=mean,
+                disk=size and _moments(N, dim),
+                at_most=setting.moments.relative_error is not None,
+            )
+        )
     if wanted.heads:
-        steps = setting.heads.train.steps * setting.heads.train.batch if setting.heads.trained else 0
+        steps = (
+            setting.heads.train.steps * setting.heads.train.batch if setting.heads.trained else 0
+        )
         rows.append(Row(name, "heads", passes=steps, network=mean, disk=mean and 4 * mean.heads))
     rows.append(Row(name, "trajectories"))
     if wanted.bound:
         images, (steps, at_most) = setting.bound.images, steps_visited(N, wanted.bound)
         row = BOUND_ROW if size is None or size.levels else BOUND_ROW + EXACT_ROW
-        rows.append(Row(name, "bound", passes=images * steps, network=mean, at_most=at_most,
-                        disk=len(wanted.bound) * images * row))
+        rows.append(
+            Row(
+                name,
+                "bound",
+                passes=images * steps,
+                network=mean,
+                at_most=at_most,
+                disk=len(wanted.bound) * images * row,
+            )
+        )
     for process, cells in wanted.samples.items():
         count, shards = setting.samples.count, setting.samples.shards
         jobs = shards * len(setting.variants_by_need(process))
         disk = size and len(cells) * (count * dim * item + shards * npz(images=0, digest=64))
-        rows.append(Row(name, f"samples {process}", jobs, count * steps_taken(N, cells), mean, count * len(cells), disk))
+        rows.append(
+            Row(
+                name,
+                f"samples {process}",
+                jobs,
+                count * steps_taken(N, cells),
+                mean,
+                count * len(cells),
+                disk,
+            )
+        )
     if wanted.samples:
         section, views = setting.fidelity, 1 + len(setting.fidelity.resizings)
         train = 0 if section.reference else section.reference_images or (size and size.train)
         images = size and views * (train + min(setting.samples.count, size.test))
-        rows.append(Row(name, "reference", passes=seen(images), network=features,
-                        disk=size and 4 * images * (features.features if features else dim)))
+        rows.append(
+            Row(
+                name,
+                "reference",
+                passes=seen(images),
+                network=features,
+                disk=size and 4 * images * (features.features if features else dim),
+            )
+        )
     for process, cells in wanted.samples.items():
-        rows.append(Row(name, f"fidelity {process}", passes=seen(views * setting.samples.count * len(cells)), network=features))
+        rows.append(
+            Row(
+                name,
+                f"fidelity {process}",
+                passes=seen(views * setting.samples.count * len(cells)),
+                network=features,
+            )
+        )
     return rows
 
 
@@ -134,7 +196,14 @@ def _data(size, image):
 
 def _mean(name, setting, network):
     steps = setting.mean.train.steps * setting.mean.train.batch if setting.mean.train else 0
-    return Row(name, "mean", passes=steps, network=network, disk=network and 4 * network.parameters, cost=TRAINING * steps)
+    return Row(
+        name,
+        "mean",
+        passes=steps,
+        network=network,
+        disk=network and 4 * network.parameters,
+        cost=TRAINING * steps,
+    )
 
 
 def _extractor(name, setting, size, network):
@@ -142,8 +211,14 @@ def _extractor(name, setting, size, network):
     if train is None:
         return Row(name, "extractor", disk=4 * network.parameters if network else size and 0)
     steps = train.steps * train.batch
-    return Row(name, "extractor", passes=size and steps + size.test, network=network, disk=network and 4 * network.parameters,
-               cost=size and TRAINING * steps + size.test)
+    return Row(
+        name,
+        "extractor",
+        passes=size and steps + size.test,
+        network=network,
+        disk=network and 4 * network.parameters,
+        cost=size and TRAINING * steps + size.test,
+    )
 
 
 def _moments(N, dim):
@@ -160,9 +235,13 @@ def rows(experiment, networks):
     found, references = [], set()
     for name, setting in experiment.settings.items():
         extractor = setting.extractor and setting.extractor.model_dump()
-        reference = files.digest([setting.data.model_dump(), extractor, setting.fidelity.reference_images])
+        reference = files.digest(
+            [setting.data.model_dump(), extractor, setting.fidelity.reference_images]
+        )
         for row in rows_of(experiment, name, *networks[name]):
             again = row.stage == "reference" and reference in references
-            found.append(replace(row, passes=row.passes and 0, disk=row.disk and 0) if again else row)
+            found.append(
+                replace(row, passes=row.passes and 0, disk=row.disk and 0) if again else row
+            )
         references.add(reference)
     return found

@@ -57,16 +57,29 @@ def mean_network(name, setting, shape):
         model = _oracle(setting)
 
         def closed_form(device):
-            return lambda n: model(torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N))[0]
+            return lambda n: model(
+                torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N)
+            )[0]
 
         key = files.digest([setting.data.model_dump(), setting.schedule.N])
-        return Network(f"oracle of {name}", key, "closed form", 0, dim, closed_form, batch, _heads(setting, model))
+        return Network(
+            f"oracle of {name}",
+            key,
+            "closed form",
+            0,
+            dim,
+            closed_form,
+            batch,
+            _heads(setting, model),
+        )
     options, origin = architecture(name, setting.mean)
     if options is None:
         return None
     with torch.device("meta"):
         unet = make_unet(options, shape)
-        of_heads = _heads(setting, MeanModel(unet, "epsilon", setting.schedule.make(), shape, device="meta"))
+        of_heads = _heads(
+            setting, MeanModel(unet, "epsilon", setting.schedule.make(), shape, device="meta")
+        )
 
     def passes(device):
         layout = devices.layout(device)
@@ -74,16 +87,33 @@ def mean_network(name, setting, shape):
 
         def step(n):
             images = torch.randn(n, *shape, device=device).contiguous(memory_format=layout)
-            return made(images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False)[0]
+            return made(
+                images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False
+            )[0]
+
         return step
 
-    return Network(f"U-Net of {name}", files.digest([options, shape]), origin, _size(unet), dim, passes, batch, of_heads)
+    return Network(
+        f"U-Net of {name}",
+        files.digest([options, shape]),
+        origin,
+        _size(unet),
+        dim,
+        passes,
+        batch,
+        of_heads,
+    )
 
 
 def _heads(setting, model):
     """How many numbers the weights of a setting's heads on `model` are; one that is imported counts as the smallest."""
     targets = setting.heads.targets if setting.heads else {}
-    return _size(heads.make({name: "simple" if mode == "imported" else mode for name, mode in targets.items()}, model))
+    return _size(
+        heads.make(
+            {name: "simple" if mode == "imported" else mode for name, mode in targets.items()},
+            model,
+        )
+    )
 
 
 def architecture(name, section):
@@ -97,7 +127,9 @@ def architecture(name, section):
         if path.exists():
             with files.reading(path):
                 found = json.loads(path.read_text())
-                return {key: value for key, value in found.items() if key[0] != "_" and key not in GIVEN}, str(path)
+                return {
+                    key: value for key, value in found.items() if key[0] != "_" and key not in GIVEN
+                }, str(path)
     path = published.FOLDER / "networks.yaml"
     with files.reading(path, published.REMEDY):
         known = yaml.safe_load(path.read_text())
@@ -107,12 +139,20 @@ def architecture(name, section):
 def feature_network(name, setting, shape):
     """The `Network` of a setting's feature extractor, None where features take no network."""
     if setting.extractor.name == "inception":
+
         def passes(device):
             extract = inception.untrained(device)
             return lambda n: extract(torch.zeros(n, *shape, dtype=torch.uint8, device=device))
 
-        return Network("Inception", "inception", "torch-fidelity", inception.parameters(), INCEPTION, passes,
-                       inception.BATCH)
+        return Network(
+            "Inception",
+            "inception",
+            "torch-fidelity",
+            inception.parameters(),
+            INCEPTION,
+            passes,
+            inception.BATCH,
+        )
     if setting.extractor.name == "classifier":
         network = classifier.Classifier(shape[0], CLASSES).eval()
 
@@ -120,8 +160,15 @@ def feature_network(name, setting, shape):
             body = network.body.to(device)
             return lambda n: body(torch.randn(n, *shape, device=device))
 
-        return Network(f"classifier of {name}", f"classifier {shape}", "extractor.name", _size(network), classifier.FEATURES,
-                       classify, setting.samples.batch)
+        return Network(
+            f"classifier of {name}",
+            f"classifier {shape}",
+            "extractor.name",
+            _size(network),
+            classifier.FEATURES,
+            classify,
+            setting.samples.batch,
+        )
     return None
 
 
@@ -131,7 +178,11 @@ def _oracle(setting):
     from bench.mean.oracle import OracleModel
 
     options = setting.data.options
-    return OracleModel(law_of(options["components"], options["dim"]), setting.schedule.make(), setting.mean.oracle.imperfection)
+    return OracleModel(
+        law_of(options["components"], options["dim"]),
+        setting.schedule.make(),
+        setting.mean.oracle.imperfection,
+    )
 
 
 def _size(network):
@@ -140,8 +191,12 @@ def _size(network):
 
 def measure(networks, seconds=SECONDS, device="cpu"):
     """{key: (images a second, images a pass)} of every `Network`, in about `seconds` altogether."""
-    return {network.key: images_per_second(network.make(device), network.batch, seconds / len(networks), device)
-            for network in networks}
+    return {
+        network.key: images_per_second(
+            network.make(device), network.batch, seconds / len(networks), device
+        )
+        for network in networks
+    }
 
 
 def images_per_second(step, batch, seconds, device="cpu"):
@@ -150,6 +205,7 @@ def images_per_second(step, batch, seconds, device="cpu"):
     Passes grow up to `batch` images, as long as the next one fits into the time left; the median of those of the last
     size counts. A network of which one pass takes longer than `seconds` is passed two images, one after the other.
     """
+
     def timed(n):
         begun = time.perf_counter()
         with torch.inference_mode():

@@ -9,8 +9,15 @@ from matplotlib.lines import Line2D  # noqa: E402
 from bench.report import tables  # noqa: E402
 from bench.runtime import files  # noqa: E402
 
-LABELS = {"nll_bpd": "NLL bound (bits/dim)", "nll_nats": "NLL bound + E log p(x) (nats)", "fid": "FID", "kid": "KID",
-          "precision": "precision", "recall": "recall", "isc": "inception score"}
+LABELS = {
+    "nll_bpd": "NLL bound (bits/dim)",
+    "nll_nats": "NLL bound + E log p(x) (nats)",
+    "fid": "FID",
+    "kid": "KID",
+    "precision": "precision",
+    "recall": "recall",
+    "isc": "inception score",
+}
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
 
@@ -26,28 +33,68 @@ def curves(cells, metric, path):
     block = block.assign(value=block.value - block.exact.fillna(0.0))
     processes, trajectories = list(block.process.unique()), list(block.trajectory.unique())
     variants = list(cells.variant.unique())
-    styles = {name: {"color": f"C{index % 10}", "marker": MARKERS[index % len(MARKERS)]} for index, name in enumerate(variants)}
+    styles = {
+        name: {"color": f"C{index % 10}", "marker": MARKERS[index % len(MARKERS)]}
+        for index, name in enumerate(variants)
+    }
     if block.empty:
         return _nothing(metric, path)
-    figure, axes = pyplot.subplots(1, len(processes), figsize=(5.2 * len(processes) + 1.8, 4.4), squeeze=False, sharey=True,
-                                   layout="constrained")
+    figure, axes = pyplot.subplots(
+        1,
+        len(processes),
+        figsize=(5.2 * len(processes) + 1.8, 4.4),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
     for axis, process in zip(axes[0], processes, strict=True):
         panel = block[block.process == process]
         for (variant, trajectory), line in panel.groupby(["variant", "trajectory"], sort=False):
             line = line.sort_values("K")
-            axis.errorbar(line.K, line.value, yerr=line.stderr, markersize=4, linewidth=1.2, capsize=2,
-                          linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)], **styles[variant])
-            axis.plot(line.K, line.published, markersize=9, markerfacecolor="none", linestyle="none", **styles[variant])
+            axis.errorbar(
+                line.K,
+                line.value,
+                yerr=line.stderr,
+                markersize=4,
+                linewidth=1.2,
+                capsize=2,
+                linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)],
+                **styles[variant],
+            )
+            axis.plot(
+                line.K,
+                line.published,
+                markersize=9,
+                markerfacecolor="none",
+                linestyle="none",
+                **styles[variant],
+            )
         ticks = sorted(panel[panel.trajectory == panel.trajectory.iloc[0]].K.unique())
         _decorate(axis, process, ticks, "linear" if metric in tables.RISING else "log")
     axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
-    handles = [Line2D([], [], label=name, markersize=4, **styles[name]) for name in variants if name in set(block.variant)]
+    handles = [
+        Line2D([], [], label=name, markersize=4, **styles[name])
+        for name in variants
+        if name in set(block.variant)
+    ]
     if len(trajectories) > 1:
-        handles += [Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
-                    for index, name in enumerate(trajectories)]
+        handles += [
+            Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
+            for index, name in enumerate(trajectories)
+        ]
     if block.published.notna().any():
-        handles.append(Line2D([], [], color="black", linestyle="none", marker="o", markersize=9, markerfacecolor="none",
-                              label="published"))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color="black",
+                linestyle="none",
+                marker="o",
+                markersize=9,
+                markerfacecolor="none",
+                label="published",
+            )
+        )
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
     _save(figure, path, dpi=110)
@@ -63,7 +110,9 @@ def _decorate(axis, process, Ks, yscale):
     axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=process)
     ticks = []
     for K in Ks:
-        ticks += [K] if not ticks or 1.2 * ticks[-1] <= K else []  # others would be written over one another
+        ticks += (
+            [K] if not ticks or 1.2 * ticks[-1] <= K else []
+        )  # others would be written over one another
     axis.set_xticks(ticks, [str(K) for K in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))

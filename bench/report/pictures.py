@@ -11,7 +11,11 @@ def samples(found, data, path):
     if data.levels is None:
         from bench.report import figures
 
-        figures.scatter(found.reshape(len(found), -1), data.train.reshape(len(data.train), -1)[:len(found)], path)
+        figures.scatter(
+            found.reshape(len(found), -1),
+            data.train.reshape(len(data.train), -1)[: len(found)],
+            path,
+        )
     else:
         grid(found, data.levels, path)
 
@@ -20,10 +24,15 @@ def grid(images, levels, path, side=8):
     """Writes the first side² images, uint8 levels (n, channels, h, w), enlarged by whole pixels, as a png."""
     shown = images[: side * side]
     channels, height, width = shown.shape[1:]
-    sheet = np.zeros((-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels), dtype=np.uint8)
+    sheet = np.zeros(
+        (-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels),
+        dtype=np.uint8,
+    )
     for index, image in enumerate(shown):
         top, left = (index // side) * (height + 1) + 1, (index % side) * (width + 1) + 1
-        sheet[top:top + height, left:left + width] = np.rint(image.transpose(1, 2, 0) * (255 / (levels - 1)))
+        sheet[top : top + height, left : left + width] = np.rint(
+            image.transpose(1, 2, 0) * (255 / (levels - 1))
+        )
     zoom = max(1, 512 // sheet.shape[1])
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     with files.writing(path) as partial:

@@ -32,7 +32,9 @@ def sigma2_cells():
     with files.reading(FOLDER / "schedules.csv", REMEDY):
         schedules = pandas.read_csv(FOLDER / "schedules.csv", dtype=str)
     cells = cells.merge(schedules, on="dataset")
-    return cells.assign(clip_levels=cells.note.str.extract(r"y=(\d+)", expand=False).fillna("")).to_dict("records")
+    return cells.assign(
+        clip_levels=cells.note.str.extract(r"y=(\d+)", expand=False).fillna("")
+    ).to_dict("records")
 
 
 def tolerances():
@@ -43,10 +45,17 @@ def tolerances():
     """
     path = FOLDER / "tolerances.csv"
     with files.reading(path, REMEDY):
-        frame = pandas.read_csv(path, keep_default_na=False, dtype={"absolute": float, "relative": float})
+        frame = pandas.read_csv(
+            path, keep_default_na=False, dtype={"absolute": float, "relative": float}
+        )
         images = [int(number) if number else None for number in frame.images]
-    found = {row["metric"]: {**row, "images": count} for row, count in zip(frame.to_dict("records"), images, strict=True)}
+    found = {
+        row["metric"]: {**row, "images": count}
+        for row, count in zip(frame.to_dict("records"), images, strict=True)
+    }
     missing = sorted(set(read().metric) - set(found))
     if missing:
-        raise BenchError(f"{path}: found no tolerance of {', '.join(missing)}, expected one of every published metric")
+        raise BenchError(
+            f"{path}: found no tolerance of {', '.join(missing)}, expected one of every published metric"
+        )
     return found

@@ -21,9 +21,15 @@ from bench import process, thresholds
 KEY = ("metric", "process", "trajectory", "variant")
 WITHIN, OFF, OTHER, NOT = CLASSES = ("within", "off", "other circumstances", "not attempted")
 LEAST_K = "least_K_fid6"
-AROUND_SIX = (6.0, 6.12)  # Bao 2022a's Table 3 asks for "around 6", and 6.12 is the largest FID that it takes for it
-BASELINES = {"ddpm": ("ddpm", ("beta_tilde", "beta")), "ddim": ("ddim", ("zero",)),
-             "improved_ddpm": ("ddpm", ("improved_ddpm",))}
+AROUND_SIX = (
+    6.0,
+    6.12,
+)  # Bao 2022a's Table 3 asks for "around 6", and 6.12 is the largest FID that it takes for it
+BASELINES = {
+    "ddpm": ("ddpm", ("beta_tilde", "beta")),
+    "ddim": ("ddim", ("zero",)),
+    "improved_ddpm": ("ddpm", ("improved_ddpm",)),
+}
 
 
 def compare(published, measured, tolerances):
@@ -33,8 +39,12 @@ def compare(published, measured, tolerances):
     extractor, draws (M) and eta (of ddim); tolerances: as `published.tolerances`.
     """
     found = {_key(row, row["setting"]): row for row in measured}
-    return pandas.DataFrame([{**cell, **_verdict(cell, found.get(_key(cell, cell["dataset"])), tolerances)}
-                             for cell in published.to_dict("records")])
+    return pandas.DataFrame(
+        [
+            {**cell, **_verdict(cell, found.get(_key(cell, cell["dataset"])), tolerances)}
+            for cell in published.to_dict("records")
+        ]
+    )
 
 
 def _key(row, setting):
@@ -43,14 +53,32 @@ def _key(row, setting):
 
 def _verdict(cell, row, tolerances):
     if row is None:
-        return {"measured": None, "stderr": None, "difference": None, "tolerance": None, "status": NOT, "reason": ""}
+        return {
+            "measured": None,
+            "stderr": None,
+            "difference": None,
+            "tolerance": None,
+            "status": NOT,
+            "reason": "",
+        }
     declared, text = tolerances[cell["metric"]], printed(cell)
     stderr = 0.0 if pandas.isna(row.get("stderr")) else row["stderr"]
     difference, reason = row["value"] - float(text), _circumstances(cell, row, declared)
-    tolerance = resolution(text) + declared["absolute"] + declared["relative"] * abs(float(text)) + 2 * stderr
+    tolerance = (
+        resolution(text)
+        + declared["absolute"]
+        + declared["relative"] * abs(float(text))
+        + 2 * stderr
+    )
     status = OTHER if reason else WITHIN if abs(difference) <= tolerance else OFF
-    return {"measured": row["value"], "stderr": row.get("stderr"), "difference": difference,
-            "tolerance": None if reason else tolerance, "status": status, "reason": reason}
+    return {
+        "measured": row["value"],
+        "stderr": row.get("stderr"),
+        "difference": difference,
+        "tolerance": None if reason else tolerance,
+        "status": status,
+        "reason": reason,
+    }
 
 
 def printed(cell):
@@ -92,9 +120,17 @@ def beside(comparison):
     found = {}
     for cell in attempted.iloc[np.lexsort(rank[::-1])].to_dict("records"):
         within = None if cell["status"] == OTHER else cell["status"] == WITHIN
-        found.setdefault(_key(cell, cell["dataset"]), {
-            "published": float(printed(cell)), "published_source": f"{cell['source']} Table {cell['table']}",
-            "provenance": cell["provenance"], "difference": cell["difference"], "tolerance": cell["tolerance"], "within": within})
+        found.setdefault(
+            _key(cell, cell["dataset"]),
+            {
+                "published": float(printed(cell)),
+                "published_source": f"{cell['source']} Table {cell['table']}",
+                "provenance": cell["provenance"],
+                "difference": cell["difference"],
+                "tolerance": cell["tolerance"],
+                "within": within,
+            },
+        )
     return found
 
 
@@ -106,25 +142,52 @@ def least_steps(published, frame, table2):
     """
     rows = []
     for cell in published[published.metric == LEAST_K].to_dict("records"):
-        family, variants = BASELINES.get(cell["variant"]) or (cell["note"].split()[0], (cell["variant"],))
+        family, variants = BASELINES.get(cell["variant"]) or (
+            cell["note"].split()[0],
+            (cell["variant"],),
+        )
         trajectory = "quadratic_ddim" if "quadratic" in cell["note"] else "even"
-        cells, targets = ([frame[(frame.setting == cell["dataset"]) & (frame.process == family) & frame.variant.isin(variants)]
-                           for frame in (frame[frame.metric == "fid"], table2)])
+        cells, targets = [
+            frame[
+                (frame.setting == cell["dataset"])
+                & (frame.process == family)
+                & frame.variant.isin(variants)
+            ]
+            for frame in (frame[frame.metric == "fid"], table2)
+        ]
         here = cells[(cells.trajectory == trajectory) & (int(cell["K"]) == cells.K)]
         if len(here):
             least = min((int(K) for K in targets.least_K if not K.startswith(">")), default=np.inf)
             target = targets.target_fid.iloc[0]
             low, high = AROUND_SIX
             reason = "" if low <= target <= high else f"target FID {target:g}, published with 6"
-            rows.append({**{name: cell[name] for name in (*KEY, "K")}, "setting": cell["dataset"], "value": least,
-                         "n": here.n.iloc[0], "extractor": here.extractor.iloc[0], "reason": reason})
+            rows.append(
+                {
+                    **{name: cell[name] for name in (*KEY, "K")},
+                    "setting": cell["dataset"],
+                    "value": least,
+                    "n": here.n.iloc[0],
+                    "extractor": here.extractor.iloc[0],
+                    "reason": reason,
+                }
+            )
     return rows
 
 
 def schedule_rows(table3):
     """Rows of `compare` from the rows of `thresholds.table`."""
-    return [{"setting": row["setting"], "metric": row["quantity"], "process": row["process"], "trajectory": "even",
-             "variant": "-", "K": row["K"], "value": row["value"]} for row in table3]
+    return [
+        {
+            "setting": row["setting"],
+            "metric": row["quantity"],
+            "process": row["process"],
+            "trajectory": "even",
+            "variant": "-",
+            "K": row["K"],
+            "value": row["value"],
+        }
+        for row in table3
+    ]
 
 
 def analytic_rows(cells, schedule, moments):
@@ -133,7 +196,14 @@ def analytic_rows(cells, schedule, moments):
     for cell in cells:
         forward = process.make(cell["process"], schedule, thresholds.DDIM_ETA)
         value, stderr = thresholds.analytic(moments, forward, int(cell["K"]))
-        rows.append({**{name: cell[name] for name in (*KEY, "K")}, "setting": cell["dataset"], "value": value, "stderr": stderr})
+        rows.append(
+            {
+                **{name: cell[name] for name in (*KEY, "K")},
+                "setting": cell["dataset"],
+                "value": value,
+                "stderr": stderr,
+            }
+        )
     return rows
 
 
@@ -151,14 +221,28 @@ def markdown(comparison, tolerances):
     """results/reproduction.md: the counts, the cells that are off, why others were not judged, and the tolerances."""
     comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
     off, other = (comparison[comparison.status == status] for status in (OFF, OTHER))
-    counted = [summary(comparison, *names) for names in (("paper", "table", "provenance"), ("setting",))]
+    counted = [
+        summary(comparison, *names) for names in (("paper", "table", "provenance"), ("setting",))
+    ]
     parts = [INTRODUCTION, *map(_markdown, counted)]
     parts += [f"## Off: {len(off)}\n", _markdown(_listed(off)) if len(off) else "None.\n"]
     if len(other):
-        reasons = other.groupby(["paper", "table", "setting", "reason"], sort=False).size().rename("cells").reset_index()
+        reasons = (
+            other.groupby(["paper", "table", "setting", "reason"], sort=False)
+            .size()
+            .rename("cells")
+            .reset_index()
+        )
         parts += [f"## Other circumstances: {len(other)}\n", _markdown(reasons)]
-    declared = [{**row, "absolute": f"{row['absolute']:g}", "relative": f"{row['relative']:g}", "images": row["images"] or ""}
-                for row in tolerances.values()]
+    declared = [
+        {
+            **row,
+            "absolute": f"{row['absolute']:g}",
+            "relative": f"{row['relative']:g}",
+            "images": row["images"] or "",
+        }
+        for row in tolerances.values()
+    ]
     return "\n".join([*parts, "## Tolerances\n", _markdown(pandas.DataFrame(declared))])
 
 
@@ -174,11 +258,26 @@ follow from the schedules alone and are attempted in every run. Cell by cell: `r
 
 def _listed(cells):
     """Cells with measured and published values, for reading."""
-    frame = cells.assign(published=[printed(cell) for cell in cells.to_dict("records")],
-                         measured=[f"{value:.4g}" for value in cells.measured],
-                         difference=[f"{value:+.3g}" for value in cells.difference],
-                         tolerance=[f"{value:.2g}" for value in cells.tolerance])
-    return frame[["paper", "table", "provenance", "setting", *KEY, "K", "measured", "published", "difference", "tolerance"]]
+    frame = cells.assign(
+        published=[printed(cell) for cell in cells.to_dict("records")],
+        measured=[f"{value:.4g}" for value in cells.measured],
+        difference=[f"{value:+.3g}" for value in cells.difference],
+        tolerance=[f"{value:.2g}" for value in cells.tolerance],
+    )
+    return frame[
+        [
+            "paper",
+            "table",
+            "provenance",
+            "setting",
+            *KEY,
+            "K",
+            "measured",
+            "published",
+            "difference",
+            "tolerance",
+        ]
+    ]
 
 
 def _markdown(frame):

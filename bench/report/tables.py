@@ -8,14 +8,39 @@ they share images, noise and steps, so that a difference has a smaller standard 
 import pandas
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
-COLUMNS = ["setting", "process", "trajectory", "variant", "K", "metric", "value", "stderr", "n", "dtype", "extractor",
-           "reference", "published", "published_source", "provenance", "difference", "tolerance", "within", "exact"]
+COLUMNS = [
+    "setting",
+    "process",
+    "trajectory",
+    "variant",
+    "K",
+    "metric",
+    "value",
+    "stderr",
+    "n",
+    "dtype",
+    "extractor",
+    "reference",
+    "published",
+    "published_source",
+    "provenance",
+    "difference",
+    "tolerance",
+    "within",
+    "exact",
+]
 BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
-TITLES = {"nll_bpd": "NLL bound (bits/dim, lower is better)", "nll_nats": "NLL bound (nats, lower is better)",
-          "fid": "FID (lower is better)", "fid_legacy_pytorch": "FID, clean-fid's legacy_pytorch resizing (lower is better)",
-          "fid_clean": "FID, clean-fid's clean resizing (lower is better)", "kid": "KID (lower is better)",
-          "precision": "Precision (higher is better)", "recall": "Recall (higher is better)",
-          "isc": "Inception score (higher is better)"}
+TITLES = {
+    "nll_bpd": "NLL bound (bits/dim, lower is better)",
+    "nll_nats": "NLL bound (nats, lower is better)",
+    "fid": "FID (lower is better)",
+    "fid_legacy_pytorch": "FID, clean-fid's legacy_pytorch resizing (lower is better)",
+    "fid_clean": "FID, clean-fid's clean resizing (lower is better)",
+    "kid": "KID (lower is better)",
+    "precision": "Precision (higher is better)",
+    "recall": "Recall (higher is better)",
+    "isc": "Inception score (higher is better)",
+}
 RISING = ("precision", "recall", "isc")  # metrics whose best value is the largest
 LEGEND = """Value ± standard error, the best of a column in bold. In brackets the published value: `[1.00]` from the paper itself,
 `[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one by more than the tolerance of the
@@ -41,12 +66,26 @@ def bound_cells(setting, frame):
     """
     metric, known = unit(frame), "exact_nats" in frame
     rows = []
-    for (trajectory, variant, K), block in frame.groupby(["trajectory", "variant", "K"], sort=False):
+    for (trajectory, variant, K), block in frame.groupby(
+        ["trajectory", "variant", "K"], sort=False
+    ):
         values = block[metric]
         stderr = (values - block.exact_nats).sem() if known else values.sem()
-        rows.append({"setting": setting, "process": "ddpm", "trajectory": trajectory, "variant": variant, "K": K,
-                     "metric": metric, "value": values.mean(), "stderr": stderr, "n": len(values), "dtype": "fp32",
-                     "exact": block.exact_nats.mean() if known else None})
+        rows.append(
+            {
+                "setting": setting,
+                "process": "ddpm",
+                "trajectory": trajectory,
+                "variant": variant,
+                "K": K,
+                "metric": metric,
+                "value": values.mean(),
+                "stderr": stderr,
+                "n": len(values),
+                "dtype": "fp32",
+                "exact": block.exact_nats.mean() if known else None,
+            }
+        )
     return rows
 
 
@@ -54,14 +93,22 @@ def fidelity_cells(setting, process, report):
     """Rows of cells.csv from what the fidelity stage wrote for one process; `reference` tells its content's hash."""
     about = report["reference"]
     what = about.get("statistics") or f"{about['split']} {about['n']}"
-    common = {"setting": setting, "process": process, "dtype": report["dtype"], "reference": f"{what} {about['sha256']}"}
+    common = {
+        "setting": setting,
+        "process": process,
+        "dtype": report["dtype"],
+        "reference": f"{what} {about['sha256']}",
+    }
     return [{**common, **row} for row in report["cells"]]
 
 
 def cells(rows, published):
     """The frame of cells.csv. published: {(setting, metric, process, trajectory, variant, K): columns}, `reproduction.beside`."""
     keys = [tuple(row[name] for name in (*ROW, "K")) for row in rows]
-    return pandas.DataFrame([{**row, **published.get(key, {})} for row, key in zip(rows, keys, strict=True)], columns=COLUMNS)
+    return pandas.DataFrame(
+        [{**row, **published.get(key, {})} for row, key in zip(rows, keys, strict=True)],
+        columns=COLUMNS,
+    )
 
 
 def table1(frame):
@@ -71,7 +118,9 @@ def table1(frame):
 
 def _pivot(frame, value):
     """Rows in order of appearance, K ascending; NaN where a cell was not measured."""
-    wide = frame.pivot_table(index=ROW, columns="K", values=value, sort=False, dropna=False, observed=True)
+    wide = frame.pivot_table(
+        index=ROW, columns="K", values=value, sort=False, dropna=False, observed=True
+    )
     order = frame[ROW].drop_duplicates()
     return wide.reindex(pandas.MultiIndex.from_frame(order))[sorted(wide.columns)]
 
@@ -82,13 +131,21 @@ def table1_markdown(frame, pairs):
     A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of `paired`.
     """
     parts = ["# Table 1\n"] + ([LEGEND] if frame.published.notna().any() else [])
-    for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(["setting", "metric"], sort=False):
+    for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(
+        ["setting", "metric"], sort=False
+    ):
         best = block.groupby("K").value.agg("max" if metric in RISING else "min")
         text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
         wide = text.pivot(index=["process", "trajectory", "variant"], columns="K", values="text")
-        wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna("")
-        exact = "" if pandas.isna(block.exact.iloc[0]) else f", −E log p = {block.exact.iloc[0]:.3f}"
-        parts.append(f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}{exact}\n\n{_markdown(wide.reset_index())}\n")
+        wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna(
+            ""
+        )
+        exact = (
+            "" if pandas.isna(block.exact.iloc[0]) else f", −E log p = {block.exact.iloc[0]:.3f}"
+        )
+        parts.append(
+            f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}{exact}\n\n{_markdown(wide.reset_index())}\n"
+        )
     if len(pairs):
         parts.append(_paired_markdown(pairs))
     return "\n".join(parts)
@@ -106,8 +163,12 @@ def _published_text(row):
     """The published value behind a cell, marked as in `LEGEND`; '' where there is none."""
     if pandas.isna(row.published):
         return ""
-    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len) + ("*" if row.provenance == "quoted" else "")
-    return f" ({text})" if pandas.isna(row.within) else f" [{text}]" if row.within else f" ≠ [{text}]"
+    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len) + (
+        "*" if row.provenance == "quoted" else ""
+    )
+    return (
+        f" ({text})" if pandas.isna(row.within) else f" [{text}]" if row.within else f" ≠ [{text}]"
+    )
 
 
 def _markdown(frame):
@@ -122,21 +183,41 @@ def paired(setting, frame):
     """
     rows, metric = [], unit(frame)
     for (trajectory, K), block in frame.groupby(["trajectory", "K"], sort=False):
-        wide = block.pivot(index="image", columns="variant", values=metric)[list(block.variant.unique())]
+        wide = block.pivot(index="image", columns="variant", values=metric)[
+            list(block.variant.unique())
+        ]
         best = wide.mean().idxmin()
         behind = wide.sub(wide[best], axis=0)
-        rows += [{"setting": setting, "trajectory": trajectory, "K": K, "variant": variant, "best": best,
-                  "difference": behind[variant].mean(), "stderr": behind[variant].sem()} for variant in wide]
+        rows += [
+            {
+                "setting": setting,
+                "trajectory": trajectory,
+                "K": K,
+                "variant": variant,
+                "best": best,
+                "difference": behind[variant].mean(),
+                "stderr": behind[variant].sem(),
+            }
+            for variant in wide
+        ]
     return pandas.DataFrame(rows)
 
 
 def _paired_markdown(pairs):
-    text = pairs.assign(text=[f"{row.difference:+.3f} ± {row.stderr:.3f}" if row.variant != row.best else "best"
-                              for row in pairs.itertuples()])
+    text = pairs.assign(
+        text=[
+            f"{row.difference:+.3f} ± {row.stderr:.3f}" if row.variant != row.best else "best"
+            for row in pairs.itertuples()
+        ]
+    )
     wide = text.pivot(index=["setting", "trajectory", "variant"], columns="K", values="text")
-    wide = wide.reindex(pandas.MultiIndex.from_frame(pairs[["setting", "trajectory", "variant"]].drop_duplicates()))
-    return ("## NLL bound: behind the best of the column (bits/dim or nats, paired over images)\n\n"
-            f"{_markdown(wide.fillna('').reset_index())}\n")
+    wide = wide.reindex(
+        pandas.MultiIndex.from_frame(pairs[["setting", "trajectory", "variant"]].drop_duplicates())
+    )
+    return (
+        "## NLL bound: behind the best of the column (bits/dim or nats, paired over images)\n\n"
+        f"{_markdown(wide.fillna('').reset_index())}\n"
+    )
 
 
 def table2(frame, targets):
@@ -145,15 +226,36 @@ def table2(frame, targets):
     targets: {setting: target FID}.
     """
     rows = []
-    for (setting, process, variant), block in frame[frame.metric == "fid"].groupby(["setting", "process", "variant"], sort=False):
+    for (setting, process, variant), block in frame[frame.metric == "fid"].groupby(
+        ["setting", "process", "variant"], sort=False
+    ):
         reached = block[block.value <= targets[setting]].sort_values(["K", "value"])
         first = reached.iloc[0] if len(reached) else None
-        rows.append({"setting": setting, "process": process, "variant": variant, "target_fid": targets[setting],
-                     "least_K": f">{block.K.max()}" if first is None else str(first.K),
-                     "trajectory": None if first is None else first.trajectory,
-                     "fid": None if first is None else first.value, "stderr": None if first is None else first.stderr})
-    return pandas.DataFrame(rows, columns=["setting", "process", "variant", "target_fid", "least_K", "trajectory",
-                                           "fid", "stderr"])
+        rows.append(
+            {
+                "setting": setting,
+                "process": process,
+                "variant": variant,
+                "target_fid": targets[setting],
+                "least_K": f">{block.K.max()}" if first is None else str(first.K),
+                "trajectory": None if first is None else first.trajectory,
+                "fid": None if first is None else first.value,
+                "stderr": None if first is None else first.stderr,
+            }
+        )
+    return pandas.DataFrame(
+        rows,
+        columns=[
+            "setting",
+            "process",
+            "variant",
+            "target_fid",
+            "least_K",
+            "trajectory",
+            "fid",
+            "stderr",
+        ],
+    )
 
 
 def metrics(frame):
@@ -162,10 +264,14 @@ def metrics(frame):
     {setting: {<metric>_K<K>: {process: {variant: value}}}}
     """
     result = {}
-    for (setting, metric, process), block in frame.groupby(["setting", "metric", "process"], sort=False):
+    for (setting, metric, process), block in frame.groupby(
+        ["setting", "metric", "process"], sort=False
+    ):
         fewest = block[(block.K.min() == block.K) & (block.trajectory == block.trajectory.iloc[0])]
         values = {row.variant: row.value for row in fewest.itertuples()}
-        result.setdefault(setting, {}).setdefault(f"{metric}_K{fewest.K.iloc[0]}", {})[process] = values
+        result.setdefault(setting, {}).setdefault(f"{metric}_K{fewest.K.iloc[0]}", {})[process] = (
+            values
+        )
     return result
 
 
@@ -173,5 +279,7 @@ def curves(frame, metric):
     """A metric against K on the first trajectory, a column per process and variant; for plots of `dvc plots`."""
     block = frame[frame.metric.isin(named(metric)) & (frame.trajectory == frame.trajectory.iloc[0])]
     names = block.process + "_" + block.variant if block.process.nunique() > 1 else block.variant
-    wide = block.assign(curve=names).pivot_table(index=["setting", "K"], columns="curve", values="value", sort=False)
+    wide = block.assign(curve=names).pivot_table(
+        index=["setting", "K"], columns="curve", values="value", sort=False
+    )
     return wide.sort_index().reset_index()

@@ -25,7 +25,9 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # beside the default store
 KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI opens an experiment as
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # what the UI opens an experiment as
 LOCK_RETRIES = 8
 
 
@@ -51,8 +53,10 @@ def check():
         try:
             urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
         except (OSError, ValueError) as error:
-            raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow server, "
-                             f"or unset it for {DEFAULT_URI}") from error
+            raise BenchError(
+                f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow server, "
+                f"or unset it for {DEFAULT_URI}"
+            ) from error
 
 
 def prepared(experiment):
@@ -90,14 +94,18 @@ def _client():
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it says with a traceback, `_store` says
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # what it says with a traceback, `_store` says
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
         return MlflowClient(tracking_uri=uri())
     except MlflowException as error:
-        raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} cannot be used ({' '.join(str(error).split())[:200]})") from error
+        raise BenchError(
+            f"MLFLOW_TRACKING_URI: {uri()} cannot be used ({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def _experiment_id(client, name):
@@ -124,7 +132,9 @@ def _retry(call, *args, **kwargs):
 
 def _find(client, experiment_id, key):
     """The active run that holds `key`, or None."""
-    found = client.search_runs([experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    found = client.search_runs(
+        [experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1
+    )
     return found[0] if found else None
 
 
@@ -137,15 +147,24 @@ def _create(client, experiment_id, key, digest, parameters):
         _retry(client.delete_run, old.info.run_id)
     tags = {KEY_TAG: key, DIGEST_TAG: digest, **_source_tags()}
     run_id = _retry(client.create_run, experiment_id, run_name=key, tags=tags).info.run_id
-    _retry(client.log_batch, run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+    _retry(
+        client.log_batch,
+        run_id,
+        params=[Param(name, str(value)) for name, value in parameters.items()],
+    )
     return run_id
 
 
 def _source_tags():
     """The git commit of the code that ran, with '-dirty' where the tree has uncommitted changes."""
     try:
-        described = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-                                   cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return {}
     return {"mlflow.source.git.commit": described.stdout.strip()}
@@ -162,9 +181,22 @@ def live_run(experiment, name, stage):
     with _store():
         client, experiment_id = _open(name)
         run = _find(client, experiment_id, stage)
-        resumed = run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status != "FINISHED"
-        run_id = run.info.run_id if resumed else _create(
-            client, experiment_id, stage, digest, {"seed": experiment.seed, **_flat(section), "config": experiment.digest()})
+        resumed = (
+            run is not None
+            and run.data.tags.get(DIGEST_TAG) == digest
+            and run.info.status != "FINISHED"
+        )
+        run_id = (
+            run.info.run_id
+            if resumed
+            else _create(
+                client,
+                experiment_id,
+                stage,
+                digest,
+                {"seed": experiment.seed, **_flat(section), "config": experiment.digest()},
+            )
+        )
     logged = {}
 
     @_store()
@@ -173,8 +205,12 @@ def live_run(experiment, name, stage):
 
         for key in values:
             if key not in logged:
-                logged[key] = max((metric.step for metric in client.get_metric_history(run_id, key)), default=-1)
-        fresh = [Metric(key, value, _now(), step) for key, value in values.items() if step > logged[key]]
+                logged[key] = max(
+                    (metric.step for metric in client.get_metric_history(run_id, key)), default=-1
+                )
+        fresh = [
+            Metric(key, value, _now(), step) for key, value in values.items() if step > logged[key]
+        ]
         if fresh:
             _retry(client.log_batch, run_id, metrics=fresh)
 
@@ -218,12 +254,30 @@ def log_cells(experiment, name, process, variant, cells, grids, about):
         metrics.append((label, row.value, row.K))
         if row.stderr == row.stderr:  # some scores have none
             metrics.append((f"{label}_stderr", row.stderr, row.K))
-    section = setting.model_dump(mode="json", include={
-        "data": True, "schedule": True, "moments": True, "clip_levels": True, "samples": {"precision"}})
-    parameters = {"setting": name, "process": process, "variant": variant, "seed": experiment.seed,
-                  **_flat({"data": about}), **_flat(section), "eta": setting.processes.eta(process),
-                  "config": experiment.digest()}
-    for key in ("extractor", "reference"):  # of the scores; what samples are compared with decides them
+    section = setting.model_dump(
+        mode="json",
+        include={
+            "data": True,
+            "schedule": True,
+            "moments": True,
+            "clip_levels": True,
+            "samples": {"precision"},
+        },
+    )
+    parameters = {
+        "setting": name,
+        "process": process,
+        "variant": variant,
+        "seed": experiment.seed,
+        **_flat({"data": about}),
+        **_flat(section),
+        "eta": setting.processes.eta(process),
+        "config": experiment.digest(),
+    }
+    for key in (
+        "extractor",
+        "reference",
+    ):  # of the scores; what samples are compared with decides them
         if cells[key].notna().any():
             parameters[key] = ", ".join(cells[key].dropna().unique())
     with tempfile.TemporaryDirectory() as folder:
@@ -240,7 +294,13 @@ def _picture(path, draw):
 def log_tables(experiment, name, tables, numbers):
     """Logs the table files, and {metric: value} that belong to the setting as a whole, to the run `tables`."""
     parameters = {"config": experiment.digest()}
-    _log_once(name, "tables", parameters, [(key, value, 0) for key, value in numbers.items()], {"tables": tables})
+    _log_once(
+        name,
+        "tables",
+        parameters,
+        [(key, value, 0) for key, value in numbers.items()],
+        {"tables": tables},
+    )
 
 
 def _log_once(name, key, parameters, metrics, artifacts):
@@ -248,13 +308,29 @@ def _log_once(name, key, parameters, metrics, artifacts):
     from mlflow.entities import Metric
 
     client, experiment_id = _open(name)
-    digest = files.digest([parameters, metrics, {folder: [[path.name, files.digest(path.read_bytes())] for path in members]
-                                                 for folder, members in artifacts.items()}])
+    digest = files.digest(
+        [
+            parameters,
+            metrics,
+            {
+                folder: [[path.name, files.digest(path.read_bytes())] for path in members]
+                for folder, members in artifacts.items()
+            },
+        ]
+    )
     run = _find(client, experiment_id, key)
-    if run is not None and run.data.tags.get(DIGEST_TAG) == digest and run.info.status == "FINISHED":
+    if (
+        run is not None
+        and run.data.tags.get(DIGEST_TAG) == digest
+        and run.info.status == "FINISHED"
+    ):
         return
     run_id = _create(client, experiment_id, key, digest, parameters)
-    _retry(client.log_batch, run_id, metrics=[Metric(label, value, _now(), int(step)) for label, value, step in metrics])
+    _retry(
+        client.log_batch,
+        run_id,
+        metrics=[Metric(label, value, _now(), int(step)) for label, value, step in metrics],
+    )
     for folder, members in artifacts.items():
         for path in members:
             client.log_artifact(run_id, str(path), folder)

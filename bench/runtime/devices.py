@@ -30,7 +30,9 @@ def choose(asked):
     """
     count = torch.cuda.device_count() if asked != "cpu" else 0
     if asked == "cuda" and not count:
-        raise BenchError("device: cuda, but PyTorch sees no GPU; expected auto or cpu here, or a CUDA build of PyTorch")
+        raise BenchError(
+            "device: cuda, but PyTorch sees no GPU; expected auto or cpu here, or a CUDA build of PyTorch"
+        )
     if not count:
         return torch.device("cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -63,11 +65,17 @@ def claim(names, folder=None):
             _claimed[device] = file
             return device
         if not waiting:
-            print(f"device: every GPU ({len(names)}) is taken by another job; waiting", file=sys.stderr)
+            print(
+                f"device: every GPU ({len(names)}) is taken by another job; waiting",
+                file=sys.stderr,
+            )
             waiting = True
         time.sleep(POLL)
 
 
 def _names(count):
     """{device: the GPU's UUID} of the GPUs that this process may use."""
-    return {torch.device("cuda", index): str(torch.cuda.get_device_properties(index).uuid) for index in range(count)}
+    return {
+        torch.device("cuda", index): str(torch.cuda.get_device_properties(index).uuid)
+        for index in range(count)
+    }

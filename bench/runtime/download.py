@@ -33,7 +33,9 @@ def fetch(url, path, sha256=None, md5=None):
     """
     path, checksums = Path(path), {"sha256": sha256, "md5": md5}
     if not re.fullmatch(ADDRESS, url):
-        raise BenchError(f"{url!r}: expected an address that begins with http://, https:// or file://, without spaces")
+        raise BenchError(
+            f"{url!r}: expected an address that begins with http://, https:// or file://, without spaces"
+        )
     if path.is_dir():
         raise BenchError(f"{path}: found a folder, expected a file or nothing")
     try:
@@ -75,8 +77,18 @@ def _download(url, path, file, resume):
     response, have = _open(url, path, os.path.getsize(file.name) if resume else 0)
     length = response.headers.get("Content-Length") or ""
     total = have + int(length) if length.isdecimal() else None
-    with response, tqdm(total=total, initial=have, desc=path.name, unit="B", unit_scale=True, unit_divisor=1024,
-                        mininterval=1.0) as bar:
+    with (
+        response,
+        tqdm(
+            total=total,
+            initial=have,
+            desc=path.name,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            mininterval=1.0,
+        ) as bar,
+    ):
         file.truncate(have)
         while chunk := _asked(url, path, response.read, CHUNK):
             file.write(chunk)
@@ -84,7 +96,9 @@ def _download(url, path, file, resume):
         file.flush()
     size = os.path.getsize(file.name)
     if total is not None and size != total:
-        raise BenchError(f"{path}: the download from {url} ended after {size} of {total} bytes; run it again")
+        raise BenchError(
+            f"{path}: the download from {url} ended after {size} of {total} bytes; run it again"
+        )
 
 
 def _open(url, path, have):
@@ -111,7 +125,15 @@ def _open(url, path, have):
 def _opener():
     """An opener of the three schemes; urllib's own would follow a redirection to ftp."""
     opener = urllib.request.OpenerDirector()
-    for handler in ("Proxy", "Unknown", "HTTP", "HTTPS", "File", "HTTPDefaultError", "HTTPRedirect"):
+    for handler in (
+        "Proxy",
+        "Unknown",
+        "HTTP",
+        "HTTPS",
+        "File",
+        "HTTPDefaultError",
+        "HTTPRedirect",
+    ):
         opener.add_handler(getattr(urllib.request, f"{handler}Handler")())
     opener.add_handler(urllib.request.HTTPErrorProcessor())
     return opener
@@ -123,7 +145,11 @@ def _asked(url, path, ask, *arguments, **keywords):
         return ask(*arguments, **keywords)
     except urllib.error.HTTPError as error:
         error.close()
-        raise BenchError(f"{path}: {url} answers {error.code} {' '.join(str(error.reason).split())[:80]}") from error
+        raise BenchError(
+            f"{path}: {url} answers {error.code} {' '.join(str(error.reason).split())[:80]}"
+        ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = reason(getattr(error, "reason", error))
-        raise BenchError(f"{path}: {url} cannot be read ({why}); run it again when it is") from error
+        raise BenchError(
+            f"{path}: {url} cannot be read ({why}); run it again when it is"
+        ) from error

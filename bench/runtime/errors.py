@@ -23,8 +23,12 @@ def one_line(fault, ending=""):
         yield
     except BenchError:
         raise
-    except Exception as error:  # libraries that read files have many of their own, with no common class
-        raise BenchError(f"{fault} ({reason(error)})" + (f"; {ending}" if ending else "")) from error
+    except (
+        Exception
+    ) as error:  # libraries that read files have many of their own, with no common class
+        raise BenchError(
+            f"{fault} ({reason(error)})" + (f"; {ending}" if ending else "")
+        ) from error
 
 
 def unknown(kind, name, known):

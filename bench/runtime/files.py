@@ -39,7 +39,9 @@ def writing(path):
             remove(path)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        raise BenchError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
+        raise BenchError(
+            f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             remove(partial)
@@ -112,11 +114,15 @@ def write_npy(path, shape, dtype, pieces):
     Raises BenchError where the pieces are not those of the shape.
     """
     with open(path, "wb") as file:
-        npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+        npy.write_array_header_1_0(
+            file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        )
         count = 0
         for piece in pieces:
             if piece.shape[1:] != shape[1:] or piece.dtype != dtype:
-                raise BenchError(f"{path}: found {piece.dtype} {piece.shape[1:]}, expected {dtype} {shape[1:]}")
+                raise BenchError(
+                    f"{path}: found {piece.dtype} {piece.shape[1:]}, expected {dtype} {shape[1:]}"
+                )
             file.write(piece)
             count += len(piece)
         if count != shape[0]:
@@ -162,7 +168,10 @@ def map_npz(path):
     whose values were damaged, other than cut short, `read_npz` can tell.
     """
     with reading(path), zipfile.ZipFile(path) as archive:
-        return {name: mapped(path, archive, name) for name in (member.removesuffix(".npy") for member in archive.namelist())}
+        return {
+            name: mapped(path, archive, name)
+            for name in (member.removesuffix(".npy") for member in archive.namelist())
+        }
 
 
 def read_npy(path):
@@ -217,9 +226,18 @@ def short(sha256):
 def digest_of(path):
     """The digest of a file's bytes, or of the names and bytes of the files in a folder that are not hidden."""
     with reading(path) as found:
-        members = [found] if found.is_file() else sorted(
-            member for member in found.rglob("*") if member.is_file() and not member.name.startswith("."))
-        return digest([[str(member.relative_to(found)), _digest_of_bytes(member)] for member in members])
+        members = (
+            [found]
+            if found.is_file()
+            else sorted(
+                member
+                for member in found.rglob("*")
+                if member.is_file() and not member.name.startswith(".")
+            )
+        )
+        return digest(
+            [[str(member.relative_to(found)), _digest_of_bytes(member)] for member in members]
+        )
 
 
 def _digest_of_bytes(path):

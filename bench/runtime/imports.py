@@ -19,8 +19,10 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-SCHEMAS = {"nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-           "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"}
+SCHEMAS = {
+    "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
 
 
 def _unmarked(what=None, *args, **kwargs):
@@ -36,18 +38,26 @@ def _is_compile_supported(device_type):
 
 # module → what is taken from it: marks that are left out, a function that waits for its call, or, of a package whose own code
 # imports all that is in it, nothing but its submodules
-STAND_INS = {"torch._dynamo": {"allow_in_graph": _unmarked, "disable": _unmarked, "graph_break": lambda: None},
-             "torch._dynamo.utils": {"is_compile_supported": _is_compile_supported},
-             "scipy.stats": {},
-             "diffusers.models.transformers": {},
-             "diffusers.models.unets": {}}
+STAND_INS = {
+    "torch._dynamo": {
+        "allow_in_graph": _unmarked,
+        "disable": _unmarked,
+        "graph_break": lambda: None,
+    },
+    "torch._dynamo.utils": {"is_compile_supported": _is_compile_supported},
+    "scipy.stats": {},
+    "diffusers.models.transformers": {},
+    "diffusers.models.unets": {},
+}
 
 
 class _StandIn(ModuleType):
     """Stands for a module that is not imported before someone takes what is not given in `STAND_INS`."""
 
     def __getattr__(self, name):
-        if name.startswith("__"):  # `inspect` asks every module for such names, which is no use of it
+        if name.startswith(
+            "__"
+        ):  # `inspect` asks every module for such names, which is no use of it
             raise AttributeError(name)
         _remove_stand_ins()  # all of them: the modules import each other
         return getattr(importlib.import_module(self.__name__), name)
@@ -77,7 +87,9 @@ _stand_ins = _StandIns()
 def _remove_stand_ins():
     if _stand_ins in sys.meta_path:
         sys.meta_path.remove(_stand_ins)
-    for name, module in [(name, sys.modules.get(name)) for name in reversed(STAND_INS)]:  # what is in a package before it
+    for name, module in [
+        (name, sys.modules.get(name)) for name in reversed(STAND_INS)
+    ]:  # what is in a package before it
         if isinstance(module, _StandIn):
             del sys.modules[name]
             parent, _, child = name.rpartition(".")

@@ -35,25 +35,38 @@ def opened(where, archive, name, fits, expected):
     names = archive.namelist()
     if f"{name}.npy" not in names:
         known = ", ".join(sorted(repr(member.removesuffix(".npy")) for member in names))[:200]
-        raise BenchError(f"{where}: array {name!r} not found; expected {expected} (the file has: {known or 'nothing'})")
+        raise BenchError(
+            f"{where}: array {name!r} not found; expected {expected} (the file has: {known or 'nothing'})"
+        )
     with archive.open(f"{name}.npy") as file:
         version = npy.read_magic(file)
         if version not in HEADERS:
-            raise BenchError(f"{where}: {name}: found npy format {version}, expected one of numbers")
+            raise BenchError(
+                f"{where}: {name}: found npy format {version}, expected one of numbers"
+            )
         shape, fortran, dtype = HEADERS[version](file)
         if not fits(dtype, shape):
-            raise BenchError(f"{where}: {name}: found {str(dtype)[:80]} {str(shape)[:80]}, expected {expected}")
+            raise BenchError(
+                f"{where}: {name}: found {str(dtype)[:80]} {str(shape)[:80]}, expected {expected}"
+            )
         left = archive.getinfo(f"{name}.npy").file_size - file.tell()
         if left != math.prod(shape) * dtype.itemsize:
-            raise BenchError(f"{where}: {name}: found {left} bytes, expected the {math.prod(shape) * dtype.itemsize} "
-                             f"of {dtype} {shape}")
+            raise BenchError(
+                f"{where}: {name}: found {left} bytes, expected the {math.prod(shape) * dtype.itemsize} "
+                f"of {dtype} {shape}"
+            )
         yield file, shape, fortran, dtype
 
 
 def mapped(path, archive, name):
     """The array `name` of the open zip archive at `path` as a `Mapped`. Raises ValueError where it is compressed, BenchError
     where it is of objects."""
-    with opened(path, archive, name, lambda dtype, shape: not dtype.hasobject, "no objects") as (file, shape, fortran, dtype):
+    with opened(path, archive, name, lambda dtype, shape: not dtype.hasobject, "no objects") as (
+        file,
+        shape,
+        fortran,
+        dtype,
+    ):
         into = file.tell()
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED:
@@ -73,4 +86,6 @@ class Mapped(np.memmap):
         return np.array(super().__getitem__(index))
 
     def __array_ufunc__(self, function, method, *inputs, **options):
-        return getattr(function, method)(*(np.array(each) if isinstance(each, Mapped) else each for each in inputs), **options)
+        return getattr(function, method)(
+            *(np.array(each) if isinstance(each, Mapped) else each for each in inputs), **options
+        )

@@ -29,7 +29,9 @@ class Setting:
         return self.folder / "trajectories" / f"{kind}.json"
 
     def samples(self, process, variant, trajectory, K, shard):
-        return self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
+        return (
+            self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
+        )
 
     def manifest(self, process, needs, shard):
         return self.folder / "samples" / process / f"{needs}-{shard}.json"
@@ -55,11 +57,13 @@ def target(path):
     """The Snakemake target that `path` is, or is a part of."""
     parts = Path(path).parts
     start = parts.index(RESULTS.name) if RESULTS.name in parts else len(parts)
-    match parts[start + 2:]:
+    match parts[start + 2 :]:
         case ("data" | "mean" | "extractor" | "heads", _, *_):
-            return Path(*parts[:start + 3])
+            return Path(*parts[: start + 3])
         case ("samples", process, variant, _, shard):
             from bench import covariance  # not above: it reads files, and their errors name targets
 
-            return Path(*parts[:start + 3], process, f"{covariance.get(variant).needs}-{shard}").with_suffix(".json")
+            return Path(
+                *parts[: start + 3], process, f"{covariance.get(variant).needs}-{shard}"
+            ).with_suffix(".json")
     return Path(path)

@@ -105,7 +105,19 @@ def write(account, stage, setting, threads, **which):
     threads: it had; which: what tells jobs of a stage apart.
     """
     begun = psutil.Process().create_time()
-    files.write_json(paths.job(setting, stage, *which.values()), {
-        "stage": stage, "setting": setting, **which, "threads": threads, "began": begun, "seconds": time.time() - begun,
-        "start_up": account.first - begun, "network": account.seconds, "passes": account.passes, "images": account.images,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+    files.write_json(
+        paths.job(setting, stage, *which.values()),
+        {
+            "stage": stage,
+            "setting": setting,
+            **which,
+            "threads": threads,
+            "began": begun,
+            "seconds": time.time() - begun,
+            "start_up": account.first - begun,
+            "network": account.seconds,
+            "passes": account.passes,
+            "images": account.images,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        },
+    )

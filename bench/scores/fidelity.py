@@ -26,7 +26,9 @@ from bench.scores import frechet
 BATCH = 128  # images that are given to an extractor together
 SUBSET = 1000  # images of the subsets behind KID at most, as published
 SPLITS = 10  # parts behind the inception score at most, as published
-NEIGHBOUR = 3  # whose distance is the radius of an image's ball, for precision and recall, as published
+NEIGHBOUR = (
+    3  # whose distance is the radius of an image's ball, for precision and recall, as published
+)
 PART = 1000  # images whose distances to all others are held together
 PAIRS = 10**8  # distances that are held for the standard error of recall at most, 400 MB
 
@@ -41,15 +43,22 @@ def features(extractor, images, levels, done=lambda count: None):
     found = []
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
-            shown = torch.from_numpy(_shown(images[first:first + BATCH], levels)).to(device)
+            shown = torch.from_numpy(_shown(images[first : first + BATCH], levels)).to(device)
             found.append([layer.cpu() for layer in extractor(shown)])
             done(len(shown))
-    return {kind: torch.cat(parts).numpy() for kind, parts in zip(("features", "logits"), zip(*found, strict=True), strict=False)}
+    return {
+        kind: torch.cat(parts).numpy()
+        for kind, parts in zip(("features", "logits"), zip(*found, strict=True), strict=False)
+    }
 
 
 def _shown(images, levels):
     """Levels as uint8 in 0..255; continuous data as they are."""
-    return np.array(images) if levels is None else np.rint(images * (255 / (levels - 1))).astype(np.uint8)
+    return (
+        np.array(images)
+        if levels is None
+        else np.rint(images * (255 / (levels - 1))).astype(np.uint8)
+    )
 
 
 def score(found, reference, metrics, resamples, names):
@@ -61,7 +70,9 @@ def score(found, reference, metrics, resamples, names):
     """
     rows = found["features"]
     if len(rows) < NEIGHBOUR + 1:
-        raise BenchError(f"samples.count: expected at least {NEIGHBOUR + 1} images for FID and KID, found {len(rows)}")
+        raise BenchError(
+            f"samples.count: expected at least {NEIGHBOUR + 1} images for FID and KID, found {len(rows)}"
+        )
     scores = {}
     if "fid" in metrics:
         scores["fid"] = fid(rows, reference.gaussian, resamples, names)
@@ -94,10 +105,18 @@ def kid(found, reference, resamples, names):
     seed = int(noise.generator(*names, "kid").integers(2**31))
     n = min(len(found), len(reference))
     size = min(n // 2, SUBSET)
-    result = kid_features_to_metric(_double(found), _double(reference), kid_subsets=resamples, kid_subset_size=size,
-                                    rng_seed=seed, verbose=False)
+    result = kid_features_to_metric(
+        _double(found),
+        _double(reference),
+        kid_subsets=resamples,
+        kid_subset_size=size,
+        rng_seed=seed,
+        verbose=False,
+    )
     of_whole = size / (n - size) + 1 / resamples
-    return result["kernel_inception_distance_mean"], result["kernel_inception_distance_std"] * math.sqrt(of_whole)
+    return result["kernel_inception_distance_mean"], result[
+        "kernel_inception_distance_std"
+    ] * math.sqrt(of_whole)
 
 
 def _double(array):
@@ -108,7 +127,9 @@ def _double(array):
 def radii(features):
     """Distance of each of n features from its `NEIGHBOUR`-th nearest one, float64 tensor (n,)."""
     points = _double(features)
-    return torch.cat([torch.cdist(part, points).kthvalue(NEIGHBOUR + 1).values for part in points.split(PART)])
+    return torch.cat(
+        [torch.cdist(part, points).kthvalue(NEIGHBOUR + 1).values for part in points.split(PART)]
+    )
 
 
 def precision(found, reference, reference_radii):
@@ -127,7 +148,7 @@ def recall(found, reference, resamples, names):
     among, across = torch.cdist(points, points).float(), torch.cdist(reference, points).float()
     random, shares = noise.generator(*names, "recall"), []
     for _ in range(resamples):
-        half = torch.from_numpy(random.permutation(n)[:n // 2])
+        half = torch.from_numpy(random.permutation(n)[: n // 2])
         balls = among[half][:, half].kthvalue(min(NEIGHBOUR + 1, len(half))).values
         shares.append((across[:, half] <= balls).any(1).double().mean().item())
     size = n // 2

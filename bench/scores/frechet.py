@@ -33,7 +33,7 @@ class Gaussian:
 
 def fitted(features):
     """The `Gaussian` of features (n, d), n ≥ 2; the covariance is the unbiased one."""
-    parts = [features[first:first + PART] for first in range(0, len(features), PART)]
+    parts = [features[first : first + PART] for first in range(0, len(features), PART)]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
     covariance = sum((part - mean).T @ (part - mean) for part in parts) / (len(features) - 1)
     return Gaussian(mean, covariance)
@@ -43,7 +43,9 @@ class Distances:
     """d² of a set of features (n, d), n ≥ 2, from a reference `Gaussian`, with any multiplicities of the images."""
 
     def __init__(self, features, reference):
-        features = torch.tensor(np.asarray(features), dtype=torch.float64)  # aligned, which the last bits depend on
+        features = torch.tensor(
+            np.asarray(features), dtype=torch.float64
+        )  # aligned, which the last bits depend on
         self.count, self.reference = len(features), reference
         self.centre = features.mean(0)
         self.centred = features - self.centre  # rounds less
@@ -54,11 +56,17 @@ class Distances:
     def __call__(self, weights=None):
         """d² where image i counts weights[i] times, (n,) with sum n; each of them once by default."""
         n = self.count
-        weights = torch.ones(n, dtype=torch.float64) if weights is None else torch.from_numpy(weights).double()
+        weights = (
+            torch.ones(n, dtype=torch.float64)
+            if weights is None
+            else torch.from_numpy(weights).double()
+        )
         shift = weights @ self.centred / n
         total = (weights @ self.squares - n * shift.square().sum()) / (n - 1)
         away = self.centre + shift - torch.from_numpy(self.reference.mean)
-        eigenvalues = torch.linalg.eigvalsh(self._by_images(weights) if self.gram is not None else self._by_features(weights))
+        eigenvalues = torch.linalg.eigvalsh(
+            self._by_images(weights) if self.gram is not None else self._by_features(weights)
+        )
         trace = eigenvalues.clamp(min=0).sqrt().sum() / (n - 1) ** 0.5
         return float(away.square().sum() + total + np.trace(self.reference.covariance) - 2 * trace)
 
@@ -81,4 +89,6 @@ class Distances:
 def bootstrap(distances, resamples, random):
     """d² of `resamples` bootstrap resamples of the images, drawn with the numpy Generator `random`."""
     n = distances.count
-    return [distances(np.bincount(random.integers(n, size=n), minlength=n)) for _ in range(resamples)]
+    return [
+        distances(np.bincount(random.integers(n, size=n), minlength=n)) for _ in range(resamples)
+    ]

@@ -41,14 +41,26 @@ def features(extractor, data, split, count):
 
     extractor: as in `bench.scores.fidelity.features`. Nothing is extracted that is there and whole.
     """
-    made_by = {"data": data.sha256, "split": split, "count": count, "extractor": extractor.get_name(),
-               "layers": list(extractor.get_requested_features_list())}
+    made_by = {
+        "data": data.sha256,
+        "split": split,
+        "count": count,
+        "extractor": extractor.get_name(),
+        "layers": list(extractor.get_requested_features_list()),
+    }
     folder = paths.FEATURES / files.digest(made_by)
     try:
         with files.alone(folder.with_name(f".{folder.name}.lock")):
             if not _whole(folder, count):
                 images = getattr(data, split)[:count]
-                _extract(extractor, images, data.levels, folder, made_by, f"features of {data.name} {split}")
+                _extract(
+                    extractor,
+                    images,
+                    data.levels,
+                    folder,
+                    made_by,
+                    f"features of {data.name} {split}",
+                )
     except OSError as error:
         raise BenchError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder
@@ -57,7 +69,10 @@ def features(extractor, data, split, count):
 def read(folder, remedy):
     """{layer: memory-mapped features} of a folder that `features` made; remedy: what ends an error."""
     with files.reading(folder, remedy):
-        layers = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in Path(folder).glob("*.npy")}
+        layers = {
+            path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+            for path in Path(folder).glob("*.npy")
+        }
         if "features" not in layers:
             raise BenchError(f"{folder}/features.npy: missing; {remedy}")
         return layers
@@ -77,7 +92,7 @@ def _extract(extractor, images, levels, folder, made_by, title):
     written = {first: chunks / f"{first}.npz" for first in range(0, len(images), CHUNK)}
     with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
         for first, path in written.items():
-            part = images[first:first + CHUNK]
+            part = images[first : first + CHUNK]
             if path.exists():
                 bar.update(len(part))
             else:
@@ -93,21 +108,30 @@ def _extract(extractor, images, levels, folder, made_by, title):
 
 def statistics(path, dimension=None):
     """The `bench.scores.frechet.Gaussian` of a statistics file; BenchError where it is none, or not of `dimension` features."""
-    where, remedy = f"fidelity.reference: {path}", "expected an npz file with the arrays mu (d,) and sigma (d, d)"
+    where, remedy = (
+        f"fidelity.reference: {path}",
+        "expected an npz file with the arrays mu (d,) and sigma (d, d)",
+    )
     with files.reading(path, remedy), np.load(path, allow_pickle=False) as archive:
         missing = [name for name in ("mu", "sigma") if name not in archive.files]
         if missing:
-            raise BenchError(f"{where}: {missing[0]} not found among {', '.join(archive.files)[:80]}; {remedy}")
+            raise BenchError(
+                f"{where}: {missing[0]} not found among {', '.join(archive.files)[:80]}; {remedy}"
+            )
         mu, sigma = archive["mu"], archive["sigma"]
     if mu.ndim != 1 or sigma.shape != 2 * mu.shape or not len(mu):
         raise BenchError(f"{where}: found mu {mu.shape} and sigma {sigma.shape}; {remedy}")
     if mu.dtype.kind != "f" or sigma.dtype.kind != "f":
         raise BenchError(f"{where}: found mu {mu.dtype} and sigma {sigma.dtype}; expected floats")
     if dimension not in (None, len(mu)):
-        raise BenchError(f"{where}: found statistics of {len(mu)} features, expected the extractor's {dimension}")
+        raise BenchError(
+            f"{where}: found statistics of {len(mu)} features, expected the extractor's {dimension}"
+        )
     mu, sigma = mu.astype(np.float64), sigma.astype(np.float64)
     if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise BenchError(f"{where}: expected finite mu and sigma")
     if (sigma.diagonal() < 0).any() or abs(sigma - sigma.T).max() > 1e-5 * abs(sigma).max():
-        raise BenchError(f"{where}: sigma is no covariance; expected it symmetric, with a diagonal ≥ 0")
+        raise BenchError(
+            f"{where}: sigma is no covariance; expected it symmetric, with a diagonal ≥ 0"
+        )
     return frechet.Gaussian(mu, (sigma + sigma.T) / 2)

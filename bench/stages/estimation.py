@@ -12,6 +12,13 @@ def estimate_moments(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     model, data, schedule = load_model(experiment, setting, place)
     with torch.inference_mode():
-        result = moments.estimate(model, data, schedule, setting.moments.draws, (experiment.seed, name),
-                                     setting.samples.batch, setting.moments.relative_error)
+        result = moments.estimate(
+            model,
+            data,
+            schedule,
+            setting.moments.draws,
+            (experiment.seed, name),
+            setting.samples.batch,
+            setting.moments.relative_error,
+        )
     files.write_npz(place.moments, **result)

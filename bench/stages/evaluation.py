@@ -19,14 +19,34 @@ def evaluate_bound(experiment, name):
     denoiser = load_denoiser(experiment, setting, place, variants)
     check_images(setting, name, denoiser.data)
     steps = read_trajectories(place, setting.kinds("bound", "ddpm", variants))
-    cells = [bound.Cell(kind, variant, K, tuple(steps_of(steps, kind, variant, K)))
-             for variant, kind, K in setting.cells("bound", "ddpm")]
-    values = bound.evaluate(denoiser, process.make("ddpm", denoiser.schedule), cells, setting.bound.images,
-                             (experiment.seed, name), setting.samples.batch)
+    cells = [
+        bound.Cell(kind, variant, K, tuple(steps_of(steps, kind, variant, K)))
+        for variant, kind, K in setting.cells("bound", "ddpm")
+    ]
+    values = bound.evaluate(
+        denoiser,
+        process.make("ddpm", denoiser.schedule),
+        cells,
+        setting.bound.images,
+        (experiment.seed, name),
+        setting.samples.batch,
+    )
     unit = "nll_nats" if denoiser.data.levels is None else "nll_bpd"
     exact = denoiser.data.exact_nats(setting.bound.images)
-    frame = pandas.concat([pandas.DataFrame({
-        "trajectory": cell.trajectory, "variant": cell.variant, "K": cell.K,
-        "image": np.arange(setting.bound.images), unit: row, **exact}) for cell, row in zip(cells, values, strict=True)])
+    frame = pandas.concat(
+        [
+            pandas.DataFrame(
+                {
+                    "trajectory": cell.trajectory,
+                    "variant": cell.variant,
+                    "K": cell.K,
+                    "image": np.arange(setting.bound.images),
+                    unit: row,
+                    **exact,
+                }
+            )
+            for cell, row in zip(cells, values, strict=True)
+        ]
+    )
     with files.writing(place.bound) as partial:
         frame.to_parquet(partial, index=False)

@@ -14,7 +14,11 @@ def load_model(experiment, setting, place):
     """(mean model, data, schedule) of a setting."""
 
     data, schedule = dataset.load(place.data), setting.schedule.make()
-    return storage.load(place.mean, schedule, data, devices.choose(experiment.device)), data, schedule
+    return (
+        storage.load(place.mean, schedule, data, devices.choose(experiment.device)),
+        data,
+        schedule,
+    )
 
 
 def load_denoiser(experiment, setting, place, variants, precision="fp32"):
@@ -28,12 +32,19 @@ def load_denoiser(experiment, setting, place, variants, precision="fp32"):
 
 def check_images(setting, name, data):
     if (setting.clip_levels is None) != (data.levels is None):
-        raise BenchError(f"settings.{name}.clip_levels: expected " + (
-            "none, as continuous data have no grey levels" if data.levels is None
-            else "y of ddpm and ddim, as the data have grey levels"))
+        raise BenchError(
+            f"settings.{name}.clip_levels: expected "
+            + (
+                "none, as continuous data have no grey levels"
+                if data.levels is None
+                else "y of ddpm and ddim, as the data have grey levels"
+            )
+        )
     if setting.bound.images > len(data.test):
-        raise BenchError(f"bound.images: expected at most the {len(data.test)} test images of {name}, "
-                         f"found {setting.bound.images}")
+        raise BenchError(
+            f"bound.images: expected at most the {len(data.test)} test images of {name}, "
+            f"found {setting.bound.images}"
+        )
 
 
 def read_trajectories(place, kinds):
@@ -47,11 +58,17 @@ def steps_of(saved, kind, variant, K):
         of_kind = saved[kind]
         return of_kind[variant if kind == "optimal" else "*"][str(K)]
     except KeyError as error:
-        raise BenchError(f"trajectories/{kind}.json: holds no trajectory with K = {K}; make it again with: "
-                         "snakemake --cores all --forcerun trajectories") from error
+        raise BenchError(
+            f"trajectories/{kind}.json: holds no trajectory with K = {K}; make it again with: "
+            "snakemake --cores all --forcerun trajectories"
+        ) from error
 
 
 def read_samples(setting, place, process_name, variant, kind, K):
     """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
-    return np.concatenate([files.read_npz(place.samples(process_name, variant, kind, K, shard))["images"]
-                           for shard in range(setting.samples.shards)])
+    return np.concatenate(
+        [
+            files.read_npz(place.samples(process_name, variant, kind, K, shard))["images"]
+            for shard in range(setting.samples.shards)
+        ]
+    )

@@ -14,7 +14,12 @@ def prepare_data(experiment, name):
     """Reads and splits the data set: results/<setting>/data/."""
     setting, place = experiment.setting(name), paths.Setting(name)
     # What does not fit the setting is refused here, hours before the bound would.
-    dataset.prepare(setting.data.name, place.data, setting.data.options, lambda raw: check_images(setting, name, raw))
+    dataset.prepare(
+        setting.data.name,
+        place.data,
+        setting.data.options,
+        lambda raw: check_images(setting, name, raw),
+    )
 
 
 def train_mean(experiment, name):
@@ -25,16 +30,28 @@ def train_mean(experiment, name):
         oracle.save(setting.mean.oracle, data, place.mean)
         return
     if setting.mean.published or setting.mean.checkpoint:
-        found = (published.read(setting.mean.published) if setting.mean.published
-                 else checkpoint.read(setting.mean.checkpoint, setting.schedule))
-        storage.check_channels(found["unet"], data.shape, setting.mean.checkpoint or setting.mean.published.path)
+        found = (
+            published.read(setting.mean.published)
+            if setting.mean.published
+            else checkpoint.read(setting.mean.checkpoint, setting.schedule)
+        )
+        storage.check_channels(
+            found["unet"], data.shape, setting.mean.checkpoint or setting.mean.published.path
+        )
         if setting.heads:
             heads.check_imported(setting.heads.imported, found["heads"])
         storage.save(folder=place.mean, **found)
         return
     with tracking.live_run(experiment, name, "mean") as log_loss:
-        network, log = train.train(data, setting.schedule.make(), setting.mean, (experiment.seed, name),
-                                      place.checkpoints / "mean.pt", log_loss, devices.choose(experiment.device))
+        network, log = train.train(
+            data,
+            setting.schedule.make(),
+            setting.mean,
+            (experiment.seed, name),
+            place.checkpoints / "mean.pt",
+            log_loss,
+            devices.choose(experiment.device),
+        )
     storage.save(network, "epsilon", place.mean, source="trained", log=log)
 
 
@@ -43,8 +60,13 @@ def prepare_extractor(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     with tracking.live_run(experiment, name, "extractor") as log_loss:
         extractors.get(setting.extractor.name).prepare(
-            dataset.load(place.data), setting.extractor, (experiment.seed, name), place.extractor,
-            place.checkpoints / "extractor.pt", log_loss)
+            dataset.load(place.data),
+            setting.extractor,
+            (experiment.seed, name),
+            place.extractor,
+            place.checkpoints / "extractor.pt",
+            log_loss,
+        )
 
 
 def train_heads(experiment, name):
@@ -55,6 +77,14 @@ def train_heads(experiment, name):
     model, data, schedule = load_model(experiment, setting, place)
     known = files.map_npz(place.moments) if setting.heads_need_moments else None
     with tracking.live_run(experiment, name, "heads") as log_loss:
-        trained, log = heads.train(model, data, schedule, setting.heads, (experiment.seed, name),
-                                      place.checkpoints / "heads.pt", log_loss, known)
+        trained, log = heads.train(
+            model,
+            data,
+            schedule,
+            setting.heads,
+            (experiment.seed, name),
+            place.checkpoints / "heads.pt",
+            log_loss,
+            known,
+        )
     heads.save(trained, log, place.heads)

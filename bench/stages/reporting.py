@@ -10,13 +10,23 @@ from bench.runtime.errors import BenchError
 from bench.stages.inputs import read_samples
 from bench.theory import claims
 
-TABLE_FILES = ("cells.csv", "table1.csv", "table1.md", "table2.csv", "paired.csv", "metrics.json",
-               "reproduction.csv", "reproduction.md")
+TABLE_FILES = (
+    "cells.csv",
+    "table1.csv",
+    "table1.md",
+    "table2.csv",
+    "paired.csv",
+    "metrics.json",
+    "reproduction.csv",
+    "reproduction.md",
+)
 
 
 def write_thresholds():
     """results/table3.csv, from the schedules alone."""
-    files.write_csv(paths.RESULTS / "table3.csv", pandas.DataFrame(thresholds.table(published.sigma2_cells())))
+    files.write_csv(
+        paths.RESULTS / "table3.csv", pandas.DataFrame(thresholds.table(published.sigma2_cells()))
+    )
 
 
 def check_theory(experiment):
@@ -25,8 +35,10 @@ def check_theory(experiment):
     files.write_csv(paths.RESULTS / "theory.csv", frame)
     failed = frame[~frame.verdict]
     if len(failed):
-        raise BenchError(f"results/theory.csv: {len(failed)} of {len(frame)} claims do not hold, "
-                         f"the first: {failed.claim.iloc[0]}")
+        raise BenchError(
+            f"results/theory.csv: {len(failed)} of {len(frame)} claims do not hold, "
+            f"the first: {failed.claim.iloc[0]}"
+        )
 
 
 def gather_cells(experiment):
@@ -40,33 +52,52 @@ def gather_cells(experiment):
             pairs.append(tables.paired(name, frame))
         for process, _ in setting.processes.items():
             if experiment.fidelity_metrics:
-                rows += tables.fidelity_cells(name, process, files.read_json(place.fidelity(process)))
+                rows += tables.fidelity_cells(
+                    name, process, files.read_json(place.fidelity(process))
+                )
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
     files.write_csv(paths.CELLS, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(paths.RESULTS / "reproduction.csv", comparison)
-    files.write_text(paths.RESULTS / "reproduction.md", reproduction.markdown(comparison, tolerances))
-    empty = pandas.DataFrame(columns=["setting", "trajectory", "K", "variant", "best", "difference", "stderr"])
-    files.write_csv(paths.RESULTS / "paired.csv", pandas.concat(pairs, ignore_index=True) if pairs else empty)
+    files.write_text(
+        paths.RESULTS / "reproduction.md", reproduction.markdown(comparison, tolerances)
+    )
+    empty = pandas.DataFrame(
+        columns=["setting", "trajectory", "K", "variant", "best", "difference", "stderr"]
+    )
+    files.write_csv(
+        paths.RESULTS / "paired.csv", pandas.concat(pairs, ignore_index=True) if pairs else empty
+    )
 
 
 def _measured(experiment, rows):
     """What published cells are compared with: rows of cells.csv, and what follows from them, from moments and schedules."""
     cells, frame = published.read(), pandas.DataFrame(rows, columns=tables.COLUMNS)
-    measured = [{**row, **_circumstances(experiment.setting(row["setting"]), row["process"])} for row in rows]
+    measured = [
+        {**row, **_circumstances(experiment.setting(row["setting"]), row["process"])}
+        for row in rows
+    ]
     measured += reproduction.least_steps(cells, frame, tables.table2(frame, _targets(experiment)))
     measured += reproduction.schedule_rows(thresholds.table(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
     for name, setting in experiment.settings.items():
         wanted = [cell for cell in estimates if cell["dataset"] == name]
-        if wanted and any(setting.needs_moments(section.variants) for _, section in setting.processes.items()):
-            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), files.map_npz(paths.Setting(name).moments))
+        if wanted and any(
+            setting.needs_moments(section.variants) for _, section in setting.processes.items()
+        ):
+            measured += reproduction.analytic_rows(
+                wanted, setting.schedule.make(), files.map_npz(paths.Setting(name).moments)
+            )
     return measured
 
 
 def _circumstances(setting, process):
     """What of a setting decides whether its cells can be compared with published ones."""
-    draws = setting.moments.draws if setting.moments.relative_error is None else f"at most {setting.moments.draws}"
+    draws = (
+        setting.moments.draws
+        if setting.moments.relative_error is None
+        else f"at most {setting.moments.draws}"
+    )
     return {"draws": draws, "eta": setting.processes.eta(process)}
 
 
@@ -98,14 +129,27 @@ def log_runs(experiment):
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
     frame = files.read_csv(paths.CELLS)
     for name in experiment.settings:
-        block, about = frame[frame.setting == name], files.read_json(paths.Setting(name).data / "data.json")
+        block, about = (
+            frame[frame.setting == name],
+            files.read_json(paths.Setting(name).data / "data.json"),
+        )
         for (process, variant), rows in block.groupby(["process", "variant"], sort=False):
-            tracking.log_cells(experiment, name, process, variant, rows,
-                               _grids(experiment, name, process, variant), about)
+            tracking.log_cells(
+                experiment,
+                name,
+                process,
+                variant,
+                rows,
+                _grids(experiment, name, process, variant),
+                about,
+            )
         shown = [paths.RESULTS / file for file in TABLE_FILES]
         shown += [paths.Setting(name).figure(metric) for metric in experiment.metrics]
         tracking.log_tables(experiment, name, shown, _numbers(experiment, name))
-    files.write_json(paths.RESULTS / "tracking.json", {"tracking_uri": tracking.uri(), "config": experiment.digest()})
+    files.write_json(
+        paths.RESULTS / "tracking.json",
+        {"tracking_uri": tracking.uri(), "config": experiment.digest()},
+    )
 
 
 def _grids(experiment, name, process, variant):
@@ -116,9 +160,14 @@ def _grids(experiment, name, process, variant):
     data = dataset.load(place.data)
 
     def grid(kind, K):
-        return lambda path: pictures.samples(read_samples(setting, place, process, variant, kind, K), data, path)
+        return lambda path: pictures.samples(
+            read_samples(setting, place, process, variant, kind, K), data, path
+        )
 
-    return {paths.cell_name(kind, K): grid(kind, K) for kind, K in setting.grid("samples", process, variant)}
+    return {
+        paths.cell_name(kind, K): grid(kind, K)
+        for kind, K in setting.grid("samples", process, variant)
+    }
 
 
 def _numbers(experiment, name):
@@ -127,6 +176,11 @@ def _numbers(experiment, name):
     if not experiment.fidelity_metrics:
         return {}
     process = next(process for process, _ in experiment.setting(name).processes.items())
-    scores = {f"test_images_{row['metric']}": row["value"] for row in files.read_json(place.fidelity(process))["test_images"]}
+    scores = {
+        f"test_images_{row['metric']}": row["value"]
+        for row in files.read_json(place.fidelity(process))["test_images"]
+    }
     about = files.read_json(place.extractor / "extractor.json")
-    return scores | ({"extractor_test_accuracy": about["test_accuracy"]} if "test_accuracy" in about else {})
+    return scores | (
+        {"extractor_test_accuracy": about["test_accuracy"]} if "test_accuracy" in about else {}
+    )

@@ -28,35 +28,79 @@ def _sample(experiment, name, process_name, needs, variants, shard):
     first, last = _shard_range(setting, shard)
     denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
-    common = {"seed": experiment.seed, "setting": name, "process": process_name, "eta": forward.eta, "first": first,
-              "last": last, "batch": setting.samples.batch, "precision": setting.samples.precision,
-              "schedule": setting.schedule.model_dump()}
+    common = {
+        "seed": experiment.seed,
+        "setting": name,
+        "process": process_name,
+        "eta": forward.eta,
+        "first": first,
+        "last": last,
+        "batch": setting.samples.batch,
+        "precision": setting.samples.precision,
+        "schedule": setting.schedule.model_dump(),
+    }
     cells = _cells_to_sample(setting, place, process_name, variants, common)
-    missing = [cell for cell, (_, digest) in cells.items()
-               if files.digest_inside(place.samples(process_name, *cell, shard)) != digest]
+    missing = [
+        cell
+        for cell, (_, digest) in cells.items()
+        if files.digest_inside(place.samples(process_name, *cell, shard)) != digest
+    ]
     passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
-    with tqdm(total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0) as bar:
+    with tqdm(
+        total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0
+    ) as bar:
         for cell in missing:
             steps, digest = cells[cell]
             clip_levels = setting.clip(process_name, cell[0])
-            images = sampler.sample(denoiser, forward, cell[0], steps, first, last - first, clip_levels,
-                                    (experiment.seed, name), setting.samples.batch, bar.update)
-            files.write_npz(place.samples(process_name, *cell, shard), images=images, digest=np.array(digest))
-    files.write_json(place.manifest(process_name, needs, shard), {
-        str(place.samples(process_name, *cell, shard)): digest for cell, (_, digest) in cells.items()})
+            images = sampler.sample(
+                denoiser,
+                forward,
+                cell[0],
+                steps,
+                first,
+                last - first,
+                clip_levels,
+                (experiment.seed, name),
+                setting.samples.batch,
+                bar.update,
+            )
+            files.write_npz(
+                place.samples(process_name, *cell, shard), images=images, digest=np.array(digest)
+            )
+    files.write_json(
+        place.manifest(process_name, needs, shard),
+        {
+            str(place.samples(process_name, *cell, shard)): digest
+            for cell, (_, digest) in cells.items()
+        },
+    )
 
 
 def _cells_to_sample(setting, place, process_name, variants, common):
     """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
 
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
-    needed = {"data": bool, "mean": bool, "moments": setting.needs_moments, "heads": setting.heads_of}
-    digests = {part: files.digest_of(getattr(place, part)) for part, needed_by in needed.items() if needed_by(variants)}
+    needed = {
+        "data": bool,
+        "mean": bool,
+        "moments": setting.needs_moments,
+        "heads": setting.heads_of,
+    }
+    digests = {
+        part: files.digest_of(getattr(place, part))
+        for part, needed_by in needed.items()
+        if needed_by(variants)
+    }
     cells = {}
     for variant in variants:
         parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
-        made_by = {**common, **parts, "variant": variant, "code": covariance.code(variant),
-                   "clip_levels": setting.clip(process_name, variant)}
+        made_by = {
+            **common,
+            **parts,
+            "variant": variant,
+            "code": covariance.code(variant),
+            "clip_levels": setting.clip(process_name, variant),
+        }
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, kind, variant, K)
             cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})
@@ -66,5 +110,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
 def _shard_range(setting, shard):
     """(first, one past the last) image of a shard."""
     if not 0 <= shard < setting.samples.shards:
-        raise BenchError(f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}")
+        raise BenchError(
+            f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}"
+        )
     return setting.samples.range(shard)

@@ -23,18 +23,28 @@ def extract_reference(experiment, name):
     section, data = setting.fidelity, dataset.load(place.data)
     wanted = section.reference_images or len(data.train)
     if wanted > len(data.train):
-        raise BenchError(f"fidelity.reference_images: expected at most the {len(data.train)} training images of {name}, "
-                         f"found {wanted}")
+        raise BenchError(
+            f"fidelity.reference_images: expected at most the {len(data.train)} training images of {name}, "
+            f"found {wanted}"
+        )
     test = min(setting.samples.count, len(data.test))
     counts, views = {"test": test} if section.reference else {"train": wanted, "test": test}, {}
     for resizing, network in load_extractors(experiment, setting, place).items():
         if section.reference:  # refused before hours of extraction
             one = fidelity.features(network, data.test[:1], data.levels)
             reference.statistics(section.reference, one["features"].shape[1])
-        views[resizing or "own"] = {"extractor": network.get_name(), **{
-            split: str(reference.features(network, data, split, count)) for split, count in counts.items()}}
-    found = ({"statistics": section.reference, "sha256": files.digest_of(section.reference)} if section.reference
-             else {"split": "train", "n": wanted, "sha256": data.sha256})
+        views[resizing or "own"] = {
+            "extractor": network.get_name(),
+            **{
+                split: str(reference.features(network, data, split, count))
+                for split, count in counts.items()
+            },
+        }
+    found = (
+        {"statistics": section.reference, "sha256": files.digest_of(section.reference)}
+        if section.reference
+        else {"split": "train", "n": wanted, "sha256": data.sha256}
+    )
     files.write_json(place.reference, {"reference": found, "test_images": test, "views": views})
 
 
@@ -42,9 +52,12 @@ def load_extractors(experiment, setting, place):
     """{resizing: extractor}: under None as it is, and with each of clean-fid's resizings that is asked for."""
 
     module, chosen = extractors.get(setting.extractor.name), devices.choose(experiment.device)
-    networks = {None: module.load(place.extractor)} | {resizing: module.load(place.extractor, resizing)
-                                                       for resizing in setting.fidelity.resizings}
-    return {resizing: stopwatch.watched(network.to(chosen)) for resizing, network in networks.items()}
+    networks = {None: module.load(place.extractor)} | {
+        resizing: module.load(place.extractor, resizing) for resizing in setting.fidelity.resizings
+    }
+    return {
+        resizing: stopwatch.watched(network.to(chosen)) for resizing, network in networks.items()
+    }
 
 
 def score_samples(experiment, name, process_name):
@@ -59,21 +72,46 @@ def score_samples(experiment, name, process_name):
     def rows(features, **cell):
         measured = []
         for resizing, found in features.items():
-            scored = fidelity.score(found, known[resizing], ["fid"] if resizing else metrics, setting.fidelity.resamples,
-                                  (experiment.seed, name, "fidelity"))
+            scored = fidelity.score(
+                found,
+                known[resizing],
+                ["fid"] if resizing else metrics,
+                setting.fidelity.resamples,
+                (experiment.seed, name, "fidelity"),
+            )
             of_view = {"extractor": networks[resizing].get_name(), "n": len(found["features"])}
-            measured += [{**cell, "metric": f"{metric}_{resizing}" if resizing else metric, "value": value, "stderr": stderr,
-                          **of_view} for metric, (value, stderr) in scored.items()]
+            measured += [
+                {
+                    **cell,
+                    "metric": f"{metric}_{resizing}" if resizing else metric,
+                    "value": value,
+                    "stderr": stderr,
+                    **of_view,
+                }
+                for metric, (value, stderr) in scored.items()
+            ]
         return measured
 
     held_out = {resizing: _kept(place, about, resizing, "test") for resizing in networks}
-    result = {"dtype": setting.samples.precision, "reference": about["reference"], "absent": absent,
-              "test_images": rows(held_out), "cells": []}
-    with tqdm(total=len(cells) * len(networks) * setting.samples.count, desc=f"fidelity {name} {process_name}",
-              unit="image", mininterval=1.0) as bar:
+    result = {
+        "dtype": setting.samples.precision,
+        "reference": about["reference"],
+        "absent": absent,
+        "test_images": rows(held_out),
+        "cells": [],
+    }
+    with tqdm(
+        total=len(cells) * len(networks) * setting.samples.count,
+        desc=f"fidelity {name} {process_name}",
+        unit="image",
+        mininterval=1.0,
+    ) as bar:
         for variant, kind, K in cells:
             images = read_samples(setting, place, process_name, variant, kind, K)
-            found = {resizing: fidelity.features(network, images, levels, bar.update) for resizing, network in networks.items()}
+            found = {
+                resizing: fidelity.features(network, images, levels, bar.update)
+                for resizing, network in networks.items()
+            }
             result["cells"] += rows(found, variant=variant, trajectory=kind, K=K)
     files.write_json(place.fidelity(process_name), result)
 
@@ -92,7 +130,9 @@ def load_reference(place, about, resizing):
         features = _kept(place, about, resizing, "train")["features"]
         return reference.Reference(frechet.fitted(features), features)
     if files.digest_of(path) != about["reference"]["sha256"]:
-        raise BenchError(f"fidelity.reference: {path}: has changed; {files.remake(place.reference)}")
+        raise BenchError(
+            f"fidelity.reference: {path}: has changed; {files.remake(place.reference)}"
+        )
     return reference.Reference(reference.statistics(path))
 
 

@@ -19,9 +19,12 @@ def choose_trajectories(experiment, name, kind=None):
     if kind not in (None, *wanted):
         raise unknown("--kind", kind, wanted)
     for one in [kind] if kind else wanted:
-        found = {variant: _optimal(forward, variant, Ks, place) if one == "optimal"
-                 else {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks}
-                 for variant, Ks in sorted(wanted[one].items())}
+        found = {
+            variant: _optimal(forward, variant, Ks, place)
+            if one == "optimal"
+            else {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks}
+            for variant, Ks in sorted(wanted[one].items())
+        }
         files.write_json(place.trajectories(one), found)
 
 

@@ -26,7 +26,9 @@ class Ground:
         self.ddpm = process.make("ddpm", self.schedule)
         self.law = law_of(components, dim)
         self.data = data_of(self.law, self.names, test=draws)
-        self.perfect, self.imperfect = (OracleModel(self.law, self.schedule, size) for size in (0.0, imperfection))
+        self.perfect, self.imperfect = (
+            OracleModel(self.law, self.schedule, size) for size in (0.0, imperfection)
+        )
         self.oracle = self.perfect.oracle
         self.draws = draws
         self.moments = self.estimate(self.perfect)
@@ -51,19 +53,37 @@ class Ground:
 
 def data_of(law, names, test):
     """Data drawn from a mixture: `POOL` training points and `test` test points."""
-    splits = (law.draw((*names, split), count).numpy()[:, :, None, None] for split, count in (("train", POOL), ("test", test)))
-    return Data("mixture", *splits, levels=None, train_labels=None, test_labels=None, sha256="", law=law)
+    splits = (
+        law.draw((*names, split), count).numpy()[:, :, None, None]
+        for split, count in (("train", POOL), ("test", test))
+    )
+    return Data(
+        "mixture", *splits, levels=None, train_labels=None, test_labels=None, sha256="", law=law
+    )
 
 
 def row(claim, source, expected, measured, stderr, verdict):
     """A row of results/theory.csv."""
-    return {"claim": claim, "source": source, "expected": float(expected), "measured": float(measured),
-            "stderr": float(stderr), "verdict": bool(verdict)}
+    return {
+        "claim": claim,
+        "source": source,
+        "expected": float(expected),
+        "measured": float(measured),
+        "stderr": float(stderr),
+        "verdict": bool(verdict),
+    }
 
 
 def within(claim, source, expected, measured, stderr, worst_of=1):
     """A row whose verdict is that the two agree within the standard errors allowed for the worst of so many numbers."""
-    return row(claim, source, expected, measured, stderr, abs(measured - expected) <= sigmas(worst_of) * stderr)
+    return row(
+        claim,
+        source,
+        expected,
+        measured,
+        stderr,
+        abs(measured - expected) <= sigmas(worst_of) * stderr,
+    )
 
 
 def sigmas(count):

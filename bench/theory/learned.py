@@ -22,12 +22,23 @@ def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=
     made, names = schedule.make("linear", 50), (seed, "heads")
     law = law_of(3, 2)
     data = data_of(law, names, test=1)
-    section = HeadsSection(targets={"npr": "mlp", "sn": "mlp"}, train=TrainSection(
-        steps=steps, batch=batch, learning_rate=5e-3, warmup=steps // 20, ema=0.995))
+    section = HeadsSection(
+        targets={"npr": "mlp", "sn": "mlp"},
+        train=TrainSection(
+            steps=steps, batch=batch, learning_rate=5e-3, warmup=steps // 20, ema=0.995
+        ),
+    )
     for size in sizes:
         model = OracleModel(law, made, size)
         with tempfile.TemporaryDirectory() as folder:
-            trained, _ = heads.train(model, data, made, section, (*names, f"imperfection {size:g}"), Path(folder) / "heads.pt")
+            trained, _ = heads.train(
+                model,
+                data,
+                made,
+                section,
+                (*names, f"imperfection {size:g}"),
+                Path(folder) / "heads.pt",
+            )
         x_t, t, _, _ = draw(data, made, (*names, "evaluated"), 0, evaluated)
         truth = model.oracle.variance(x_t, t) + model.bias(x_t) ** 2
         eps_hat, features = model(x_t, t)

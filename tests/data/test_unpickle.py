@@ -62,28 +62,44 @@ def refused(content, *words):
     with pytest.raises(BenchError) as caught:
         read(content)
     line = str(caught.value)
-    assert line.startswith("some.pkl: ") and line.endswith("expected arrays and containers only"), line
+    assert line.startswith("some.pkl: ") and line.endswith("expected arrays and containers only"), (
+        line
+    )
     assert "\n" not in line and len(line) < 250 and all(word in line for word in words), line
 
 
-@pytest.mark.parametrize("dump", [python2, *(lambda value, p=p: pickle.dumps(value, protocol=p) for p in range(5))],
-                         ids=["python2", *map(str, range(5))])
+@pytest.mark.parametrize(
+    "dump",
+    [python2, *(lambda value, p=p: pickle.dumps(value, protocol=p) for p in range(5))],
+    ids=["python2", *map(str, range(5))],
+)
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{array.shape}")
 def test_arrays_agree_with_numpy(array, dump):
     content = dump(array)
     ours, theirs = read(content), pickle.loads(content, encoding="bytes")
     assert type(ours) is np.ndarray and ours.dtype == theirs.dtype and ours.shape == array.shape
-    assert ours.flags.f_contiguous == array.flags.f_contiguous and (ours == array).all() and (theirs == array).all()
+    assert (
+        ours.flags.f_contiguous == array.flags.f_contiguous
+        and (ours == array).all()
+        and (theirs == array).all()
+    )
 
 
 def test_containers():
     array = np.arange(3)
-    value = {"a": [1, -2**70, 2.5, None, True, "ü"], b"b": (b"\xff", b"", array, array), 3: {}, (): {1, 2}}
+    value = {
+        "a": [1, -(2**70), 2.5, None, True, "ü"],
+        b"b": (b"\xff", b"", array, array),
+        3: {},
+        (): {1, 2},
+    }
     for protocol in (2, 3, 4):
         known = {**value} if protocol == 4 else {key: value[key] for key in value if key != ()}
         back = read(pickle.dumps(known, protocol=protocol))
         (raw, empty, one, two), (*_, text) = back.pop(b"b"), back["a"]
-        assert raw == b"\xff" and empty == b"" and text == "ü" and one is two and (one == array).all()
+        assert (
+            raw == b"\xff" and empty == b"" and text == "ü" and one is two and (one == array).all()
+        )
         known.pop(b"b")
         assert back == known
 
@@ -100,8 +116,11 @@ def test_hostile_calls_run_nothing(tmp_path):
     np.save(tmp_path / "some.npy", np.arange(3))
     system = Call(os.system, f"touch {marker}")
     calls = [
-        system, Call(builtins.eval, f"open({str(marker)!r}, 'w')"), Call(builtins.__import__, "this"),
-        Call(np.load, str(tmp_path / "some.npy")), Call(np.ndarray.tofile, np.arange(3), str(marker)),
+        system,
+        Call(builtins.eval, f"open({str(marker)!r}, 'w')"),
+        Call(builtins.__import__, "this"),
+        Call(np.load, str(tmp_path / "some.npy")),
+        Call(np.ndarray.tofile, np.arange(3), str(marker)),
         Call(codecs.lookup, "rot13"),
     ]
     for protocol in (2, 4):
@@ -109,7 +128,10 @@ def test_hostile_calls_run_nothing(tmp_path):
             refused(pickle.dumps(call, protocol=protocol), "refused")
             refused(pickle.dumps([1, {"a": call}], protocol=protocol), "refused")
     refused(pickle.dumps(system, protocol=2), "'posix.system' refused")
-    refused(b"c__builtin__\ngetattr\n(cnumpy\ndtype\nS'newbyteorder'\ntR.", "'__builtin__.getattr' refused")
+    refused(
+        b"c__builtin__\ngetattr\n(cnumpy\ndtype\nS'newbyteorder'\ntR.",
+        "'__builtin__.getattr' refused",
+    )
     assert not marker.exists()
     pickle.loads(pickle.dumps(system))
     assert marker.exists()  # it would have run
@@ -121,11 +143,22 @@ def name(module, attribute):
     return b"\x80\x04" + b"".join(b"\x8c" + bytes([len(text)]) + text for text in strings) + b"\x93"
 
 
-@pytest.mark.parametrize("module, attribute", [
-    ("numpy", "ndarray.tofile"), ("numpy", "dtype.__class__"), ("numpy", "f2py.os.system"), ("numpy", "load"),
-    ("numpy.f2py.diagnose", "run"), ("numpy.core.multiarray", "_reconstruct.__self__"), ("_codecs", "encode.__call__"),
-    ("numpy.core.multiarray", "scalar"), ("bench.data.unpickle", "read"), ("", ""), ("numpy ", "dtype"),
-])
+@pytest.mark.parametrize(
+    "module, attribute",
+    [
+        ("numpy", "ndarray.tofile"),
+        ("numpy", "dtype.__class__"),
+        ("numpy", "f2py.os.system"),
+        ("numpy", "load"),
+        ("numpy.f2py.diagnose", "run"),
+        ("numpy.core.multiarray", "_reconstruct.__self__"),
+        ("_codecs", "encode.__call__"),
+        ("numpy.core.multiarray", "scalar"),
+        ("bench.data.unpickle", "read"),
+        ("", ""),
+        ("numpy ", "dtype"),
+    ],
+)
 def test_other_names(module, attribute):
     refused(name(module, attribute) + b".", f"'{module}.{attribute}' refused")
 
@@ -143,22 +176,39 @@ def state(value):
     return pickle.dumps(value, protocol=2)[2:-1]
 
 
-@pytest.mark.parametrize("content", [
-    ARRAY.replace(b"I0", b"I9"), ARRAY.replace(b"S'b'", b"S'O'"), ARRAY.replace(b"cnumpy\nndarray\n", b"S'x'\n"),
-    ARRAY.replace(b"cnumpy\nndarray\n", b"cnumpy\ndtype\n"), b"cnumpy.core.multiarray\n_reconstruct\n(tR",
-    b"cnumpy\nndarray\n((I2\ntS'O'\ntR", b"cnumpy\nndarray\n((I2\nt\x81",
-    DTYPE % b"O8", DTYPE % b"V8", DTYPE % b"i4,O", DTYPE % b"M8[s]", DTYPE % b"u3", b"cnumpy\ndtype\n(cnumpy\ndtype\ntR",
-    DTYPE % b"u1" + state((3, "|", None, None, None, -1, -1, 63)) + b"b",
-    DTYPE % b"u1" + state((3, "|", None, ("a",), {"a": (1, 0)}, 8, 1, 0)) + b"b",
-    DTYPE % b"u1" + state((3, "?", None, None, None, -1, -1, 0)) + b"b",
-    DTYPE % b"u1" + state({"a": 1}) + b"b",
-    ARRAY + b"(I1\n(I4\nt" + DTYPE % b"u1" + b"I00\nS'abc'\ntb",
-    ARRAY + b"(I1\n(I-2\nI-2\nt" + DTYPE % b"u1" + b"I00\nS'abcd'\ntb",
-    ARRAY + b"(I1\n(I1\nt" + DTYPE % b"u8" + b"I00\n]I1\natb", ARRAY + state({"a": 1}) + b"b",
-    b"c_codecs\nencode\n(S'a'\nS'rot13'\ntR", b"c_codecs\nencode\n(Va\nVidna\ntR",
-    b"c_codecs\nencode\n(Va\nVlatin1\nVignore\ntR",
-    b"c__builtin__\nbytes\n(I99\ntR", b"c__builtin__\nbytes\n}S'a'\nI1\nsb", b"]}b", b"S'a'\n(tR",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        ARRAY.replace(b"I0", b"I9"),
+        ARRAY.replace(b"S'b'", b"S'O'"),
+        ARRAY.replace(b"cnumpy\nndarray\n", b"S'x'\n"),
+        ARRAY.replace(b"cnumpy\nndarray\n", b"cnumpy\ndtype\n"),
+        b"cnumpy.core.multiarray\n_reconstruct\n(tR",
+        b"cnumpy\nndarray\n((I2\ntS'O'\ntR",
+        b"cnumpy\nndarray\n((I2\nt\x81",
+        DTYPE % b"O8",
+        DTYPE % b"V8",
+        DTYPE % b"i4,O",
+        DTYPE % b"M8[s]",
+        DTYPE % b"u3",
+        b"cnumpy\ndtype\n(cnumpy\ndtype\ntR",
+        DTYPE % b"u1" + state((3, "|", None, None, None, -1, -1, 63)) + b"b",
+        DTYPE % b"u1" + state((3, "|", None, ("a",), {"a": (1, 0)}, 8, 1, 0)) + b"b",
+        DTYPE % b"u1" + state((3, "?", None, None, None, -1, -1, 0)) + b"b",
+        DTYPE % b"u1" + state({"a": 1}) + b"b",
+        ARRAY + b"(I1\n(I4\nt" + DTYPE % b"u1" + b"I00\nS'abc'\ntb",
+        ARRAY + b"(I1\n(I-2\nI-2\nt" + DTYPE % b"u1" + b"I00\nS'abcd'\ntb",
+        ARRAY + b"(I1\n(I1\nt" + DTYPE % b"u8" + b"I00\n]I1\natb",
+        ARRAY + state({"a": 1}) + b"b",
+        b"c_codecs\nencode\n(S'a'\nS'rot13'\ntR",
+        b"c_codecs\nencode\n(Va\nVidna\ntR",
+        b"c_codecs\nencode\n(Va\nVlatin1\nVignore\ntR",
+        b"c__builtin__\nbytes\n(I99\ntR",
+        b"c__builtin__\nbytes\n}S'a'\nI1\nsb",
+        b"]}b",
+        b"S'a'\n(tR",
+    ],
+)
 def test_odd_arguments_and_states(content):
     refused(content + b".")
 
@@ -170,10 +220,18 @@ def test_the_states_above_are_right_but_for_their_oddity():
     assert np.dtype(np.uint16).isnative  # the one that all arrays share
 
 
-@pytest.mark.parametrize("array", [
-    np.array([1, "a", None], dtype=object), np.zeros(2, dtype=[("a", "f8"), ("b", "O")]), np.array(["a"]),
-    np.array(["2020"], dtype="M8[D]"), np.zeros(3).view(np.recarray), np.ma.array([1]), np.float64(3),
-])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([1, "a", None], dtype=object),
+        np.zeros(2, dtype=[("a", "f8"), ("b", "O")]),
+        np.array(["a"]),
+        np.array(["2020"], dtype="M8[D]"),
+        np.zeros(3).view(np.recarray),
+        np.ma.array([1]),
+        np.float64(3),
+    ],
+)
 def test_other_arrays(array):
     refused(python2(array), "refused")
 
@@ -196,10 +254,19 @@ def test_registered_extensions(monkeypatch):
         refused(b"\x80\x02" + code + b")R.", "opcode")
 
 
-@pytest.mark.parametrize("content", [
-    b"Psomething\n.", b"S'something'\nQ.", b"(inumpy\ndtype\n.", b"(cos\nsystem\nS'true'\no.", b"\x96\x01" + bytes(7) + b"a.",
-    b"\x97.", b"\xff.", b"cnumpy\nndarray\n)}\x92.",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Psomething\n.",
+        b"S'something'\nQ.",
+        b"(inumpy\ndtype\n.",
+        b"(cos\nsystem\nS'true'\no.",
+        b"\x96\x01" + bytes(7) + b"a.",
+        b"\x97.",
+        b"\xff.",
+        b"cnumpy\nndarray\n)}\x92.",
+    ],
+)
 def test_refused_opcodes(content):
     refused(content)
 

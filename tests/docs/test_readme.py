@@ -10,8 +10,13 @@ from tests.helpers.runs import ROOT
 
 def test_the_example_variant_works(monkeypatch):
     monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL).group(1)
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL
+    ).group(1)
     exec(code, {})
-    moments = {"eps_sq": np.array([[0.0, 0.0], [0.2, 0.6]]), "error_sq": np.array([[0.0, 0.0], [0.5, 0.7]])}
+    moments = {
+        "eps_sq": np.array([[0.0, 0.0], [0.2, 0.6]]),
+        "error_sq": np.array([[0.0, 0.0], [0.5, 0.7]]),
+    }
     found = covariance.check("halfway", "ddim", []).v(1, moments, None, None)
     np.testing.assert_allclose(found, [[(0.6 + 0.6) / 2]])

@@ -37,24 +37,49 @@ def test_optimal_cells_are_for_ddpm_and_variants_with_a_cost():
     digits = loading.resolve(RAW).setting("digits")
     assert ("optimal", 10) in digits.grid("bound", "ddpm", "beta")
     assert ("optimal", 10) not in digits.grid("bound", "ddpm", "npr")
-    assert loading.resolve(changed("samples.trajectories", ["optimal"])).setting("digits").grid("samples", "ddim", "zero") == []
+    assert (
+        loading.resolve(changed("samples.trajectories", ["optimal"]))
+        .setting("digits")
+        .grid("samples", "ddim", "zero")
+        == []
+    )
 
 
 def test_variants_are_grouped_by_what_they_need():
     digits = loading.resolve(RAW).setting("digits")
     assert list(digits.variants_by_need("ddpm").items()) == [
         ("nothing", ["beta_tilde", "beta"]),
-        ("moments", ["analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal"]),
-        ("heads", ["npr", "sn", "improved_ddpm"])]
-    few = loading.resolve(changed("processes", {"ddim": {"variants": ["sn", "zero"]}})).setting("digits")
-    assert few.variants_by_need("ddim") == {"nothing": ["zero"], "heads": ["sn"]} and few.variants_by_need("ddpm") == {}
+        (
+            "moments",
+            [
+                "analytic_scalar",
+                "analytic_diagonal",
+                "total_variance",
+                "mle_scalar",
+                "mle_diagonal",
+            ],
+        ),
+        ("heads", ["npr", "sn", "improved_ddpm"]),
+    ]
+    few = loading.resolve(changed("processes", {"ddim": {"variants": ["sn", "zero"]}})).setting(
+        "digits"
+    )
+    assert (
+        few.variants_by_need("ddim") == {"nothing": ["zero"], "heads": ["sn"]}
+        and few.variants_by_need("ddpm") == {}
+    )
 
 
 def test_a_trajectory_may_have_its_own_steps():
-    digits = loading.resolve(changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})).setting("digits")
+    digits = loading.resolve(
+        changed("samples.also", {"quadratic_ddim": [20, 30], "even": [10, 90]})
+    ).setting("digits")
     own = [("quadratic_ddim", 20), ("quadratic_ddim", 30), ("even", 90)]
     assert digits.grid("samples", "ddim", "zero") == [("even", K) for K in (5, 10, 25, 50)] + own
-    assert digits.trajectories()["quadratic_ddim"] == {"*": [20, 30]} and 90 in digits.trajectories()["even"]["*"]
+    assert (
+        digits.trajectories()["quadratic_ddim"] == {"*": [20, 30]}
+        and 90 in digits.trajectories()["even"]["*"]
+    )
 
 
 def test_beta_may_be_clipped_otherwise():
@@ -66,44 +91,91 @@ def test_beta_may_be_clipped_otherwise():
     assert special.clip("ddim", "npr") == 1 and digits.clip("ddpm", "beta") == 1
 
 
-@pytest.mark.parametrize("path, value, message", [
-    ("bound.also", {"evn": [10]}, "bound.also: unknown trajectory 'evn'; did you mean 'even'"),
-    ("bound.also", {"even": [1001]}, "bound.K: expected 2 ≤ K ≤ schedule.N = 1000 for trajectory 'even', found 1001"),
-    ("samples.also", {"even": [7, 7]}, "samples.also.even: expected no repetitions, found 7 2 times"),
-    ("moments.draws", -1, "params.yaml: moments.draws: .*greater than or equal to 1, found -1"),
-    ("moments.draws", 0, "moments.draws: .*found 0"),
-    ("moments.draws", "many", "moments.draws: .*valid integer, found 'many'"),
-    ("moments.drwas", 3, "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
-    ("bogus", 1, "unknown key 'bogus'"),
-    ("settings", ["digit"], "unknown setting 'digit'; did you mean 'digits'"),
-    ("settings", [], "settings: expected a list of setting names, found \\[\\]"),
-    ("settings", "digits", "settings: expected a list of setting names"),
-    ("metrics", ["fidd"], "metrics: unknown metric 'fidd'; did you mean 'fid'"),
-    ("metrics", [], "metrics: .*at least 1 item"),
-    ("bound.K", [2000], "bound.K: expected 2 ≤ K ≤ schedule.N = 1000 for trajectory 'even', found 2000"),
-    ("bound.K", [0], "bound.K.0: .*greater than or equal to 1, found 0"),
-    ("bound.K", [float("nan")], "bound.K.0: .*found nan"),
-    ("bound.K", ["ten"], "bound.K.0: .*valid integer, found 'ten'"),
-    ("bound.K", [1], "bound.K: expected 2 ≤ K"),
-    ("bound.K", [10, 50, 10], "bound.K: expected no repetitions, found 10 2 times"),
-    ("processes.ddpm.variants", ["npr", "npr"], "processes.ddpm.variants: expected no repetitions, found 'npr' 2 times"),
-    ("samples.K", [], "samples.K: .*at least 1 item"),
-    ("samples.trajectories", ["evn"], "samples.trajectories: unknown trajectory 'evn'; did you mean 'even'"),
-    ("samples", {**RAW["samples"], "K": [300], "trajectories": ["even_ddim"]}, "samples.K: trajectory even_ddim: .*K = 300"),
-    ("processes.ddim.variants", ["beta"], "variant 'beta' is not defined for process 'ddim'"),
-    ("processes.ddpm.variants", ["nrp"], "unknown variant 'nrp'; did you mean 'npr'"),
-    ("processes.ddpm.variants", [], "processes.ddpm.variants: .*at least 1 item"),
-    ("processes.ddim.eta", 1.5, "processes.ddim.eta: .*less than or equal to 1, found 1.5"),
-    ("processes.dddpm", {"variants": ["beta"]}, "unknown key 'dddpm'; did you mean 'ddpm'"),
-    ("seed", None, "seed: .*valid integer, found None"),
-    ("fidelity.target_fid", float("nan"), "fidelity.target_fid: .*found nan"),
-    ("fidelity.reference_images", 3, "fidelity.reference_images: .*greater than or equal to 4, found 3"),
-    ("fidelity.also", ["clean"], "fidelity.also.0: .*'clean_fid', found 'clean'"),
-    ("fidelity.also", ["clean_fid"], "fidelity.also: clean_fid needs extractor.name inception, found classifier"),
-    ("fidelity.reference", "stats.npz", "metrics: kid needs features of images, and settings.digits.fidelity.reference is "),
-    ("fidelity", {**RAW["fidelity"], "reference": "stats.npz", "reference_images": 9}, "reference_images: expected none beside"),
-    ("fidelity", {**RAW["fidelity"], "reference": "stats.npz", "also": ["clean_fid"]}, "also: expected none beside reference"),
-])
+@pytest.mark.parametrize(
+    "path, value, message",
+    [
+        ("bound.also", {"evn": [10]}, "bound.also: unknown trajectory 'evn'; did you mean 'even'"),
+        (
+            "bound.also",
+            {"even": [1001]},
+            "bound.K: expected 2 ≤ K ≤ schedule.N = 1000 for trajectory 'even', found 1001",
+        ),
+        (
+            "samples.also",
+            {"even": [7, 7]},
+            "samples.also.even: expected no repetitions, found 7 2 times",
+        ),
+        ("moments.draws", -1, "params.yaml: moments.draws: .*greater than or equal to 1, found -1"),
+        ("moments.draws", 0, "moments.draws: .*found 0"),
+        ("moments.draws", "many", "moments.draws: .*valid integer, found 'many'"),
+        ("moments.drwas", 3, "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
+        ("bogus", 1, "unknown key 'bogus'"),
+        ("settings", ["digit"], "unknown setting 'digit'; did you mean 'digits'"),
+        ("settings", [], "settings: expected a list of setting names, found \\[\\]"),
+        ("settings", "digits", "settings: expected a list of setting names"),
+        ("metrics", ["fidd"], "metrics: unknown metric 'fidd'; did you mean 'fid'"),
+        ("metrics", [], "metrics: .*at least 1 item"),
+        (
+            "bound.K",
+            [2000],
+            "bound.K: expected 2 ≤ K ≤ schedule.N = 1000 for trajectory 'even', found 2000",
+        ),
+        ("bound.K", [0], "bound.K.0: .*greater than or equal to 1, found 0"),
+        ("bound.K", [float("nan")], "bound.K.0: .*found nan"),
+        ("bound.K", ["ten"], "bound.K.0: .*valid integer, found 'ten'"),
+        ("bound.K", [1], "bound.K: expected 2 ≤ K"),
+        ("bound.K", [10, 50, 10], "bound.K: expected no repetitions, found 10 2 times"),
+        (
+            "processes.ddpm.variants",
+            ["npr", "npr"],
+            "processes.ddpm.variants: expected no repetitions, found 'npr' 2 times",
+        ),
+        ("samples.K", [], "samples.K: .*at least 1 item"),
+        (
+            "samples.trajectories",
+            ["evn"],
+            "samples.trajectories: unknown trajectory 'evn'; did you mean 'even'",
+        ),
+        (
+            "samples",
+            {**RAW["samples"], "K": [300], "trajectories": ["even_ddim"]},
+            "samples.K: trajectory even_ddim: .*K = 300",
+        ),
+        ("processes.ddim.variants", ["beta"], "variant 'beta' is not defined for process 'ddim'"),
+        ("processes.ddpm.variants", ["nrp"], "unknown variant 'nrp'; did you mean 'npr'"),
+        ("processes.ddpm.variants", [], "processes.ddpm.variants: .*at least 1 item"),
+        ("processes.ddim.eta", 1.5, "processes.ddim.eta: .*less than or equal to 1, found 1.5"),
+        ("processes.dddpm", {"variants": ["beta"]}, "unknown key 'dddpm'; did you mean 'ddpm'"),
+        ("seed", None, "seed: .*valid integer, found None"),
+        ("fidelity.target_fid", float("nan"), "fidelity.target_fid: .*found nan"),
+        (
+            "fidelity.reference_images",
+            3,
+            "fidelity.reference_images: .*greater than or equal to 4, found 3",
+        ),
+        ("fidelity.also", ["clean"], "fidelity.also.0: .*'clean_fid', found 'clean'"),
+        (
+            "fidelity.also",
+            ["clean_fid"],
+            "fidelity.also: clean_fid needs extractor.name inception, found classifier",
+        ),
+        (
+            "fidelity.reference",
+            "stats.npz",
+            "metrics: kid needs features of images, and settings.digits.fidelity.reference is ",
+        ),
+        (
+            "fidelity",
+            {**RAW["fidelity"], "reference": "stats.npz", "reference_images": 9},
+            "reference_images: expected none beside",
+        ),
+        (
+            "fidelity",
+            {**RAW["fidelity"], "reference": "stats.npz", "also": ["clean_fid"]},
+            "also: expected none beside reference",
+        ),
+    ],
+)
 def test_mistakes_are_one_line_that_names_the_key(path, value, message):
     with pytest.raises(BenchError, match=message) as caught:
         loading.resolve(changed(path, value))
@@ -123,21 +195,28 @@ def resolved(**changes):
     return raw
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"heads": None}, "variant 'npr' needs the head 'npr', which is not configured"),
-    ({"extractor": None}, "fid needs settings.digits.extractor, which is not configured"),
-    ({"schedule": {"name": "lin", "N": 10}}, "unknown schedule 'lin'"),
-    ({"mean": {}}, "mean: expected either unet and train, or one of checkpoint"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"heads": None}, "variant 'npr' needs the head 'npr', which is not configured"),
+        ({"extractor": None}, "fid needs settings.digits.extractor, which is not configured"),
+        ({"schedule": {"name": "lin", "N": 10}}, "unknown schedule 'lin'"),
+        ({"mean": {}}, "mean: expected either unet and train, or one of checkpoint"),
+    ],
+)
 def test_mistakes_in_a_setting(changes, message):
     with pytest.raises(BenchError, match=message):
         loading.resolve(resolved(**changes))
 
 
-@pytest.mark.parametrize("text, message", [
-    ("a: [1", "not valid YAML"), ("- 1\n", "expected a mapping of keys, found list"),
-    ("x: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1\n", "expected a mapping of keys, found list"),
+        ("x: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
 def test_unreadable_files(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(BenchError, match=f"bad.yaml: {message}"):

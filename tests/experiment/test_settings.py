@@ -11,9 +11,15 @@ from tests.helpers.runs import ROOT
 
 PAPERS = ("cifar10_ls", "cifar10_cs", "celeba64", "imagenet64", "lsun_bedroom")
 NOT_HERE = ("ocm",)  # a variant that the harness does not have
-OTHER_NETWORKS = {("cifar10_ls", "improved_ddpm"), ("lsun_bedroom", "improved_ddpm")}  # Table 3's are not the settings' own
-ROWS = [row for paper in published.PAPERS
-        for row in csv.DictReader((published.FOLDER / f"{paper}.csv").read_text().splitlines())]
+OTHER_NETWORKS = {
+    ("cifar10_ls", "improved_ddpm"),
+    ("lsun_bedroom", "improved_ddpm"),
+}  # Table 3's are not the settings' own
+ROWS = [
+    row
+    for paper in published.PAPERS
+    for row in csv.DictReader((published.FOLDER / f"{paper}.csv").read_text().splitlines())
+]
 
 
 def resolved(overlay):
@@ -24,14 +30,19 @@ def resolved(overlay):
     return loading.resolve(raw, str(overlay))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflows" / "experiments").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_experiment_is_valid(path):
     assert resolved(path).settings
 
 
 def test_settings_of_no_experiment_are_valid_with_the_default_grid():
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    overlays = [yaml.safe_load(path.read_text()) for path in (ROOT / "workflows" / "experiments").glob("*.yaml")]
+    overlays = [
+        yaml.safe_load(path.read_text())
+        for path in (ROOT / "workflows" / "experiments").glob("*.yaml")
+    ]
     named = {name for overlay in overlays for name in overlay["settings"]}
     rest = {path.stem for path in (ROOT / "workflows" / "settings").glob("*.yaml")} - named
     assert {"digits", "fashion_mnist"} <= rest
@@ -47,9 +58,15 @@ def test_a_papers_setting_attempts_what_was_published(name):
     """Every published NLL and FID cell of a variant that there is, at 50 000 samples, is a cell of the setting's grid."""
     setting, wanted = paper(name), {}
     for row in ROWS:
-        if row["dataset"] == name and row["metric"] in ("nll_bpd", "fid") and row["variant"] not in NOT_HERE:
+        if (
+            row["dataset"] == name
+            and row["metric"] in ("nll_bpd", "fid")
+            and row["variant"] not in NOT_HERE
+        ):
             stage = "bound" if row["metric"] == "nll_bpd" else "samples"
-            wanted.setdefault((stage, row["process"], row["variant"]), set()).add((row["trajectory"], int(row["K"])))
+            wanted.setdefault((stage, row["process"], row["variant"]), set()).add(
+                (row["trajectory"], int(row["K"]))
+            )
     for (stage, process, variant), cells in wanted.items():
         assert variant in setting.variants(process)
         assert cells <= set(setting.grid(stage, process, variant)), (stage, process, variant)
@@ -62,8 +79,15 @@ def test_a_papers_setting_attempts_its_rows_of_table_3(name):
     setting = paper(name)
     processes = {"ddpm": ("ddpm", "beta_tilde"), "ddim": ("ddim", "zero")}
     for row in ROWS:
-        if row["dataset"] == name and row["metric"] == "least_K_fid6" and (name, row["variant"]) not in OTHER_NETWORKS:
-            process, variant = processes.get(row["variant"]) or (row["note"].split()[0], row["variant"])
+        if (
+            row["dataset"] == name
+            and row["metric"] == "least_K_fid6"
+            and (name, row["variant"]) not in OTHER_NETWORKS
+        ):
+            process, variant = processes.get(row["variant"]) or (
+                row["note"].split()[0],
+                row["variant"],
+            )
             trajectory = "quadratic_ddim" if "quadratic" in row["note"] else "even"
             assert (trajectory, int(row["K"])) in setting.grid("samples", process, variant)
     assert 6 <= setting.fidelity.target_fid <= 6.12
@@ -73,13 +97,26 @@ def test_a_papers_setting_attempts_its_rows_of_table_3(name):
 def test_schedule_and_clipping_are_the_papers(name):
     """N and the schedule as in schedules.csv, y as in the notes of Table 7, M the largest of Table 5."""
     setting = paper(name)
-    schedules = {row["dataset"]: row for row in csv.DictReader((published.FOLDER / "schedules.csv").read_text().splitlines())}
-    assert (setting.schedule.name, str(setting.schedule.N)) == (schedules[name]["schedule"], schedules[name]["N"])
-    notes = {(row["process"], float(row["note"].removeprefix("y="))) for row in ROWS
-             if row["dataset"] == name and row["metric"] == "sigma2_clip_threshold"}
+    schedules = {
+        row["dataset"]: row
+        for row in csv.DictReader((published.FOLDER / "schedules.csv").read_text().splitlines())
+    }
+    assert (setting.schedule.name, str(setting.schedule.N)) == (
+        schedules[name]["schedule"],
+        schedules[name]["N"],
+    )
+    notes = {
+        (row["process"], float(row["note"].removeprefix("y=")))
+        for row in ROWS
+        if row["dataset"] == name and row["metric"] == "sigma2_clip_threshold"
+    }
     assert notes <= {("ddpm", setting.clip_levels.ddpm), ("ddim", setting.clip_levels.ddim)}
     assert setting.clip("ddpm", "beta") == 1
-    draws = [int(row["note"].removeprefix("M=")) for row in ROWS if row["dataset"] == name and row["note"].startswith("M=")]
+    draws = [
+        int(row["note"].removeprefix("M="))
+        for row in ROWS
+        if row["dataset"] == name and row["note"].startswith("M=")
+    ]
     assert not draws or max(draws) == setting.moments.draws
 
 
@@ -91,4 +128,7 @@ def test_paper_is_the_five_of_them():
 
 def test_a_head_comment_says_how_to_run_it():
     for path in (ROOT / "workflows" / "experiments").glob("*.yaml"):
-        assert f"snakemake --cores all results/table1.csv --configfile {path.relative_to(ROOT)}" in path.read_text()
+        assert (
+            f"snakemake --cores all results/table1.csv --configfile {path.relative_to(ROOT)}"
+            in path.read_text()
+        )

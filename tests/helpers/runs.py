@@ -11,17 +11,36 @@ TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"
 
 def environment(**extra):
     """The environment of a command run by a test: this Python's commands, a store of its own, one thread a job."""
-    return {**{key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **extra}
+    return {
+        **{key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **extra,
+    }
 
 
 def snakemake(folder, *arguments, **extra):
     """Runs the real Snakefile in `folder`; returns the finished process with its output."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(**extra), capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--cores",
+        "2",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**extra), capture_output=True, text=True
+    )
 
 
 def bench(folder, *arguments, **extra):
     """Runs the `bench` command in `folder`."""
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=folder, env=environment(**extra),
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=folder,
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+    )

@@ -12,8 +12,14 @@ from bench.mean.model import MeanModel
 from bench.runtime.errors import BenchError
 from tests.helpers.models import make_data
 
-OPTIONS = {"block_out_channels": [8, 16], "layers_per_block": 1, "down_block_types": ["DownBlock2D"] * 2,
-           "up_block_types": ["UpBlock2D"] * 2, "norm_num_groups": 4, "add_attention": False}
+OPTIONS = {
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D"] * 2,
+    "up_block_types": ["UpBlock2D"] * 2,
+    "norm_num_groups": 4,
+    "add_attention": False,
+}
 SHAPE = (1, 8, 8)
 MADE = schedule.make("linear", 1000)
 
@@ -34,7 +40,10 @@ class Converted(torch.nn.Module):
 
     def forward(self, images, timestep, return_dict=False):
         eps = self.unet(images, timestep, return_dict=False)[0]
-        a, b = (torch.tensor(values[timestep.numpy() + 1]).float()[:, None, None, None] for values in (MADE.signal, MADE.noise))
+        a, b = (
+            torch.tensor(values[timestep.numpy() + 1]).float()[:, None, None, None]
+            for values in (MADE.signal, MADE.noise)
+        )
         x_0 = (images - b * eps) / a
         return (x_0 if self.kind == "sample" else a * eps - b * x_0,)
 
@@ -60,8 +69,9 @@ def write_checkpoint(unet, folder, **changes):
     from diffusers import DDPMScheduler
 
     unet.save_pretrained(folder / "unet")
-    DDPMScheduler(**{"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, **changes}).save_pretrained(
-        folder / "scheduler")
+    DDPMScheduler(
+        **{"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, **changes}
+    ).save_pretrained(folder / "scheduler")
 
 
 def section(N=1000, name="linear"):
@@ -76,16 +86,21 @@ def test_import_gives_the_same_outputs(unet, tmp_path):
     loaded = storage.load(tmp_path / "mean", MADE, make_data(SHAPE))
     images, t = torch.randn(2, *SHAPE), torch.tensor([3, 900])
     # the loaded network computes in another memory format
-    torch.testing.assert_close(loaded.unet(images, t).sample, unet.eval()(images, t).sample, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        loaded.unet(images, t).sample, unet.eval()(images, t).sample, rtol=1e-5, atol=1e-5
+    )
     for name, tensor in unet.state_dict().items():
         assert (loaded.unet.state_dict()[name] == tensor).all(), name
 
 
-@pytest.mark.parametrize("changes, asked, message", [
-    ({}, section(N=500), "N = 1000.*expected linear with N = 500"),
-    ({"beta_schedule": "squaredcos_cap_v2"}, section(), "trained on schedule cosine"),
-    ({"beta_end": 0.012}, section(), "0.012.*expected linear"),
-])
+@pytest.mark.parametrize(
+    "changes, asked, message",
+    [
+        ({}, section(N=500), "N = 1000.*expected linear with N = 500"),
+        ({"beta_schedule": "squaredcos_cap_v2"}, section(), "trained on schedule cosine"),
+        ({"beta_end": 0.012}, section(), "0.012.*expected linear"),
+    ],
+)
 def test_import_refuses_what_does_not_fit(unet, tmp_path, changes, asked, message):
     write_checkpoint(unet, tmp_path, **changes)
     with pytest.raises(BenchError, match=message):
@@ -93,14 +108,18 @@ def test_import_refuses_what_does_not_fit(unet, tmp_path, changes, asked, messag
 
 
 def test_channels_that_do_not_fit_the_data(unet):
-    with pytest.raises(BenchError, match="here: the network has 1 input and 1 output channels, expected 3 of each"):
+    with pytest.raises(
+        BenchError, match="here: the network has 1 input and 1 output channels, expected 3 of each"
+    ):
         storage.check_channels(unet, (3, 8, 8), "here")
 
 
 def test_import_of_nothing_says_what_is_expected(tmp_path):
     with pytest.raises(BenchError, match="no such folder; expected one in diffusers' layout"):
         checkpoint.read(tmp_path / "nowhere", section())
-    with pytest.raises(BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"):
+    with pytest.raises(
+        BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"
+    ):
         checkpoint.read(tmp_path, section())
 
 
@@ -158,8 +177,13 @@ def test_average_of_the_weights_is_the_exponential_one(tmp_path):
         network.weight.zero_()
     how = sections.TrainSection(steps=4, batch=1, learning_rate=0.1, ema=0.5)
     seen = []
-    average, log = training.train(network, lambda step: (seen.append(network.weight.item()), -network.weight.sum())[1], how,
-                         tmp_path / "d.pt", "test")
+    average, log = training.train(
+        network,
+        lambda step: (seen.append(network.weight.item()), -network.weight.sum())[1],
+        how,
+        tmp_path / "d.pt",
+        "test",
+    )
     weights = [*seen[1:], network.weight.item()]
     expected = weights[0]
     for weight in weights[1:]:
@@ -170,4 +194,6 @@ def test_average_of_the_weights_is_the_exponential_one(tmp_path):
 
 def test_saved_weights_are_safetensors(unet, tmp_path):
     storage.save(unet, "epsilon", tmp_path / "mean")
-    assert set(load_file(tmp_path / "mean/unet/diffusion_pytorch_model.safetensors")) == set(unet.state_dict())
+    assert set(load_file(tmp_path / "mean/unet/diffusion_pytorch_model.safetensors")) == set(
+        unet.state_dict()
+    )

@@ -28,7 +28,10 @@ def test_the_saved_model_is_the_exact_one_plus_its_bias(data, tmp_path):
     exact = Oracle(mixture.read(3, 4, 1, 1).law, MADE)
     one_by_one = torch.cat([exact.eps(x_t[[row]], int(t[row])) for row in range(50)])
     torch.testing.assert_close(eps_hat, one_by_one + model.bias(x_t), rtol=1e-12, atol=1e-12)
-    assert features.hidden.shape == (50, model.trunk.channels, 1, 1) and features.time.shape == (50, model.trunk.time_channels)
+    assert features.hidden.shape == (50, model.trunk.channels, 1, 1) and features.time.shape == (
+        50,
+        model.trunk.time_channels,
+    )
 
 
 def test_the_bias_has_the_size_asked_for(data):

@@ -29,8 +29,14 @@ from tests.mean.formats.test_improved_diffusion import random_state
 EXPERIMENTS = sorted((ROOT / "workflows" / "experiments").glob("*.yaml"))
 TRAINING = {"steps": 3, "batch": 5}
 SETTINGS = {  # of the size of the papers', with files that are not there
-    "cifar10_ls": {"data": {"name": "cifar10", "path": "nowhere"}, "schedule": {"name": "linear", "N": 1000}},
-    "strange": {"data": {"name": "npz", "path": "nowhere"}, "schedule": {"name": "linear", "N": 1000}},
+    "cifar10_ls": {
+        "data": {"name": "cifar10", "path": "nowhere"},
+        "schedule": {"name": "linear", "N": 1000},
+    },
+    "strange": {
+        "data": {"name": "npz", "path": "nowhere"},
+        "schedule": {"name": "linear", "N": 1000},
+    },
     "unseen": {"data": {"name": "digits"}, "schedule": {"name": "linear", "N": 1000}},
 }
 
@@ -45,14 +51,19 @@ def small():
     for section in (tiny["mean"], tiny["heads"], tiny["extractor"]):
         section["train"].update(TRAINING)
     tiny["moments"]["draws"], tiny["bound"]["images"] = 3, 4
-    tiny["bound"]["K"], tiny["bound"]["trajectories"] = [5, 10], ["even", "even_ddim", "quadratic_ddim"]
+    tiny["bound"]["K"], tiny["bound"]["trajectories"] = (
+        [5, 10],
+        ["even", "even_ddim", "quadratic_ddim"],
+    )
     tiny["samples"].update(K=[2, 10], count=4, batch=3, shards=2)
     return loading.resolve(experiment)
 
 
 def planned(experiment):
     """{stage: Row} of the only setting of an experiment."""
-    networks = {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()}
+    networks = {
+        name: forecast._networks(name, setting) for name, setting in experiment.settings.items()
+    }
     return {row.stage: row for row in passes.rows(experiment, networks)}
 
 
@@ -62,16 +73,24 @@ def finished(tmp_path_factory):
     experiment, folder, passed, stage = small(), tmp_path_factory.mktemp("plan"), Counter(), None
 
     def count(module, inputs, output):
-        if type(module).__name__ == "UNet2DModel" or any(isinstance(part, torch.nn.Flatten) for part in module.children()):
+        if type(module).__name__ == "UNet2DModel" or any(
+            isinstance(part, torch.nn.Flatten) for part in module.children()
+        ):
             passed[stage] += len(inputs[0])
 
     torch.set_num_threads(1)  # as the tests themselves, which begin later
     hook = torch.nn.modules.module.register_module_forward_hook(count)
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "live_run", lambda *names: contextlib.nullcontext())
-        functions = {"data": preparation.prepare_data, "mean": preparation.train_mean, "extractor": preparation.prepare_extractor,
-                     "moments": estimation.estimate_moments, "heads": preparation.train_heads,
-                     "trajectories": trajectories.choose_trajectories, "bound": evaluation.evaluate_bound}
+        functions = {
+            "data": preparation.prepare_data,
+            "mean": preparation.train_mean,
+            "extractor": preparation.prepare_extractor,
+            "moments": estimation.estimate_moments,
+            "heads": preparation.train_heads,
+            "trajectories": trajectories.choose_trajectories,
+            "bound": evaluation.evaluate_bound,
+        }
         for stage, function in functions.items():
             function(experiment, "tiny")
         for process, shard in itertools.product(("ddpm", "ddim"), (0, 1)):
@@ -91,14 +110,21 @@ def test_passes_are_those_that_a_run_makes(finished):
     rows = planned(experiment)
     assert set(rows) - set(passed) == {"data", "trajectories"}
     assert {stage: rows[stage].passes for stage in passed} == passed
-    assert passed["mean"] == passed["heads"] == 15 and rows["mean"].cost == 45 and rows["heads"].cost is None
+    assert (
+        passed["mean"] == passed["heads"] == 15
+        and rows["mean"].cost == 45
+        and rows["heads"].cost is None
+    )
     assert not rows["bound"].at_most
 
 
 def written(path):
     """Bytes of the files of numbers that `path` is, or that are below it."""
-    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*"))
-               if file.suffix in (".npy", ".npz", ".safetensors"))
+    return sum(
+        file.stat().st_size
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.suffix in (".npy", ".npz", ".safetensors")
+    )
 
 
 def test_disk_is_what_a_run_leaves(finished):
@@ -117,9 +143,20 @@ def test_disk_is_what_a_run_leaves(finished):
 def test_a_row_of_the_bound(tmp_path, images, cells):
     """8 bytes of a number that no compression shortens, and at least log2(images) bits that say which image."""
     random = np.random.default_rng(0)
-    frame = pandas.concat([pandas.DataFrame({"trajectory": "even", "variant": f"variant {cell // 7}", "K": 10 * (1 + cell % 7),
-                                             "image": np.arange(images), "nll_bpd": random.normal(size=images)})
-                           for cell in range(cells)])
+    frame = pandas.concat(
+        [
+            pandas.DataFrame(
+                {
+                    "trajectory": "even",
+                    "variant": f"variant {cell // 7}",
+                    "K": 10 * (1 + cell % 7),
+                    "image": np.arange(images),
+                    "nll_bpd": random.normal(size=images),
+                }
+            )
+            for cell in range(cells)
+        ]
+    )
     frame.to_parquet(tmp_path / "bound.parquet", index=False)
     bytes_a_row = (tmp_path / "bound.parquet").stat().st_size / len(frame)
     assert 8 + math.log2(images) / 8 < bytes_a_row <= passes.BOUND_ROW < 1.25 * bytes_a_row
@@ -128,22 +165,36 @@ def test_a_row_of_the_bound(tmp_path, images, cells):
 def test_jobs_and_samples(finished):
     rows = planned(finished[0])
     assert rows["moments"].jobs == 1
-    assert rows["samples ddpm"].jobs == 2 * 3 and rows["samples ddim"].jobs == 2 * 2  # no variant of ddim reads the moments
+    assert (
+        rows["samples ddpm"].jobs == 2 * 3 and rows["samples ddim"].jobs == 2 * 2
+    )  # no variant of ddim reads the moments
     assert rows["samples ddim"].samples == 4 * 2 * 2 * 2  # count, variants, K, trajectories
-    assert rows["samples ddim"].passes == 4 * 2 * (2 + 10 + 2 + len(trajectory.quadratic_ddim(20, 10)))
+    assert rows["samples ddim"].passes == 4 * 2 * (
+        2 + 10 + 2 + len(trajectory.quadratic_ddim(20, 10))
+    )
     assert len(trajectory.quadratic_ddim(20, 10)) < 10
 
 
 def test_steps_of_an_optimal_trajectory_are_bounded():
     """Against trajectories of random costs, and exact where every step is visited anyhow."""
     N, random = 30, np.random.default_rng(0)
-    cells = [("beta", "even", 4), ("beta", "optimal", 3), ("beta", "optimal", 6), ("npr", "quadratic_ddim", 9)]
+    cells = [
+        ("beta", "even", 4),
+        ("beta", "optimal", 3),
+        ("beta", "optimal", 6),
+        ("npr", "quadratic_ddim", 9),
+    ]
     most, at_most = passes.steps_visited(N, cells)
     assert at_most
     for last_sound in (N, N - 3):
         found = trajectory.optimal(random.normal(size=(N + 1, N + 1)), [3, 6], last_sound)
-        steps = [trajectory.fixed(kind, N, K) if kind != "optimal" else found[K] for _, kind, K in cells]
-        placed = [bound.Cell(kind, variant, K, tuple(taken)) for (variant, kind, K), taken in zip(cells, steps, strict=True)]
+        steps = [
+            trajectory.fixed(kind, N, K) if kind != "optimal" else found[K] for _, kind, K in cells
+        ]
+        placed = [
+            bound.Cell(kind, variant, K, tuple(taken))
+            for (variant, kind, K), taken in zip(cells, steps, strict=True)
+        ]
         assert len(bound._edges_by_step(placed)) <= most < N
     assert passes.steps_visited(N, [*cells, ("beta", "even", N)]) == (N, False)
     assert passes.steps_visited(N, [("beta", "optimal", 20), ("sn", "optimal", 20)]) == (N, True)
@@ -160,10 +211,16 @@ def settings(tmp_path, monkeypatch):
 
     def experiment(*names, **changes):
         raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-        raw.update(settings=list(names), processes={"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}})
+        raw.update(
+            settings=list(names),
+            processes={"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}},
+        )
         raw["moments"], raw["bound"]["images"] = {"draws": 50_000}, 10_000
-        raw["samples"].update(count=50_000, K=[10, 25, 50, 100, 200, 400, 1000], batch=500, shards=10)
+        raw["samples"].update(
+            count=50_000, K=[10, 25, 50, 100, 200, 400, 1000], batch=500, shards=10
+        )
         return loading.resolve(raw | changes)
+
     return experiment
 
 
@@ -177,32 +234,60 @@ def test_the_scale_of_the_papers_by_hand(settings):
     assert rows["data"].disk == pytest.approx(60_000 * (3072 + 8), rel=1e-5)
     assert rows["reference"].passes == 60_000 and rows["reference"].disk == 60_000 * 2048 * 4
     assert rows["fidelity ddpm"].passes == 700_000
-    assert rows["extractor"].disk == pytest.approx(95.6e6, rel=0.01)  # the size of torch-fidelity's own file of weights
+    assert rows["extractor"].disk == pytest.approx(
+        95.6e6, rel=0.01
+    )  # the size of torch-fidelity's own file of weights
 
 
 def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
-    assert set(planned(settings("cifar10_ls", metrics=["nll"]))) == {"data", "mean", "moments", "trajectories", "bound"}
+    assert set(planned(settings("cifar10_ls", metrics=["nll"]))) == {
+        "data",
+        "mean",
+        "moments",
+        "trajectories",
+        "bound",
+    }
     handcrafted = {"ddpm": {"variants": ["beta_tilde"]}, "ddim": {"variants": ["zero"]}}
     even = {"K": [10], "trajectories": ["even"], "images": 1}
     found = planned(settings("cifar10_ls", metrics=["fid"], processes=handcrafted, bound=even))
-    assert set(found) == {"data", "mean", "extractor", "trajectories", "samples ddpm", "samples ddim", "reference",
-                          "fidelity ddpm", "fidelity ddim"}
+    assert set(found) == {
+        "data",
+        "mean",
+        "extractor",
+        "trajectories",
+        "samples ddpm",
+        "samples ddim",
+        "reference",
+        "fidelity ddpm",
+        "fidelity ddim",
+    }
 
 
 def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
     path = loading.SETTINGS / "cifar10_cs.yaml"
     path.write_text((loading.SETTINGS / "cifar10_ls.yaml").read_text().replace("linear", "cosine"))
     experiment = settings("cifar10_ls", "cifar10_cs")
-    found = passes.rows(experiment, {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()})
+    found = passes.rows(
+        experiment,
+        {name: forecast._networks(name, setting) for name, setting in experiment.settings.items()},
+    )
     assert [row.passes for row in found if row.stage == "reference"] == [60_000, 0]
-    assert len({row.network.key for row in found if row.stage == "moments"}) == 1  # and so is the network measured
+    assert (
+        len({row.network.key for row in found if row.stage == "moments"}) == 1
+    )  # and so is the network measured
 
 
-@pytest.mark.parametrize("name, parameters", [
-    ("lsun_bedroom", 114e6),  # Ho et al. 2020, Appendix B
-    ("cifar10_ls", random_state(128, (1, 2, 2, 2), 3, (1, 2), 3)),  # what the key names of a checkpoint stand for
-    ("imagenet64", random_state(128, (1, 2, 3, 4), 3, (2, 3), 3)),
-])
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("lsun_bedroom", 114e6),  # Ho et al. 2020, Appendix B
+        (
+            "cifar10_ls",
+            random_state(128, (1, 2, 2, 2), 3, (1, 2), 3),
+        ),  # what the key names of a checkpoint stand for
+        ("imagenet64", random_state(128, (1, 2, 3, 4), 3, (2, 3), 3)),
+    ],
+)
 def test_the_networks_of_the_papers(name, parameters):
     known = yaml.safe_load((speed.published.FOLDER / "networks.yaml").read_text())[name]
     with torch.device("meta"):
@@ -214,32 +299,50 @@ def test_the_networks_of_the_papers(name, parameters):
 
 
 def test_what_is_not_known_is_told_in_a_line(settings, monkeypatch):
-    monkeypatch.setattr(speed, "measure", lambda networks, device: {network.key: (2.0, 1) for network in networks})
+    monkeypatch.setattr(
+        speed, "measure", lambda networks, device: {network.key: (2.0, 1) for network in networks}
+    )
     text = forecast.report(settings("strange"), 5.0)
-    assert "strange: how large the data are is not known before npz has read them: bench data --setting strange" in text
+    assert (
+        "strange: how large the data are is not known before npz has read them: bench data --setting strange"
+        in text
+    )
     moments = next(line.split() for line in text.splitlines() if " moments " in line)
     assert moments[2:] == ["1", "50,000,000", "mean", "model", "?", "?"]
     folder = loading.SETTINGS / "results" / "strange" / "data"
     folder.mkdir(parents=True)
-    (folder / "data.json").write_text(json.dumps({"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256}))
+    (folder / "data.json").write_text(
+        json.dumps({"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256})
+    )
     text = forecast.report(settings("strange"), 5.0)
-    assert "strange: the architecture of the mean model is not known before it is imported: bench mean --setting strange" in text
+    assert (
+        "strange: the architecture of the mean model is not known before it is imported: bench mean --setting strange"
+        in text
+    )
     reference = next(line.split() for line in text.splitlines() if " reference " in line)
     assert reference[2:] == ["1", "100", "Inception", "819", "kB", f"{(100 / 2 + 5) / 3600:.2g}"]
 
 
 def test_an_architecture_is_the_checkpoints_where_it_is_there(settings, tmp_path):
-    options = {"block_out_channels": [32, 64], "layers_per_block": 1, "down_block_types": ["DownBlock2D"] * 2,
-               "up_block_types": ["UpBlock2D"] * 2}
+    options = {
+        "block_out_channels": [32, 64],
+        "layers_per_block": 1,
+        "down_block_types": ["DownBlock2D"] * 2,
+        "up_block_types": ["UpBlock2D"] * 2,
+    }
     made = speed.make_unet(options, (3, 32, 32))
     made.save_pretrained(tmp_path / "nowhere" / "unet")
-    network = speed.mean_network("cifar10_ls", settings("cifar10_ls").setting("cifar10_ls"), (3, 32, 32))
+    network = speed.mean_network(
+        "cifar10_ls", settings("cifar10_ls").setting("cifar10_ls"), (3, 32, 32)
+    )
     assert network.parameters == sum(tensor.numel() for tensor in made.parameters())
     assert network.origin == "nowhere/unet/config.json"
 
 
 def test_hours_are_passes_by_the_speed_and_starts(settings, monkeypatch):
-    monkeypatch.setattr(speed, "measure", lambda networks, device: {network.key: (100.0, 8) for network in networks})
+    monkeypatch.setattr(
+        speed, "measure", lambda networks, device: {network.key: (100.0, 8) for network in networks}
+    )
     lines = forecast.report(settings("cifar10_ls"), 36.0).splitlines()
     hours = {line.split()[1]: line.split()[-1] for line in lines if line.startswith("cifar10_ls ")}
     assert hours["moments"] == f"{5e7 / 100 / 3600 + 0.01:,.0f}" and hours["data"] == "0.01"
@@ -250,15 +353,28 @@ def test_hours_are_passes_by_the_speed_and_starts(settings, monkeypatch):
 def test_networks_without_weights_pass_images(finished, settings):
     """What comes out is as many numbers an image as the disk is reckoned with, and finite."""
     tiny, inception = finished[0].setting("tiny"), settings("cifar10_ls").setting("cifar10_ls")
-    mixture = tiny.model_copy(update={
-        "data": DataSection(name="mixture", components=2, dim=3, train=9, test=9),
-        "mean": tiny.mean.model_copy(update={"unet": None, "train": None, "oracle": OracleSection()}), "heads": None})
-    for network, features in [(speed.mean_network("tiny", tiny, (1, 8, 8)), 64), (speed.mean_network("m", mixture, (3, 1, 1)), 3),
-                              (speed.feature_network("tiny", tiny, (1, 8, 8)), 64),
-                              (speed.feature_network("cifar10_ls", inception, (3, 32, 32)), 2048)]:
+    mixture = tiny.model_copy(
+        update={
+            "data": DataSection(name="mixture", components=2, dim=3, train=9, test=9),
+            "mean": tiny.mean.model_copy(
+                update={"unet": None, "train": None, "oracle": OracleSection()}
+            ),
+            "heads": None,
+        }
+    )
+    for network, features in [
+        (speed.mean_network("tiny", tiny, (1, 8, 8)), 64),
+        (speed.mean_network("m", mixture, (3, 1, 1)), 3),
+        (speed.feature_network("tiny", tiny, (1, 8, 8)), 64),
+        (speed.feature_network("cifar10_ls", inception, (3, 32, 32)), 2048),
+    ]:
         with torch.inference_mode():
             found = network.make("cpu")(2)
-        assert network.features == features and found.reshape(2, -1).shape == (2, features) and found.isfinite().all()
+        assert (
+            network.features == features
+            and found.reshape(2, -1).shape == (2, features)
+            and found.isfinite().all()
+        )
 
 
 def test_a_pass_grows_to_the_batch_while_time_is_left(monkeypatch):
@@ -280,15 +396,33 @@ def test_a_pass_grows_to_the_batch_while_time_is_left(monkeypatch):
 
 def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
     """What a Snakefile sees of the same files."""
-    overlays = [{"settings": ["tiny"], "samples": {"K": [5], "count": 40}, "processes": {"ddim": {"variants": ["zero"]}}},
-                {"samples": {"K": [7]}, "seed": 3, "processes": {"ddpm": {"variants": ["beta"]}}, "bound": {"K": [10]}}]
+    overlays = [
+        {
+            "settings": ["tiny"],
+            "samples": {"K": [5], "count": 40},
+            "processes": {"ddim": {"variants": ["zero"]}},
+        },
+        {
+            "samples": {"K": [7]},
+            "seed": 3,
+            "processes": {"ddpm": {"variants": ["beta"]}},
+            "bound": {"K": [10]},
+        },
+    ]
     names = [f"overlay{index}.yaml" for index in range(len(overlays))]
     for name, overlay in zip(names, overlays, strict=True):
         (tmp_path / name).write_text(yaml.safe_dump(overlay))
-    (tmp_path / "Snakefile").write_text(f"configfile: '{ROOT / 'params.yaml'}'\nimport json\n"
-                                        "json.dump(config, open('merged.json', 'w'))\nrule all:\n    shell: ':'\n")
-    subprocess.run([sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", *names], cwd=tmp_path, check=True,
-                   env=environment(), capture_output=True)
+    (tmp_path / "Snakefile").write_text(
+        f"configfile: '{ROOT / 'params.yaml'}'\nimport json\n"
+        "json.dump(config, open('merged.json', 'w'))\nrule all:\n    shell: ':'\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", *names],
+        cwd=tmp_path,
+        check=True,
+        env=environment(),
+        capture_output=True,
+    )
     found = loading.load(ROOT / "params.yaml", [tmp_path / name for name in names])
     assert found == loading.resolve(json.loads((tmp_path / "merged.json").read_text()))
     tiny = found.setting("tiny")
@@ -298,28 +432,59 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
 @pytest.mark.parametrize("overlay", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_can_be_planned(overlay, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(speed, "measure", lambda networks, device: {network.key: (100.0, 8) for network in networks})
+    monkeypatch.setattr(
+        speed, "measure", lambda networks, device: {network.key: (100.0, 8) for network in networks}
+    )
     assert "?" not in forecast.report(loading.load(ROOT / "params.yaml", [overlay]), 5.0)
 
 
-@pytest.mark.parametrize("name, given", [("digits", {}), ("mixture", {"components": 2, "dim": 3, "train": 7, "test": 5})])
+@pytest.mark.parametrize(
+    "name, given", [("digits", {}), ("mixture", {"components": 2, "dim": 3, "train": 7, "test": 5})]
+)
 def test_the_size_that_a_reader_gives_is_that_of_what_it_reads(name, given, tmp_path):
     found = dataset.size(name, given, tmp_path)
     dataset.prepare(name, tmp_path / "data", given)
     made = dataset.load(tmp_path / "data")
-    assert found == dataset.Size(made.shape, len(made.train), len(made.test), made.levels, made.train_labels is not None)
+    assert found == dataset.Size(
+        made.shape, len(made.train), len(made.test), made.levels, made.train_labels is not None
+    )
 
 
 def test_the_command_plans_without_a_file_and_refuses_before_torch_is_loaded(tmp_path):
-    run = bench(tmp_path, "plan", "--config", str(ROOT / "params.yaml"), "--configfile", str(TINY), "--threads", "1")
+    run = bench(
+        tmp_path,
+        "plan",
+        "--config",
+        str(ROOT / "params.yaml"),
+        "--configfile",
+        str(TINY),
+        "--threads",
+        "1",
+    )
     assert run.returncode == 0, run.stderr
-    lines = {line[:24].strip(): line.split() for line in run.stdout.splitlines() if line.startswith(("tiny", "total"))}
-    assert "2,000" in lines["tiny       moments"] and float(lines["total"][-1]) > 0 and os.listdir(tmp_path) == []
+    lines = {
+        line[:24].strip(): line.split()
+        for line in run.stdout.splitlines()
+        if line.startswith(("tiny", "total"))
+    }
+    assert (
+        "2,000" in lines["tiny       moments"]
+        and float(lines["total"][-1]) > 0
+        and os.listdir(tmp_path) == []
+    )
     (tmp_path / "bad.yaml").write_text("moments: {draws: 0}\n")
-    refused = "import sys; from bench import cli\n" \
-              f"try: cli.main(['plan', '--config', {str(ROOT / 'params.yaml')!r}, '--configfile', 'bad.yaml'])\n" \
-              "except SystemExit as error: print(error, 'torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", refused], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    refused = (
+        "import sys; from bench import cli\n"
+        f"try: cli.main(['plan', '--config', {str(ROOT / 'params.yaml')!r}, '--configfile', 'bad.yaml'])\n"
+        "except SystemExit as error: print(error, 'torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", refused],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
     assert run.stdout.startswith("bench plan: error: ") and run.stdout.endswith("found 0 False\n")
     assert len(run.stdout.splitlines()) == 1
 

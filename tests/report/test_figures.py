@@ -8,10 +8,25 @@ from bench.report import figures
 
 
 def test_curves_are_drawn(tmp_path):
-    cells = pandas.DataFrame([
-        {"setting": "toy", "process": process, "trajectory": "even", "variant": variant, "K": K, "metric": "fid",
-         "value": 100.0 / K, "stderr": 1.0, "exact": None, "published": None}
-        for process in ("ddpm", "ddim") for variant in ("a", "b") for K in (5, 10)])
+    cells = pandas.DataFrame(
+        [
+            {
+                "setting": "toy",
+                "process": process,
+                "trajectory": "even",
+                "variant": variant,
+                "K": K,
+                "metric": "fid",
+                "value": 100.0 / K,
+                "stderr": 1.0,
+                "exact": None,
+                "published": None,
+            }
+            for process in ("ddpm", "ddim")
+            for variant in ("a", "b")
+            for K in (5, 10)
+        ]
+    )
     figures.curves(cells, "fid", tmp_path / "fid.png")
     drawn = image.imread(tmp_path / "fid.png")
     assert drawn.shape[0] > 300 and drawn.std() > 0.05
@@ -19,9 +34,18 @@ def test_curves_are_drawn(tmp_path):
 
 def test_nothing_to_draw_and_a_linear_scale(tmp_path):
     """A score that no extractor here has leaves a picture that says so; shares of 0 are drawn."""
-    row = {"setting": "toy", "process": "ddim", "trajectory": "even", "variant": "a", "stderr": np.nan, "exact": None,
-           "published": None}
-    cells = pandas.DataFrame([{**row, "K": K, "metric": "recall", "value": value} for K, value in ((5, 0.0), (10, 0.5))])
+    row = {
+        "setting": "toy",
+        "process": "ddim",
+        "trajectory": "even",
+        "variant": "a",
+        "stderr": np.nan,
+        "exact": None,
+        "published": None,
+    }
+    cells = pandas.DataFrame(
+        [{**row, "K": K, "metric": "recall", "value": value} for K, value in ((5, 0.0), (10, 0.5))]
+    )
     figures.curves(cells, "isc", tmp_path / "isc.png")
     assert image.imread(tmp_path / "isc.png").std() > 0.01
     figures.curves(cells, "recall", tmp_path / "recall.png")
@@ -34,22 +58,48 @@ def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     """The markers drawn are at the published values, and only there."""
     drawn = []
     monkeypatch.setattr(figures.pyplot, "close", drawn.append)
-    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "fid", "stderr": 1.0,
-           "exact": None}
-    cells = pandas.DataFrame([{**row, "K": K, "value": 100.0 / K, "published": published}
-                              for K, published in ((5, 21.0), (10, None), (20, 6.0))])
+    row = {
+        "setting": "toy",
+        "process": "ddpm",
+        "trajectory": "even",
+        "variant": "a",
+        "metric": "fid",
+        "stderr": 1.0,
+        "exact": None,
+    }
+    cells = pandas.DataFrame(
+        [
+            {**row, "K": K, "value": 100.0 / K, "published": published}
+            for K, published in ((5, 21.0), (10, None), (20, 6.0))
+        ]
+    )
     figures.curves(cells, "fid", tmp_path / "fid.png")
-    hollow = [line for line in drawn[0].axes[0].lines if line.get_markerfacecolor() == "none" and line.get_linestyle() == "None"]
-    points = [(x, y) for line in hollow for x, y in zip(*line.get_data(), strict=True) if not np.isnan(y)]
+    hollow = [
+        line
+        for line in drawn[0].axes[0].lines
+        if line.get_markerfacecolor() == "none" and line.get_linestyle() == "None"
+    ]
+    points = [
+        (x, y) for line in hollow for x, y in zip(*line.get_data(), strict=True) if not np.isnan(y)
+    ]
     assert points == [(5, 21.0), (20, 6.0)]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "published"]
 
 
 def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
     """Both figures are the same to the pixel: bounds above 2.5, and as far above 0."""
-    row = {"setting": "toy", "process": "ddpm", "trajectory": "even", "variant": "a", "metric": "nll_nats", "stderr": 0.1,
-           "published": None}
+    row = {
+        "setting": "toy",
+        "process": "ddpm",
+        "trajectory": "even",
+        "variant": "a",
+        "metric": "nll_nats",
+        "stderr": 0.1,
+        "published": None,
+    }
     for name, exact in (("above", 2.5), ("plain", 0.0)):
-        cells = pandas.DataFrame([{**row, "K": K, "value": exact + 5.0 / K, "exact": exact} for K in (5, 10)])
+        cells = pandas.DataFrame(
+            [{**row, "K": K, "value": exact + 5.0 / K, "exact": exact} for K in (5, 10)]
+        )
         figures.curves(cells, "nll", tmp_path / f"{name}.png")
     assert (tmp_path / "above.png").read_bytes() == (tmp_path / "plain.png").read_bytes()

@@ -19,18 +19,36 @@ from bench.runtime import paths
 from bench.stages import reporting
 from tests.helpers.runs import ROOT
 
-ROWS = [row for paper in published.PAPERS
-        for row in csv.DictReader((published.FOLDER / f"{paper}.csv").read_text().splitlines())]
+ROWS = [
+    row
+    for paper in published.PAPERS
+    for row in csv.DictReader((published.FOLDER / f"{paper}.csv").read_text().splitlines())
+]
 NETWORK = "inception-v3-compat-0123"
 
 
 def measured(dataset="cifar10_ls", factor=1.0, draws=50000, n=50000):
     """What a run of a setting would have measured: the published numbers of its NLL and FID cells times `factor`."""
     others = {"nll_bpd": {"n": 10000, "extractor": None}, "fid": {"n": n, "extractor": NETWORK}}
-    rows = [row for row in ROWS if row["dataset"] == dataset and row["metric"] in others and not row["note"].startswith("M=")]
-    return [{"setting": dataset, **{name: row[name] for name in ("metric", "process", "trajectory", "variant")},
-             "K": int(row["K"]), "value": float(row["value"]) * factor, "stderr": 0.0, "draws": draws, **others[row["metric"]]}
-            for row in rows]
+    rows = [
+        row
+        for row in ROWS
+        if row["dataset"] == dataset
+        and row["metric"] in others
+        and not row["note"].startswith("M=")
+    ]
+    return [
+        {
+            "setting": dataset,
+            **{name: row[name] for name in ("metric", "process", "trajectory", "variant")},
+            "K": int(row["K"]),
+            "value": float(row["value"]) * factor,
+            "stderr": 0.0,
+            "draws": draws,
+            **others[row["metric"]],
+        }
+        for row in rows
+    ]
 
 
 def compare(rows):
@@ -48,15 +66,25 @@ def test_equal_numbers_are_within():
     frame = compare(measured())
     assert counts(frame, source="Bao2022a", table="1", dataset="cifar10_ls") == {"within": 35}
     assert counts(frame, source="Bao2022a", table="2", dataset="cifar10_ls") == {"within": 35}
-    assert counts(frame, source="Bao2022b", dataset="cifar10_ls") == {"within": 29}  # 19 FID and 10 bounds
+    assert counts(frame, source="Bao2022b", dataset="cifar10_ls") == {
+        "within": 29
+    }  # 19 FID and 10 bounds
     assert counts(frame, source="Bao2022a", table="1", dataset="celeba64") == {"not attempted": 35}
     # Table 5 at K = 10: of ten cells the two with M = 50000 were measured
     assert counts(frame, table="5", dataset="cifar10_ls") == {"within": 2, "other circumstances": 8}
-    assert (frame[frame.status == "within"].difference.abs() <= 0.001 + 1e-12).all()  # Table 5 prints 5.471 for 5.47
+    assert (
+        frame[frame.status == "within"].difference.abs() <= 0.001 + 1e-12
+    ).all()  # Table 5 prints 5.471 for 5.47
 
 
 def test_every_published_cell_is_in_one_class():
-    for rows in ([], measured(), measured(factor=1.5), measured(n=500), measured("imagenet64", draws=1)):
+    for rows in (
+        [],
+        measured(),
+        measured(factor=1.5),
+        measured(n=500),
+        measured("imagenet64", draws=1),
+    ):
         frame = compare(rows)
         total = reproduction.summary(frame, "source", "table").iloc[-1]
         assert len(frame) == 602 and set(frame.status) <= set(reproduction.CLASSES)
@@ -68,14 +96,20 @@ def test_every_published_cell_is_in_one_class():
 def test_the_tables_of_the_summary_are_the_papers():
     expected = Counter((row["source"], row["table"], row["provenance"]) for row in ROWS)
     summary = reproduction.summary(compare([]), "source", "table", "provenance").iloc[:-1]
-    assert {(row.source, row.table, row.provenance): row.published for row in summary.itertuples()} == dict(expected)
+    assert {
+        (row.source, row.table, row.provenance): row.published for row in summary.itertuples()
+    } == dict(expected)
 
 
 def test_the_tolerance_is_the_declared_one():
     """FID 34.26: half of 0.01, 0.1, 2 %, two standard errors; just below it is within and just above it off."""
     tolerance = 0.005 + 0.1 + 0.02 * 34.26 + 2 * 0.05
-    row = next(row for row in measured() if (row["metric"], row["variant"], row["process"], row["K"]) == (
-        "fid", "analytic_scalar", "ddpm", 10))
+    row = next(
+        row
+        for row in measured()
+        if (row["metric"], row["variant"], row["process"], row["K"])
+        == ("fid", "analytic_scalar", "ddpm", 10)
+    )
     for shift, status in ((0.999, "within"), (-0.999, "within"), (1.001, "off"), (-1.001, "off")):
         frame = compare([{**row, "value": 34.26 + shift * tolerance, "stderr": 0.05}])
         cell = frame[(frame.table == "2") & (frame.status != "not attempted")].iloc[0]
@@ -84,27 +118,51 @@ def test_the_tolerance_is_the_declared_one():
 
 
 def test_resolution_is_half_a_unit_of_the_last_digit():
-    assert [reproduction.resolution(text) for text in ("74.95", "5.471", "30", "0")] == [0.005, 0.0005, 0.5, 0.0]
+    assert [reproduction.resolution(text) for text in ("74.95", "5.471", "30", "0")] == [
+        0.005,
+        0.0005,
+        0.5,
+        0.0,
+    ]
     assert reproduction.resolution("3.87e-4") == pytest.approx(0.5e-6, rel=1e-12)
 
 
 def test_five_percent_off_is_seen():
     frame = compare(measured(factor=1.05))
     # 5 % is more than 0.2 % + 0.015 of any bound; of an FID more than 2 % + 0.105 above 3.5, and 2 % + 0.15 above 5 (one decimal)
-    bounds = frame[(frame.metric == "nll_bpd") & (frame.status != "not attempted") & ~frame.note.str.startswith("M=")]
+    bounds = frame[
+        (frame.metric == "nll_bpd")
+        & (frame.status != "not attempted")
+        & ~frame.note.str.startswith("M=")
+    ]
     assert set(bounds.status) == {"off"} and len(bounds) == 35 + 10 + 5  # of the three papers
-    scores = frame[(frame.metric == "fid") & (frame.status != "not attempted") & ~frame.note.str.startswith("M=")]
+    scores = frame[
+        (frame.metric == "fid")
+        & (frame.status != "not attempted")
+        & ~frame.note.str.startswith("M=")
+    ]
     assert {cell.status for cell in scores.itertuples() if float(cell.value) > 5} == {"off"}
     assert {cell.status for cell in scores.itertuples() if float(cell.value) < 3.5} == {"within"}
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"n": 500}, "500 samples, published with 50000"),
-    ({"dtype": "bf16"}, "networks in bf16, published in fp32"),
-    ({"eta": 0.5}, "η = 0.5, published with 0"),
-    ({"extractor": "bench-classifier-1"}, "extractor bench-classifier-1, published with inception-v3-compat")])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"n": 500}, "500 samples, published with 50000"),
+        ({"dtype": "bf16"}, "networks in bf16, published in fp32"),
+        ({"eta": 0.5}, "η = 0.5, published with 0"),
+        (
+            {"extractor": "bench-classifier-1"},
+            "extractor bench-classifier-1, published with inception-v3-compat",
+        ),
+    ],
+)
 def test_other_circumstances_are_not_judged(change, reason):
-    rows = [{**row, **change} for row in measured() if row["metric"] == "fid" and row["process"] == "ddim"]
+    rows = [
+        {**row, **change}
+        for row in measured()
+        if row["metric"] == "fid" and row["process"] == "ddim"
+    ]
     frame = compare(rows)
     seen = frame[frame.status != "not attempted"]
     assert set(seen.status) == {"other circumstances"} and reason in set(seen.reason)
@@ -116,14 +174,20 @@ def test_other_circumstances_are_not_judged(change, reason):
 def test_the_number_of_draws_chooses_the_cell_of_table_5():
     frame = compare(measured(draws=100))
     table5 = frame[(frame.table == "5") & (frame.dataset == "cifar10_ls")]
-    assert {row.note for row in table5.itertuples() if row.status != "other circumstances"} == {"M=100"}
+    assert {row.note for row in table5.itertuples() if row.status != "other circumstances"} == {
+        "M=100"
+    }
     assert "M = 100, published with 1" in set(table5.reason)
 
 
 def test_celeba_without_clipping_is_not_compared():
     frame = compare(measured("celeba64"))
     other = frame[frame.status == "other circumstances"]
-    assert set(zip(other.table, other.variant, other.trajectory, strict=True)) == {("9", "beta", "even_ddim")} and len(other) == 5
+    assert (
+        set(zip(other.table, other.variant, other.trajectory, strict=True))
+        == {("9", "beta", "even_ddim")}
+        and len(other) == 5
+    )
     assert counts(frame, table="9") == {"within": 20, "other circumstances": 5}
 
 
@@ -133,15 +197,34 @@ def test_cells_csv_has_the_primary_number_and_the_verdict():
     assert cells.published.notna().all() and cells.within.isin([True, False]).all()
     for row in cells.itertuples():
         assert row.difference == pytest.approx(0.001 * row.published, rel=1e-6, abs=2e-3)
-    found = cells.set_index(["metric", "variant", "process", "K"]).loc[("fid", "analytic_scalar", "ddpm", 10)]
-    assert found.published == 34.26 and found.published_source == "Bao2022a Table 2" and found.provenance == "primary"
+    found = cells.set_index(["metric", "variant", "process", "K"]).loc[
+        ("fid", "analytic_scalar", "ddpm", 10)
+    ]
+    assert (
+        found.published == 34.26
+        and found.published_source == "Bao2022a Table 2"
+        and found.provenance == "primary"
+    )
     assert set(cells[cells.variant == "npr"].provenance) == {"quoted"}
 
 
 def test_a_primary_source_goes_before_a_quoted_one():
-    quoted = {"source": "B", "table": "1", "dataset": "toy", "metric": "fid", "process": "ddpm", "trajectory": "even",
-              "variant": "beta", "K": "10", "value": "5.1", "provenance": "quoted", "note": ""}
-    both = pandas.DataFrame([quoted, {**quoted, "source": "A", "value": "5.0", "provenance": "primary"}])
+    quoted = {
+        "source": "B",
+        "table": "1",
+        "dataset": "toy",
+        "metric": "fid",
+        "process": "ddpm",
+        "trajectory": "even",
+        "variant": "beta",
+        "K": "10",
+        "value": "5.1",
+        "provenance": "quoted",
+        "note": "",
+    }
+    both = pandas.DataFrame(
+        [quoted, {**quoted, "source": "A", "value": "5.0", "provenance": "primary"}]
+    )
     row = {**quoted, "setting": "toy", "K": 10, "value": 5.0, "n": 50000, "extractor": NETWORK}
     found = reproduction.beside(reproduction.compare(both, [row], published.tolerances()))
     assert found["toy", "fid", "ddpm", "even", "beta", 10]["published_source"] == "A Table 1"
@@ -149,32 +232,70 @@ def test_a_primary_source_goes_before_a_quoted_one():
 
 def fid_frame(dataset, curves, n=50000):
     """cells.csv's rows of FID: {(process, trajectory, variant): {K: FID}}."""
-    return tables.cells([{"setting": dataset, "process": process, "trajectory": trajectory, "variant": variant, "K": K,
-                          "metric": "fid", "value": value, "stderr": 0.0, "n": n, "extractor": NETWORK}
-                         for (process, trajectory, variant), curve in curves.items() for K, value in curve.items()], {})
+    return tables.cells(
+        [
+            {
+                "setting": dataset,
+                "process": process,
+                "trajectory": trajectory,
+                "variant": variant,
+                "K": K,
+                "metric": "fid",
+                "value": value,
+                "stderr": 0.0,
+                "n": n,
+                "extractor": NETWORK,
+            }
+            for (process, trajectory, variant), curve in curves.items()
+            for K, value in curve.items()
+        ],
+        {},
+    )
 
 
-CURVES = {("ddpm", "quadratic_ddim", "beta_tilde"): {80: 6.3, 90: 6.12}, ("ddpm", "even", "beta"): {400: 4.86},
-          ("ddim", "quadratic_ddim", "zero"): {20: 6.9, 25: 6.3, 30: 5.85},
-          ("ddim", "even", "analytic_scalar"): {10: 14.0, 25: 5.81}}
+CURVES = {
+    ("ddpm", "quadratic_ddim", "beta_tilde"): {80: 6.3, 90: 6.12},
+    ("ddpm", "even", "beta"): {400: 4.86},
+    ("ddim", "quadratic_ddim", "zero"): {20: 6.9, 25: 6.3, 30: 5.85},
+    ("ddim", "even", "analytic_scalar"): {10: 14.0, 25: 5.81},
+}
 
 
 def least(curves, target=6.12, n=50000):
     """{variant: the row of Table 3} of CIFAR-10 (LS) for these FIDs."""
     frame = fid_frame("cifar10_ls", curves, n)
-    rows = reproduction.least_steps(published.read(), frame, tables.table2(frame, {"cifar10_ls": target}))
-    return compare(rows).query("source == 'Bao2022a' and table == '3' and dataset == 'cifar10_ls'").set_index("variant")
+    rows = reproduction.least_steps(
+        published.read(), frame, tables.table2(frame, {"cifar10_ls": target})
+    )
+    return (
+        compare(rows)
+        .query("source == 'Bao2022a' and table == '3' and dataset == 'cifar10_ls'")
+        .set_index("variant")
+    )
 
 
 def test_the_least_number_of_steps():
     found = least(CURVES)
     assert dict(found.measured.dropna()) == {"ddpm": 90, "ddim": 30, "analytic_scalar": 25}
-    assert dict(found.status) == {"ddpm": "within", "ddim": "within", "analytic_scalar": "within",
-                                  "improved_ddpm": "not attempted"}
-    assert dict(found.K) == {"ddpm": "90", "ddim": "30", "improved_ddpm": "45", "analytic_scalar": "25"}
+    assert dict(found.status) == {
+        "ddpm": "within",
+        "ddim": "within",
+        "analytic_scalar": "within",
+        "improved_ddpm": "not attempted",
+    }
+    assert dict(found.K) == {
+        "ddpm": "90",
+        "ddim": "30",
+        "improved_ddpm": "45",
+        "analytic_scalar": "25",
+    }
     # 30 ± (0.5 + 5 + 3): reached at 20 it is off
     early = least({**CURVES, ("ddim", "quadratic_ddim", "zero"): {20: 6.0, 30: 5.0}})
-    assert early.status["ddim"] == "off" and early.difference["ddim"] == -10 and early.tolerance["ddim"] == pytest.approx(8.5)
+    assert (
+        early.status["ddim"] == "off"
+        and early.difference["ddim"] == -10
+        and early.tolerance["ddim"] == pytest.approx(8.5)
+    )
 
 
 def test_a_target_that_is_not_reached_is_off():
@@ -201,8 +322,12 @@ def test_the_estimated_variance_of_table_7():
     v = (8.70e-3 - lower) / slope
     moments = {"eps_sq": np.full((1001, 3), np.nan), "eps_sq_mean_se": np.zeros(1001)}
     moments["eps_sq"][t], moments["eps_sq_mean_se"][t] = [1 - v - 0.01, 1 - v, 1 - v + 0.01], 1e-4
-    cells = published.read().query("metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process == 'ddpm' and K == '10'")
-    rows = reproduction.analytic_rows(cells.to_dict("records"), schedule.make("linear", 1000), moments)
+    cells = published.read().query(
+        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process == 'ddpm' and K == '10'"
+    )
+    rows = reproduction.analytic_rows(
+        cells.to_dict("records"), schedule.make("linear", 1000), moments
+    )
     found = compare(rows).query("status != 'not attempted'").iloc[0]
     assert found.measured == pytest.approx(8.70e-3, rel=1e-9) and found.status == "within"
     assert found.stderr == pytest.approx(slope * 1e-4, rel=1e-9)
@@ -216,8 +341,15 @@ def test_a_process_predicts_the_others_estimate():
     """
     from bench import process, schedule, thresholds, trajectory
 
-    schedules = {row["dataset"]: row for row in csv.DictReader((published.FOLDER / "schedules.csv").read_text().splitlines())}
-    texts = {(row["dataset"], row["K"], row["process"]): row["value"] for row in ROWS if row["metric"] == "sigma2_analytic"}
+    schedules = {
+        row["dataset"]: row
+        for row in csv.DictReader((published.FOLDER / "schedules.csv").read_text().splitlines())
+    }
+    texts = {
+        (row["dataset"], row["K"], row["process"]): row["value"]
+        for row in ROWS
+        if row["metric"] == "sigma2_analytic"
+    }
     apart = set()
     for dataset, K in {key[:2] for key in texts}:
         noise = schedule.make(schedules[dataset]["schedule"], int(schedules[dataset]["N"]))
@@ -225,8 +357,16 @@ def test_a_process_predicts_the_others_estimate():
         t = trajectory.even(noise.N, int(K))[1]
         ends = []
         for v in (0.0, 1.0):  # σ_2² is linear in v
-            moments = {"eps_sq": np.full((noise.N + 1, 1), 1 - v), "eps_sq_mean_se": np.zeros(noise.N + 1)}
-            ends.append({name: thresholds.analytic(moments, forward[name], int(K), radius=np.inf)[0] for name in forward})
+            moments = {
+                "eps_sq": np.full((noise.N + 1, 1), 1 - v),
+                "eps_sq_mean_se": np.zeros(noise.N + 1),
+            }
+            ends.append(
+                {
+                    name: thresholds.analytic(moments, forward[name], int(K), radius=np.inf)[0]
+                    for name in forward
+                }
+            )
         said = {}
         for name in forward:
             low, slope, text = ends[0][name], ends[1][name] - ends[0][name], texts[dataset, K, name]
@@ -248,18 +388,54 @@ def simulated(folder, fid):
     """An experiment of CIFAR-10 (LS) with two variants at K = 10, and what its stages would have written."""
     raw = yaml.safe_load((ROOT / "workflows" / "settings" / "digits.yaml").read_text())
     grid = {"K": [10], "trajectories": ["even"]}
-    raw |= {"processes": {"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}}, "moments": {"draws": 100},
-            "bound": {**grid, "images": 4}, "samples": {**grid, "count": 50000}, "fidelity": {"target_fid": 6.0, "resamples": 2}}
-    experiment = loading.resolve({"seed": 0, "metrics": ["nll", "fid"], "settings": {"cifar10_ls": raw}})
+    raw |= {
+        "processes": {"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}},
+        "moments": {"draws": 100},
+        "bound": {**grid, "images": 4},
+        "samples": {**grid, "count": 50000},
+        "fidelity": {"target_fid": 6.0, "resamples": 2},
+    }
+    experiment = loading.resolve(
+        {"seed": 0, "metrics": ["nll", "fid"], "settings": {"cifar10_ls": raw}}
+    )
     place = paths.Setting("cifar10_ls")
     (folder / place.fidelity("ddpm")).parent.mkdir(parents=True)
-    pandas.DataFrame([{"trajectory": "even", "variant": variant, "K": 10, "image": image, "nll_bpd": value + image * 0.001}
-                      for variant, value in (("beta_tilde", 74.95), ("analytic_scalar", 5.9)) for image in range(4)]
-                     ).to_parquet(folder / place.bound)
-    cells = [{"variant": variant, "trajectory": "even", "K": 10, "metric": "fid", "value": value, "stderr": 0.1, "n": 50000,
-              "extractor": NETWORK} for variant, value in (("beta_tilde", 44.45), ("analytic_scalar", fid))]
-    (folder / place.fidelity("ddpm")).write_text(json.dumps({
-        "dtype": "fp32", "reference": {"split": "train", "n": 50000, "sha256": "0123"}, "test_images": [], "cells": cells}))
+    pandas.DataFrame(
+        [
+            {
+                "trajectory": "even",
+                "variant": variant,
+                "K": 10,
+                "image": image,
+                "nll_bpd": value + image * 0.001,
+            }
+            for variant, value in (("beta_tilde", 74.95), ("analytic_scalar", 5.9))
+            for image in range(4)
+        ]
+    ).to_parquet(folder / place.bound)
+    cells = [
+        {
+            "variant": variant,
+            "trajectory": "even",
+            "K": 10,
+            "metric": "fid",
+            "value": value,
+            "stderr": 0.1,
+            "n": 50000,
+            "extractor": NETWORK,
+        }
+        for variant, value in (("beta_tilde", 44.45), ("analytic_scalar", fid))
+    ]
+    (folder / place.fidelity("ddpm")).write_text(
+        json.dumps(
+            {
+                "dtype": "fp32",
+                "reference": {"split": "train", "n": 50000, "sha256": "0123"},
+                "test_images": [],
+                "cells": cells,
+            }
+        )
+    )
     np.savez(folder / place.moments, eps_sq=np.full((1001, 1), 0.5), eps_sq_mean_se=np.zeros(1001))
     return experiment
 
@@ -270,18 +446,34 @@ def test_the_stage_compares_bounds_scores_moments_and_schedules(tmp_path, monkey
     reporting.gather_cells(simulated(tmp_path, fid=34.63))
     frame = pandas.read_csv("results/reproduction.csv", dtype=str, keep_default_na=False)
     assert len(frame) == 602
-    found = {(row.table, row.metric, row.process, row.variant, row.K, row.note): row.status for row in frame.itertuples()
-             if row.status in ("within", "off") and row.variant != "-"}
+    found = {
+        (row.table, row.metric, row.process, row.variant, row.K, row.note): row.status
+        for row in frame.itertuples()
+        if row.status in ("within", "off") and row.variant != "-"
+    }
     ours = ("ddpm", "analytic_scalar", "10")
-    variances = {("7", "sigma2_analytic", process, "analytic_scalar", K, "needs the trained model"): "off"
-                 for process in ("ddpm", "ddim") for K in ("10", "25", "50", "100")}
-    assert found == {("1", "nll_bpd", "ddpm", "beta_tilde", "10", ""): "within", ("1", "nll_bpd", *ours, ""): "off",
-                     ("2", "fid", "ddpm", "beta_tilde", "10", ""): "within", ("2", "fid", *ours, ""): "within",
-                     ("5", "nll_bpd", *ours, "M=100"): "off", ("5", "fid", *ours, "M=100"): "within", **variances}
+    variances = {
+        ("7", "sigma2_analytic", process, "analytic_scalar", K, "needs the trained model"): "off"
+        for process in ("ddpm", "ddim")
+        for K in ("10", "25", "50", "100")
+    }
+    assert found == {
+        ("1", "nll_bpd", "ddpm", "beta_tilde", "10", ""): "within",
+        ("1", "nll_bpd", *ours, ""): "off",
+        ("2", "fid", "ddpm", "beta_tilde", "10", ""): "within",
+        ("2", "fid", *ours, ""): "within",
+        ("5", "nll_bpd", *ours, "M=100"): "off",
+        ("5", "fid", *ours, "M=100"): "within",
+        **variances,
+    }
     assert Counter(frame[frame.variant == "-"].status) == {"within": 96}
     cells = pandas.read_csv("results/cells.csv").set_index(["metric", "variant"])
-    assert dict(cells.within) == {("nll_bpd", "beta_tilde"): True, ("nll_bpd", "analytic_scalar"): False,
-                                  ("fid", "beta_tilde"): True, ("fid", "analytic_scalar"): True}
+    assert dict(cells.within) == {
+        ("nll_bpd", "beta_tilde"): True,
+        ("nll_bpd", "analytic_scalar"): False,
+        ("fid", "beta_tilde"): True,
+        ("fid", "analytic_scalar"): True,
+    }
     assert cells.difference["nll_bpd", "analytic_scalar"] == pytest.approx(5.9015 - 5.47)
     text = (tmp_path / "results" / "reproduction.md").read_text()
     assert "## Off: 10" in text and "M = 100, published with 50000" in text

@@ -9,28 +9,64 @@ from bench.report import tables
 
 def per_image():
     """Two variants on three images: `good` is ahead by 1, 2 and 3."""
-    rows = [{"trajectory": "even", "variant": variant, "K": K, "image": image,
-             "nll_bpd": base + image * 10 + behind * (image + 1)}
-            for variant, behind in [("bad", 1), ("good", 0)] for K, base in [(50, 2.0), (10, 4.0)] for image in range(3)]
+    rows = [
+        {
+            "trajectory": "even",
+            "variant": variant,
+            "K": K,
+            "image": image,
+            "nll_bpd": base + image * 10 + behind * (image + 1),
+        }
+        for variant, behind in [("bad", 1), ("good", 0)]
+        for K, base in [(50, 2.0), (10, 4.0)]
+        for image in range(3)
+    ]
     return pandas.DataFrame(rows)
 
 
 def fid_rows():
-    report = {"dtype": "bf16", "reference": {"split": "train", "n": 90, "sha256": "abcd"}, "cells": [
-        {"variant": variant, "trajectory": "even", "K": K, "metric": "fid", "value": value, "stderr": 1.0, "n": 100,
-         "extractor": "net"}
-        for variant, values in [("good", {5: 12.0, 10: 9.0, 50: 5.0}), ("bad", {5: 30.0, 10: 20.0, 50: 15.0})]
-        for K, value in values.items()]}
+    report = {
+        "dtype": "bf16",
+        "reference": {"split": "train", "n": 90, "sha256": "abcd"},
+        "cells": [
+            {
+                "variant": variant,
+                "trajectory": "even",
+                "K": K,
+                "metric": "fid",
+                "value": value,
+                "stderr": 1.0,
+                "n": 100,
+                "extractor": "net",
+            }
+            for variant, values in [
+                ("good", {5: 12.0, 10: 9.0, 50: 5.0}),
+                ("bad", {5: 30.0, 10: 20.0, 50: 15.0}),
+            ]
+            for K, value in values.items()
+        ],
+    }
     return tables.fidelity_cells("toy", "ddim", report)
 
 
 @pytest.fixture
 def frame():
-    said = {"published": 13.5, "published_source": "Someone2020 Table 1", "provenance": "primary", "difference": 0.5,
-            "tolerance": 1.0}
-    published = {("toy", "nll_bpd", "ddpm", "even", "good", 10): {**said, "within": True},
-                 ("toy", "fid", "ddim", "even", "good", 10): {**said, "provenance": "quoted", "within": False},
-                 ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None}}
+    said = {
+        "published": 13.5,
+        "published_source": "Someone2020 Table 1",
+        "provenance": "primary",
+        "difference": 0.5,
+        "tolerance": 1.0,
+    }
+    published = {
+        ("toy", "nll_bpd", "ddpm", "even", "good", 10): {**said, "within": True},
+        ("toy", "fid", "ddim", "even", "good", 10): {
+            **said,
+            "provenance": "quoted",
+            "within": False,
+        },
+        ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None},
+    }
     return tables.cells(tables.bound_cells("toy", per_image()) + fid_rows(), published)
 
 
@@ -39,20 +75,40 @@ def test_cells(frame):
     row = frame[(frame.variant == "good") & (frame.metric == "nll_bpd") & (frame.K == 10)].iloc[0]
     assert row.value == 14 and row.stderr == pytest.approx(10 / np.sqrt(3)) and row.n == 3
     assert row.published == 13.5 and row.published_source == "Someone2020 Table 1"
-    assert row.provenance == "primary" and row.difference == 0.5 and row.tolerance == 1.0 and row.within
+    assert (
+        row.provenance == "primary"
+        and row.difference == 0.5
+        and row.tolerance == 1.0
+        and row.within
+    )
     assert frame.published.notna().sum() == 3 and frame.within.notna().sum() == 2
-    assert set(frame[frame.metric == "fid"].reference) == {"train 90 abcd"} and set(frame.extractor.dropna()) == {"net"}
+    assert set(frame[frame.metric == "fid"].reference) == {"train 90 abcd"} and set(
+        frame.extractor.dropna()
+    ) == {"net"}
 
 
 def test_a_statistics_file_is_told_by_its_content():
-    report = {"dtype": "fp32", "reference": {"statistics": "/there/stats.npz", "sha256": "0123"}, "cells": [{"metric": "fid"}]}
-    row, = tables.fidelity_cells("toy", "ddim", report)
+    report = {
+        "dtype": "fp32",
+        "reference": {"statistics": "/there/stats.npz", "sha256": "0123"},
+        "cells": [{"metric": "fid"}],
+    }
+    (row,) = tables.fidelity_cells("toy", "ddim", report)
     assert row["reference"] == "/there/stats.npz 0123"
 
 
 def test_table1(frame):
     wide = tables.table1(frame)
-    assert list(wide.columns) == ["setting", "metric", "process", "trajectory", "variant", 5, 10, 50]
+    assert list(wide.columns) == [
+        "setting",
+        "metric",
+        "process",
+        "trajectory",
+        "variant",
+        5,
+        10,
+        50,
+    ]
     assert list(wide.variant) == ["bad", "good", "good", "bad"]
     assert wide.loc[1, 10] == 14 and np.isnan(wide.loc[1, 5]) and wide.loc[2, 5] == 12
 
@@ -61,27 +117,55 @@ def test_table1_markdown(frame):
     text = tables.table1_markdown(frame, tables.paired("toy", per_image()))
     assert "**14.000** ± 5.774 [13.50]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
-    assert "**9.00** ± 1.00 ≠ [13.50*]" in text and "20.0 ± 1.0 (13.50)" in text and tables.LEGEND in text
+    assert (
+        "**9.00** ± 1.00 ≠ [13.50*]" in text
+        and "20.0 ± 1.0 (13.50)" in text
+        and tables.LEGEND in text
+    )
     assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
 
 
 def test_scores_that_rise_and_have_no_error():
     """The best of a column is the largest, and nothing stands for an error that is not known."""
-    rows = [{"setting": "toy", "process": "ddim", "trajectory": "even", "variant": variant, "K": 5, "metric": metric,
-             "value": value, "stderr": stderr, "n": 100} for metric, stderr in (("recall", None), ("kid", 0.01))
-            for variant, value in (("low", 0.25), ("high", 0.5))]
+    rows = [
+        {
+            "setting": "toy",
+            "process": "ddim",
+            "trajectory": "even",
+            "variant": variant,
+            "K": 5,
+            "metric": metric,
+            "value": value,
+            "stderr": stderr,
+            "n": 100,
+        }
+        for metric, stderr in (("recall", None), ("kid", 0.01))
+        for variant, value in (("low", 0.25), ("high", 0.5))
+    ]
     text = tables.table1_markdown(tables.cells(rows, {}), [])
     recall, kid = text.split("## toy: ")[1:]
-    assert "Recall (higher is better)" in recall and "**0.5000**" in recall and " 0.2500  " in recall and "±" not in recall
+    assert (
+        "Recall (higher is better)" in recall
+        and "**0.5000**" in recall
+        and " 0.2500  " in recall
+        and "±" not in recall
+    )
     assert "**0.2500** ± 0.0100" in kid and "0.5000 ± 0.0100" in kid
+
+
 def test_without_published_values_there_is_nothing_to_explain(frame):
-    assert tables.LEGEND not in tables.table1_markdown(frame[frame.published.isna()], pandas.DataFrame())
+    assert tables.LEGEND not in tables.table1_markdown(
+        frame[frame.published.isna()], pandas.DataFrame()
+    )
 
 
 def test_paired():
     pairs = tables.paired("toy", per_image()).set_index(["K", "variant"])
     assert set(pairs.best) == {"good"}
-    assert pairs.loc[(50, "bad"), "difference"] == pytest.approx(2) and pairs.loc[(50, "good"), "difference"] == 0
+    assert (
+        pairs.loc[(50, "bad"), "difference"] == pytest.approx(2)
+        and pairs.loc[(50, "good"), "difference"] == 0
+    )
     assert pairs.loc[(50, "bad"), "stderr"] == pytest.approx(1 / np.sqrt(3))
 
 
@@ -93,6 +177,8 @@ def test_table2(frame):
 
 def test_metrics_and_curves(frame):
     assert tables.metrics(frame)["toy"] == {
-        "nll_bpd_K10": {"ddpm": {"bad": 16.0, "good": 14.0}}, "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}}}
+        "nll_bpd_K10": {"ddpm": {"bad": 16.0, "good": 14.0}},
+        "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}},
+    }
     curve = tables.curves(frame, "nll")
     assert list(curve.K) == [10, 50] and list(curve.columns) == ["setting", "K", "bad", "good"]

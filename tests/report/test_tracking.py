@@ -9,12 +9,27 @@ from bench.report import tracking
 from bench.runtime.errors import BenchError
 from tests.experiment.test_loading import RAW
 
-CELLS = pandas.DataFrame([
-    {"process": "ddpm", "variant": "npr", "trajectory": trajectory, "K": K, "metric": metric, "value": value, "stderr": 0.1,
-     "extractor": "net-1" if metric == "fid" else None, "reference": "train 90 abcd" if metric == "fid" else None}
-    for trajectory, metric, values in [("even", "nll_bpd", {10: 4.5, 50: 3.5}), ("even", "fid", {5: 200.0}),
-                                       ("optimal", "nll_bpd", {10: 4.0})]
-    for K, value in values.items()])
+CELLS = pandas.DataFrame(
+    [
+        {
+            "process": "ddpm",
+            "variant": "npr",
+            "trajectory": trajectory,
+            "K": K,
+            "metric": metric,
+            "value": value,
+            "stderr": 0.1,
+            "extractor": "net-1" if metric == "fid" else None,
+            "reference": "train 90 abcd" if metric == "fid" else None,
+        }
+        for trajectory, metric, values in [
+            ("even", "nll_bpd", {10: 4.5, 50: 3.5}),
+            ("even", "fid", {5: 200.0}),
+            ("optimal", "nll_bpd", {10: 4.0}),
+        ]
+        for K, value in values.items()
+    ]
+)
 
 
 @pytest.fixture
@@ -25,12 +40,21 @@ def client(tmp_path, monkeypatch):
     tracking.prepare(experiment)
     client = MlflowClient(tracking_uri=tracking.uri())
     client.bench = experiment
-    client.runs = lambda: client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    client.runs = lambda: client.search_runs(
+        [client.get_experiment_by_name("digits").experiment_id]
+    )
     return client
 
 
 def log(client, cells=CELLS):
-    about = {"name": "digits", "levels": 17, "range": [-1, 1], "train": 1617, "test": 180, "sha256": "9ab629355adc0db0"}
+    about = {
+        "name": "digits",
+        "levels": 17,
+        "range": [-1, 1],
+        "train": 1617,
+        "test": 180,
+        "sha256": "9ab629355adc0db0",
+    }
     grids = {"even_K5": lambda path: path.write_bytes(b"picture")}
     tracking.log_cells(client.bench, "digits", "ddpm", "npr", cells, grids, about)
 
@@ -41,34 +65,49 @@ def history(client, run, metric):
 
 def test_cells_become_a_run_with_a_curve(client):
     log(client)
-    run, = client.runs()
+    (run,) = client.runs()
     assert run.info.run_name == "ddpm/npr" and run.info.status == "FINISHED"
-    assert history(client, run, "nll_bpd") == {10: 4.5, 50: 3.5} and history(client, run, "fid") == {5: 200.0}
-    assert history(client, run, "nll_bpd_optimal") == {10: 4.0} and history(client, run, "fid_stderr") == {5: 0.1}
+    assert history(client, run, "nll_bpd") == {10: 4.5, 50: 3.5} and history(
+        client, run, "fid"
+    ) == {5: 200.0}
+    assert history(client, run, "nll_bpd_optimal") == {10: 4.0} and history(
+        client, run, "fid_stderr"
+    ) == {5: 0.1}
     assert run.data.params["variant"] == "npr" and run.data.params["schedule.N"] == "1000"
-    assert run.data.params["extractor"] == "net-1" and run.data.params["reference"] == "train 90 abcd"
-    assert run.data.params["config"] == client.bench.digest() and run.data.params["data.sha256"] == "9ab629355adc0db0"
+    assert (
+        run.data.params["extractor"] == "net-1" and run.data.params["reference"] == "train 90 abcd"
+    )
+    assert (
+        run.data.params["config"] == client.bench.digest()
+        and run.data.params["data.sha256"] == "9ab629355adc0db0"
+    )
     assert run.data.params["samples.precision"] == "fp32"
-    assert {key: run.data.params[f"data.{key}"] for key in ("name", "levels", "range", "train")} == {
-        "name": "digits", "levels": "17", "range": "[-1, 1]", "train": "1617"}
+    assert {
+        key: run.data.params[f"data.{key}"] for key in ("name", "levels", "range", "train")
+    } == {"name": "digits", "levels": "17", "range": "[-1, 1]", "train": "1617"}
     assert len(run.data.tags["mlflow.source.git.commit"].removesuffix("-dirty")) == 40
-    assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/even_K5.png"]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == [
+        "samples/even_K5.png"
+    ]
 
 
 def test_logging_again_updates_and_never_duplicates(client):
     log(client)
-    first, = client.runs()
+    (first,) = client.runs()
     log(client)
     assert [run.info.run_id for run in client.runs()] == [first.info.run_id]
     log(client, CELLS.assign(value=CELLS.value + 1))
-    changed, = client.runs()
-    assert changed.info.run_id != first.info.run_id and history(client, changed, "nll_bpd") == {10: 5.5, 50: 4.5}
+    (changed,) = client.runs()
+    assert changed.info.run_id != first.info.run_id and history(client, changed, "nll_bpd") == {
+        10: 5.5,
+        50: 4.5,
+    }
 
 
 def test_a_training_is_logged_live_and_resumed(client):
     with pytest.raises(RuntimeError), tracking.live_run(client.bench, "digits", "mean") as on_loss:
         on_loss(20, {"loss": 1.0})
-        run, = client.runs()
+        (run,) = client.runs()
         assert history(client, run, "loss") == {20: 1.0} and run.info.status == "RUNNING"
         on_loss(40, {"loss": 0.5})
         raise RuntimeError
@@ -76,7 +115,7 @@ def test_a_training_is_logged_live_and_resumed(client):
     with tracking.live_run(client.bench, "digits", "mean") as on_loss:
         on_loss(40, {"loss": 0.5})
         on_loss(60, {"loss": 0.25})
-    resumed, = client.runs()
+    (resumed,) = client.runs()
     assert resumed.info.run_id == run.info.run_id and resumed.info.status == "FINISHED"
     points = client.get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in points] == [(20, 1.0), (40, 0.5), (60, 0.25)]

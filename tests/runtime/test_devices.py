@@ -21,9 +21,14 @@ from tests.helpers.models import make_data
 
 META = torch.device("meta")
 MADE = schedule.make("linear", 20)
-OPTIONS = {"block_out_channels": [8, 16], "layers_per_block": 1, "norm_num_groups": 4,
-           "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-           "attention_head_dim": 8}
+OPTIONS = {
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+    "attention_head_dim": 8,
+}
 CLAIM = "import sys; from bench import device; print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
 
 
@@ -32,10 +37,15 @@ def elsewhere():
     """A denoiser whose networks are not on the CPU, with every head and the moments that variants read."""
     torch.manual_seed(0)
     data = make_data(shape=(1, 8, 8))
-    model = MeanModel(train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META)
+    model = MeanModel(
+        train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META
+    )
     made = heads.make({"npr": "simple", "sn": "complex", "improved_ddpm": "simple"}, model).to(META)
     random = torch.rand(MADE.N + 1, data.dim, dtype=torch.float64).numpy()
-    moments = {name: random for name in ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")}
+    moments = {
+        name: random
+        for name in ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
+    }
     return Denoiser(model, dict(made.items()), moments, data, MADE)
 
 
@@ -47,10 +57,20 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
         prediction = elsewhere.predict(x, 5)
         for kind in variant.processes:
             eps = x.new_zeros(x.shape, device="cpu").numpy()
-            assert sampler.step(prediction, x, 2, process.make(kind, MADE), name, 0.1, eps).device == META
+            assert (
+                sampler.step(prediction, x, 2, process.make(kind, MADE), name, 0.1, eps).device
+                == META
+            )
         if "ddpm" in variant.processes:
             part = torch.zeros(2, 3, dtype=torch.float64, device=META)
-            bound._add_step(part, {name: {2: [0], 0: [1]}}, x, prediction, process.make("ddpm", MADE), elsewhere.data)
+            bound._add_step(
+                part,
+                {name: {2: [0], 0: [1]}},
+                x,
+                prediction,
+                process.make("ddpm", MADE),
+                elsewhere.data,
+            )
 
 
 def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):
@@ -64,7 +84,10 @@ def test_sampling_in_bf16_rounds_the_network_and_nothing_else(data):
     torch.manual_seed(0)
     model = MeanModel(train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape)
     predict = partial(Denoiser.predict, x_t=torch.randn(4, data.dim, dtype=torch.float64), t=10)
-    exact, rounded = (predict(Denoiser(model, {}, None, data, MADE, precision)).eps_hat for precision in ("fp32", "bf16"))
+    exact, rounded = (
+        predict(Denoiser(model, {}, None, data, MADE, precision)).eps_hat
+        for precision in ("fp32", "bf16")
+    )
     assert rounded.dtype == torch.float64 and not torch.equal(exact, rounded)
     # 2⁻⁹ a rounding, some ten layers deep
     torch.testing.assert_close(rounded, exact, rtol=0, atol=20 * 2.0**-9 * exact.abs().max().item())
@@ -74,12 +97,28 @@ def test_jobs_share_the_gpus_out(tmp_path):
     jobs = []
     try:
         for expected in ("0", "1"):
-            jobs.append(subprocess.Popen([sys.executable, "-c", CLAIM, str(tmp_path)], text=True, stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+            jobs.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", CLAIM, str(tmp_path)],
+                    text=True,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
             assert jobs[-1].stdout.readline().strip() == expected
-        jobs.append(subprocess.Popen([sys.executable, "-c", CLAIM, str(tmp_path)], text=True, stdin=subprocess.PIPE,
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-        assert jobs[-1].stderr.readline() == "device: every GPU (2) is taken by another job; waiting\n"
+        jobs.append(
+            subprocess.Popen(
+                [sys.executable, "-c", CLAIM, str(tmp_path)],
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+        assert (
+            jobs[-1].stderr.readline() == "device: every GPU (2) is taken by another job; waiting\n"
+        )
         jobs[1].kill()  # however it ends, its GPU is free again
         assert jobs[-1].stdout.readline().strip() == "1"
     finally:

@@ -58,15 +58,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if begin >= len(CONTENT):
             return self.answer(416, b"", Content_Range=f"bytes */{len(CONTENT)}")
         if kind == "other range" and begin:
-            return self.answer(206, CONTENT[7:], Content_Range=f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}")
-        extra = {"Content_Range": f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}"} if begin else {}
+            return self.answer(
+                206, CONTENT[7:], Content_Range=f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}"
+            )
+        extra = (
+            {"Content_Range": f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}"} if begin else {}
+        )
         self.answer(206 if begin else 200, CONTENT[begin:], **extra)
 
     def answer(self, code, content, **headers):
         kind, unknown = self.server.kind, self.server.kind in ("no length", "chunked")
         self.protocol_version = "HTTP/1.1" if kind == "chunked" else "HTTP/1.0"
         self.send_response(code)
-        for name, value in ({} if unknown else {"Content-Length": len(content)}).items() | headers.items():
+        for name, value in (
+            {} if unknown else {"Content-Length": len(content)}
+        ).items() | headers.items():
             self.send_header(name.replace("_", "-"), value)
         if kind == "chunked":
             self.send_header("Transfer-Encoding", "chunked")
@@ -126,15 +132,20 @@ def wrong(url, path, *words, **checksums):
 
 
 @pytest.mark.parametrize("kind", ["ranges", "no ranges", "no length", "elsewhere"])
-@pytest.mark.parametrize("checksums", [{}, {"sha256": SHA256}, {"md5": MD5.upper()}, {"sha256": SHA256, "md5": MD5}],
-                         ids=["none", "sha256", "md5", "both"])
+@pytest.mark.parametrize(
+    "checksums",
+    [{}, {"sha256": SHA256}, {"md5": MD5.upper()}, {"sha256": SHA256, "md5": MD5}],
+    ids=["none", "sha256", "md5", "both"],
+)
 def test_whole(path, kind, checksums, capfd):
     with serving(kind) as server:
         assert download.fetch(f"{server.url}/file", path, **checksums) == path
         requests = len(server.log)
         assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
         download.fetch(f"{server.url}/file", path, **checksums)
-        assert len(server.log) == requests == (2 if kind == "elsewhere" else 1) and server.log[0] == ("/file", None)
+        assert len(server.log) == requests == (2 if kind == "elsewhere" else 1) and server.log[
+            0
+        ] == ("/file", None)
     assert "file.bin" in capfd.readouterr().err  # the bar
 
 
@@ -153,9 +164,14 @@ def test_a_file_that_is_there(path):
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("kind, ranges", [
-    ("ranges", [f"bytes={PART}-"]), ("no ranges", [f"bytes={PART}-"]), ("other range", [f"bytes={PART}-", None]),
-])
+@pytest.mark.parametrize(
+    "kind, ranges",
+    [
+        ("ranges", [f"bytes={PART}-"]),
+        ("no ranges", [f"bytes={PART}-"]),
+        ("other range", [f"bytes={PART}-", None]),
+    ],
+)
 def test_resumed(path, partial, kind, ranges):
     partial.write_bytes(CONTENT[:PART])
     with serving(kind) as server:
@@ -164,13 +180,19 @@ def test_resumed(path, partial, kind, ranges):
     assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
 
 
-@pytest.mark.parametrize("content", [CONTENT, CONTENT + b"longer", CONTENT[::-1] * 2], ids=["complete", "longer", "other"])
+@pytest.mark.parametrize(
+    "content",
+    [CONTENT, CONTENT + b"longer", CONTENT[::-1] * 2],
+    ids=["complete", "longer", "other"],
+)
 @pytest.mark.parametrize("kind", ["ranges", "no ranges"])
 def test_partial_as_long_or_longer(path, partial, content, kind):
     partial.write_bytes(content)
     with serving(kind) as server:
         download.fetch(server.url, path, sha256=SHA256)
-        assert [asked for _, asked in server.log] == [f"bytes={len(content)}-", None][:2 if kind == "ranges" else 1]
+        assert [asked for _, asked in server.log] == [f"bytes={len(content)}-", None][
+            : 2 if kind == "ranges" else 1
+        ]
     assert path.read_bytes() == CONTENT
 
 
@@ -185,8 +207,12 @@ def test_without_a_checksum_nothing_is_resumed(path, partial):
 def test_dropped_connection(path):
     """What came is kept, and the next call asks for the rest alone."""
     with serving("drops") as server:
-        wrong(server.url, path, f"{path}: the download from {server.url} ended after {PART} of 300000 bytes; run it again",
-              sha256=SHA256)
+        wrong(
+            server.url,
+            path,
+            f"{path}: the download from {server.url} ended after {PART} of 300000 bytes; run it again",
+            sha256=SHA256,
+        )
         assert os.listdir(path.parent) == [".file.bin.partial"]
         download.fetch(server.url, path, sha256=SHA256)
         assert [asked for _, asked in server.log] == [None, f"bytes={PART}-"]
@@ -208,14 +234,21 @@ def test_timeout(path, monkeypatch):
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("checksums", [{"sha256": MD5 * 2}, {"md5": SHA256[:32]}, {"sha256": SHA256, "md5": "0" * 32}],
-                         ids=["sha256", "md5", "one of both"])
+@pytest.mark.parametrize(
+    "checksums",
+    [{"sha256": MD5 * 2}, {"md5": SHA256[:32]}, {"sha256": SHA256, "md5": "0" * 32}],
+    ids=["sha256", "md5", "one of both"],
+)
 def test_wrong_checksum(path, checksums):
     kind, expected = list(checksums.items())[-1]
     with serving("ranges") as server:
         found = {"sha256": SHA256, "md5": MD5}[kind]
-        wrong(server.url, path, f"{path}: found {kind} {found}, expected {expected}; what came from {server.url} was removed",
-              **checksums)
+        wrong(
+            server.url,
+            path,
+            f"{path}: found {kind} {found}, expected {expected}; what came from {server.url} was removed",
+            **checksums,
+        )
     assert os.listdir(path.parent) == []
 
 
@@ -228,10 +261,16 @@ def test_a_partial_of_another_file_is_removed(path, partial):
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("kind, words", [
-    (404, "answers 404 Not Found"), (503, "answers 503 Service Unavailable"),
-    ("ftp", "ftp"), ("disk", "answers 302"), ("no http", "cannot be read (SSH-2.0"),
-])
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        (404, "answers 404 Not Found"),
+        (503, "answers 503 Service Unavailable"),
+        ("ftp", "ftp"),
+        ("disk", "answers 302"),
+        ("no http", "cannot be read (SSH-2.0"),
+    ],
+)
 def test_not_to_be_had(path, kind, words):
     with serving(kind) as server:
         wrong(f"{server.url}/file", path, f"{path}: {server.url}/file ", words)
@@ -246,18 +285,37 @@ def test_no_network(path, monkeypatch):
         port = free.getsockname()[1]
     wrong(f"http://127.0.0.1:{port}/file", path, "Connection refused); run it again when it is")
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    wrong("http://nowhere.invalid/file", path, "http://nowhere.invalid/file cannot be read (", "Name or service not known")
+    wrong(
+        "http://nowhere.invalid/file",
+        path,
+        "http://nowhere.invalid/file cannot be read (",
+        "Name or service not known",
+    )
     assert os.listdir(path.parent) == []
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/file", "data:text/plain,x", "/etc/hostname", "file.bin", "", "httpx://a/b", "http://",
-                                 "http://127.0.0.1/a b", "http://a\nb/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/file",
+        "data:text/plain,x",
+        "/etc/hostname",
+        "file.bin",
+        "",
+        "httpx://a/b",
+        "http://",
+        "http://127.0.0.1/a b",
+        "http://a\nb/",
+    ],
+)
 def test_other_addresses(path, url):
     wrong(url, path, f"{url!r}: expected an address that begins with http://, https:// or file://")
     assert not path.parent.exists()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:port/", "http://[::1/", "file:///none/at/all", "file:///etc"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:port/", "http://[::1/", "file:///none/at/all", "file:///etc"]
+)
 def test_addresses_that_lead_nowhere(path, url):
     wrong(url, path, "cannot be read (")
 
@@ -297,7 +355,10 @@ def test_full_disk(path):
 def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with serving("ranges") as server:
-        for path, words in ((tmp_path, "found a folder, expected a file"), (tmp_path / "file" / "x", "cannot be written (")):
+        for path, words in (
+            (tmp_path, "found a folder, expected a file"),
+            (tmp_path / "file" / "x", "cannot be written ("),
+        ):
             with pytest.raises(BenchError) as caught:
                 download.fetch(server.url, path)
             assert str(caught.value).startswith(f"{path}: {words}")
@@ -308,7 +369,9 @@ def test_a_path_that_cannot_be_written(tmp_path):
 def test_who_waited_looks_again(path, partial, finished):
     """What the other finished is not downloaded again; where it removed the partial file, there is a new one."""
     with serving("ranges") as server:
-        thread = threading.Thread(target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256})
+        thread = threading.Thread(
+            target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256}
+        )
         with files.alone(partial) as file:
             thread.start()
             thread.join(0.1)
@@ -326,10 +389,14 @@ def test_a_killed_process(path):
     """Another process that waits for it goes on from what it left."""
     command = "import sys; from bench import download; download.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
     with serving("hangs") as server:
-        other = subprocess.Popen([sys.executable, "-c", command, server.url, path, SHA256], stderr=subprocess.DEVNULL)
+        other = subprocess.Popen(
+            [sys.executable, "-c", command, server.url, path, SHA256], stderr=subprocess.DEVNULL
+        )
         while not server.log:
             time.sleep(0.01)
-        thread = threading.Thread(target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256})
+        thread = threading.Thread(
+            target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256}
+        )
         thread.start()
         thread.join(0.1)
         assert thread.is_alive() and len(server.log) == 1
@@ -337,4 +404,8 @@ def test_a_killed_process(path):
         other.kill()
         other.wait()
         thread.join(10)
-        assert path.read_bytes() == CONTENT and len(server.log) == 2 and os.listdir(path.parent) == ["file.bin"]
+        assert (
+            path.read_bytes() == CONTENT
+            and len(server.log) == 2
+            and os.listdir(path.parent) == ["file.bin"]
+        )

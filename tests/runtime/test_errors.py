@@ -7,12 +7,17 @@ from bench.runtime.errors import BenchError, one_line
 
 def test_an_error_in_one_line_already_stays_as_it_is():
     error = BenchError("images.npz: found 3 rows, expected 4")
-    with pytest.raises(BenchError) as caught, one_line("images.npz: not readable", "expected an npz file"):
+    with (
+        pytest.raises(BenchError) as caught,
+        one_line("images.npz: not readable", "expected an npz file"),
+    ):
         raise error
     assert caught.value is error
 
 
-@pytest.mark.parametrize("ending, said", [((), ""), (("expected an npz file",), "; expected an npz file")])
+@pytest.mark.parametrize(
+    "ending, said", [((), ""), (("expected an npz file",), "; expected an npz file")]
+)
 def test_another_failure_becomes_one_line_with_its_cause(ending, said):
     error = ValueError("no magic\nnumber")
 

@@ -32,7 +32,9 @@ def test_an_unwritable_place_is_named(tmp_path):
 
 
 def test_missing_file_says_what_makes_it(tmp_path):
-    with pytest.raises(BenchError, match="moments.npz: missing; make it with: snakemake --cores all .*moments.npz"):
+    with pytest.raises(
+        BenchError, match="moments.npz: missing; make it with: snakemake --cores all .*moments.npz"
+    ):
         files.read_npz(tmp_path / "moments.npz")
 
 
@@ -44,10 +46,16 @@ def test_truncated_files_are_named(tmp_path, keep):
     frame = pandas.DataFrame({"a": np.arange(1000.0)})
     makers = {
         "a.npz": (lambda path: files.write_npz(path, a=np.arange(1000)), files.read_npz),
-        "b.npz": (lambda path: files.write_npz(path, a=np.arange(1000), b=np.zeros(2)), files.map_npz),
+        "b.npz": (
+            lambda path: files.write_npz(path, a=np.arange(1000), b=np.zeros(2)),
+            files.map_npz,
+        ),
         "a.json": (lambda path: files.write_json(path, list(range(1000))), files.read_json),
         "a.npy": (lambda path: np.save(path, np.arange(1000)), files.read_npy),
-        "a.safetensors": (lambda path: files.write_safetensors(path, {"a": torch.zeros(1000)}), files.read_safetensors),
+        "a.safetensors": (
+            lambda path: files.write_safetensors(path, {"a": torch.zeros(1000)}),
+            files.read_safetensors,
+        ),
         "a.parquet": (frame.to_parquet, files.read_parquet),
     }
     for name, (write, read) in makers.items():
@@ -55,7 +63,9 @@ def test_truncated_files_are_named(tmp_path, keep):
         write(path)
         read(path)
         os.truncate(path, int(path.stat().st_size * keep))
-        with pytest.raises(BenchError, match=f"{name}: corrupt or truncated .*make it again with: snakemake"):
+        with pytest.raises(
+            BenchError, match=f"{name}: corrupt or truncated .*make it again with: snakemake"
+        ):
             read(path)
 
 
@@ -66,10 +76,17 @@ def test_pickles_are_not_loaded(tmp_path):
 
 
 ARRAYS = {
-    "rows": np.random.default_rng(0).random((5, 12288)), "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
-    "single": np.float32([[1.5], [np.nan]]), "counts": np.arange(7, dtype=np.int64), "swapped": np.arange(3, dtype=">u2"),
-    "yes": np.array([True, False]), "none": np.zeros((0, 3)), "number": np.array(2.5), "digest": np.array("σabc"),
-    "a name of its own length": np.arange(24, dtype=np.uint8).reshape(2, 3, 4)}
+    "rows": np.random.default_rng(0).random((5, 12288)),
+    "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    "single": np.float32([[1.5], [np.nan]]),
+    "counts": np.arange(7, dtype=np.int64),
+    "swapped": np.arange(3, dtype=">u2"),
+    "yes": np.array([True, False]),
+    "none": np.zeros((0, 3)),
+    "number": np.array(2.5),
+    "digest": np.array("σabc"),
+    "a name of its own length": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+}
 
 
 def test_mapped_arrays_equal_loaded_ones(tmp_path):
@@ -78,7 +95,10 @@ def test_mapped_arrays_equal_loaded_ones(tmp_path):
     assert list(mapped) == list(ARRAYS) == list(files.read_npz(tmp_path / "a.npz"))
     for name, array in ARRAYS.items():
         assert isinstance(mapped[name], np.memmap) and not mapped[name].flags.writeable
-        assert mapped[name].dtype == array.dtype and mapped[name].flags.f_contiguous == array.flags.f_contiguous
+        assert (
+            mapped[name].dtype == array.dtype
+            and mapped[name].flags.f_contiguous == array.flags.f_contiguous
+        )
         np.testing.assert_array_equal(np.asarray(mapped[name]), array, strict=True)
         np.testing.assert_array_equal(mapped[name][...], array, strict=True)
 
@@ -92,10 +112,14 @@ def test_mapped_arrays_survive_replacement(tmp_path):
 
 def test_sums_of_mapped_arrays_are_those_of_loaded_ones_to_the_last_digit(tmp_path):
     for name in ("a", "of another length"):
-        rows = np.random.default_rng(0).random((40, 12288))  # beyond 8192 values numpy's order depends on the alignment
+        rows = np.random.default_rng(0).random(
+            (40, 12288)
+        )  # beyond 8192 values numpy's order depends on the alignment
         files.write_npz(tmp_path / "a.npz", **{name: rows})
         mapped = files.map_npz(tmp_path / "a.npz")[name]
-        assert (mapped.sum(axis=1) == rows.sum(axis=1)).all() and (mapped[1:].mean(axis=1) == rows[1:].mean(axis=1)).all()
+        assert (mapped.sum(axis=1) == rows.sum(axis=1)).all() and (
+            mapped[1:].mean(axis=1) == rows[1:].mean(axis=1)
+        ).all()
         assert all(mapped[t].mean() == rows[t].mean() for t in range(40))
 
 
@@ -112,7 +136,10 @@ def test_a_row_of_a_map_can_become_a_tensor(tmp_path):
 
 def test_compressed_and_object_arrays_are_not_mapped(tmp_path):
     np.savez_compressed(tmp_path / "compressed.npz", a=np.zeros(10))
-    with pytest.raises(BenchError, match="compressed.npz: corrupt or truncated .a is compressed.; make it again with: snakemake"):
+    with pytest.raises(
+        BenchError,
+        match="compressed.npz: corrupt or truncated .a is compressed.; make it again with: snakemake",
+    ):
         files.map_npz(tmp_path / "compressed.npz")
     np.savez(tmp_path / "object.npz", a=np.array([{}], dtype=object))
     with pytest.raises(BenchError, match="object.npz: a: found object .1,., expected no objects"):
@@ -136,15 +163,25 @@ def test_digest_of_a_folder_sees_names_and_bytes(tmp_path):
     assert files.digest_of(tmp_path) != first
 
 
-@pytest.mark.parametrize("path, target", [
-    ("results/digits/moments.npz", "results/digits/moments.npz"),
-    ("results/digits/data/train.npy", "results/digits/data"),
-    ("results/digits/mean/unet/config.json", "results/digits/mean"),
-    ("/somewhere/results/digits/heads", "/somewhere/results/digits/heads"),
-    ("results/digits/samples/ddpm/npr/even_K5/3.npz", "results/digits/samples/ddpm/heads-3.json"),
-    ("results/digits/samples/ddim/zero/even_K5/0.npz", "results/digits/samples/ddim/nothing-0.json"),
-    ("results/digits/fidelity/ddim.json", "results/digits/fidelity/ddim.json"),
-    ("results/cells.csv", "results/cells.csv"), ("elsewhere/unet", "elsewhere/unet"),
-])
+@pytest.mark.parametrize(
+    "path, target",
+    [
+        ("results/digits/moments.npz", "results/digits/moments.npz"),
+        ("results/digits/data/train.npy", "results/digits/data"),
+        ("results/digits/mean/unet/config.json", "results/digits/mean"),
+        ("/somewhere/results/digits/heads", "/somewhere/results/digits/heads"),
+        (
+            "results/digits/samples/ddpm/npr/even_K5/3.npz",
+            "results/digits/samples/ddpm/heads-3.json",
+        ),
+        (
+            "results/digits/samples/ddim/zero/even_K5/0.npz",
+            "results/digits/samples/ddim/nothing-0.json",
+        ),
+        ("results/digits/fidelity/ddim.json", "results/digits/fidelity/ddim.json"),
+        ("results/cells.csv", "results/cells.csv"),
+        ("elsewhere/unet", "elsewhere/unet"),
+    ],
+)
 def test_targets_are_outputs_of_rules(path, target):
     assert str(paths.target(path)) == target

@@ -20,13 +20,21 @@ def run(code):
 
 
 def test_torchvision_imports():
-    run("imports.declare_torchvision(); imports.declare_torchvision(); import torchvision, torch_fidelity")
+    run(
+        "imports.declare_torchvision(); imports.declare_torchvision(); import torchvision, torch_fidelity"
+    )
 
 
-@pytest.mark.parametrize("statement", ["from diffusers.models.unets.unet_2d import UNet2DModel", "import torch_fidelity",
-                                       "from diffusers.optimization import get_cosine_schedule_with_warmup",
-                                       "import torch; torch.optim.Adam([torch.ones(1)]).step()",
-                                       "from cleanfid.resize import build_resizer"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from diffusers.models.unets.unet_2d import UNet2DModel",
+        "import torch_fidelity",
+        "from diffusers.optimization import get_cosine_schedule_with_warmup",
+        "import torch; torch.optim.Adam([torch.ones(1)]).step()",
+        "from cleanfid.resize import build_resizer",
+    ],
+)
 def test_nothing_slow_comes_with(statement):
     run(f"""
 with imports.light():

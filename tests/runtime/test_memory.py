@@ -33,7 +33,11 @@ print(json.dumps(found))
 
 def faults(how):
     """Page faults of a process that allocates and frees `BLOCKS` blocks of `MB`, each time it does so."""
-    return json.loads(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True).stdout)
+    return json.loads(
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_freed_memory_is_used_again():

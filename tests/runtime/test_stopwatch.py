@@ -56,12 +56,26 @@ def test_the_account_of_a_job_is_a_file(tmp_path, monkeypatch):
     with stopwatch.fresh() as account:
         stopwatch.watched(Slow())(torch.zeros(7, 1))
     stopwatch.write(account, "samples", "digits", 1, process="ddim", shard=3)
-    found = json.loads((tmp_path / "results" / ".jobs" / "digits" / "samples-ddim-3.json").read_text())
-    assert (found["stage"], found["process"], found["shard"], found["passes"], found["images"]) == ("samples", "ddim", 3, 1, 7)
-    assert PAUSE <= found["network"] < found["seconds"] and 0 < found["start_up"] < found["seconds"] and found["peak_mb"] > 1
+    found = json.loads(
+        (tmp_path / "results" / ".jobs" / "digits" / "samples-ddim-3.json").read_text()
+    )
+    assert (found["stage"], found["process"], found["shard"], found["passes"], found["images"]) == (
+        "samples",
+        "ddim",
+        3,
+        1,
+        7,
+    )
+    assert (
+        PAUSE <= found["network"] < found["seconds"]
+        and 0 < found["start_up"] < found["seconds"]
+        and found["peak_mb"] > 1
+    )
 
 
-@pytest.mark.parametrize("stage", ["mean", "moments", "heads", "bound", "samples ddpm", "samples ddim"])
+@pytest.mark.parametrize(
+    "stage", ["mean", "moments", "heads", "bound", "samples ddpm", "samples ddim"]
+)
 def test_a_run_makes_the_passes_that_are_needed_and_no_more(tiny_run, monkeypatch, stage):
     monkeypatch.chdir(tiny_run)
     experiment = loading.load(paths.CONFIG)
@@ -69,8 +83,14 @@ def test_a_run_makes_the_passes_that_are_needed_and_no_more(tiny_run, monkeypatc
     size = dataset.size(setting.data.name, setting.data.options, paths.Setting("tiny").data)
     mean = speed.mean_network("tiny", setting, size.shape)
     rows = {row.stage: row for row in passes.rows_of(experiment, "tiny", size, mean, None)}
-    jobs = [json.loads(path.read_text()) for path in (tiny_run / "results" / ".jobs" / "tiny").glob("*.json")]
+    jobs = [
+        json.loads(path.read_text())
+        for path in (tiny_run / "results" / ".jobs" / "tiny").glob("*.json")
+    ]
     mine = [job for job in jobs if stage in (job["stage"], f"{job['stage']} {job.get('process')}")]
     passed = sum(job["images"] for job in mine)
-    assert mine and (0.5 * rows[stage].passes < passed <= rows[stage].passes if rows[stage].at_most
-                     else passed == rows[stage].passes)
+    assert mine and (
+        0.5 * rows[stage].passes < passed <= rows[stage].passes
+        if rows[stage].at_most
+        else passed == rows[stage].passes
+    )

@@ -22,7 +22,9 @@ def of(rows):
 
 def scored(rows, reference, metric, resamples, names=(0, "test")):
     """Logits are the features plus 1, a constant that no score of them may depend on."""
-    return fidelity.score({"features": rows, "logits": rows + 1}, reference, [metric], resamples, names)[metric]
+    return fidelity.score(
+        {"features": rows, "logits": rows + 1}, reference, [metric], resamples, names
+    )[metric]
 
 
 def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
@@ -42,17 +44,26 @@ def test_precision_and_recall_are_torch_fidelitys(part, monkeypatch):
 
     monkeypatch.setattr(fidelity, "PART", part)
     rows, reference = gaussian(120, 0.7, 0.8), gaussian(200)
-    expected = prc_features_to_metric(torch.from_numpy(rows), torch.from_numpy(reference), verbose=False)
+    expected = prc_features_to_metric(
+        torch.from_numpy(rows), torch.from_numpy(reference), verbose=False
+    )
     assert 0.5 < expected["precision"] < 1 and 0.1 < expected["recall"] < 0.95
-    assert scored(rows, of(reference), "precision", 3)[0] == pytest.approx(expected["precision"], abs=1e-6)
-    assert scored(rows, of(reference), "recall", 3)[0] == pytest.approx(expected["recall"], abs=1e-6)
+    assert scored(rows, of(reference), "precision", 3)[0] == pytest.approx(
+        expected["precision"], abs=1e-6
+    )
+    assert scored(rows, of(reference), "recall", 3)[0] == pytest.approx(
+        expected["recall"], abs=1e-6
+    )
 
 
 def test_inception_score_is_the_papers():
     """exp E KL(p(y|x) ‖ p(y)), the mean over 10 parts: of one-hot predictions, the number of classes in a part."""
     logits = 1e3 * np.eye(5)[np.arange(400) % 5]
     value, stderr = scored(logits, None, "isc", 3)
-    p = [np.bincount(chosen, minlength=5) / 40 for chosen in np.arange(400)[fidelity_order(400)].reshape(10, 40) % 5]
+    p = [
+        np.bincount(chosen, minlength=5) / 40
+        for chosen in np.arange(400)[fidelity_order(400)].reshape(10, 40) % 5
+    ]
     exact = [np.exp(-sum(share * np.log(share) for share in part if share)) for part in p]
     assert value == pytest.approx(np.mean(exact), rel=1e-9)
     assert stderr == pytest.approx(np.std(exact, ddof=1) / np.sqrt(10), rel=1e-6)
@@ -66,13 +77,28 @@ def fidelity_order(count):
     return np.random.RandomState(seed).permutation(count)
 
 
-@pytest.mark.parametrize("metric, shift, scale", [
-    ("fid", 0.7, 1.0), ("kid", 0.7, 1.0), ("fid", 0.3, 0.9), ("precision", 0.3, 0.9), ("recall", 0.3, 0.9), ("isc", 0.3, 0.9)])
+@pytest.mark.parametrize(
+    "metric, shift, scale",
+    [
+        ("fid", 0.7, 1.0),
+        ("kid", 0.7, 1.0),
+        ("fid", 0.3, 0.9),
+        ("precision", 0.3, 0.9),
+        ("recall", 0.3, 0.9),
+        ("isc", 0.3, 0.9),
+    ],
+)
 def test_standard_errors_are_the_spread_over_fresh_samples(metric, shift, scale):
     reference = of(gaussian(1500))
     random = np.random.default_rng(1)
-    values = [scored(gaussian(300, shift, scale, random=random), reference, metric, 2, (0, "r"))[0] for _ in range(60)]
-    stderrs = [scored(gaussian(300, shift, scale, random=random), reference, metric, 60, (0, index))[1] for index in range(3)]
+    values = [
+        scored(gaussian(300, shift, scale, random=random), reference, metric, 2, (0, "r"))[0]
+        for _ in range(60)
+    ]
+    stderrs = [
+        scored(gaussian(300, shift, scale, random=random), reference, metric, 60, (0, index))[1]
+        for index in range(3)
+    ]
     # The spread of 60 values is known to 1/√120 = 9 %, the mean of three of 60 replicates to 5 %, that of three of the
     # inception score's 10 parts to 14 %
     assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.4)
@@ -82,8 +108,16 @@ def test_kid_of_small_subsets_has_the_error_of_the_whole(monkeypatch):
     """Where halves would be too large; the spread over fresh samples of both sides' size, as above."""
     monkeypatch.setattr(fidelity, "SUBSET", 60)
     random, reference = np.random.default_rng(1), gaussian(300)
-    values = [fidelity.kid(gaussian(300, 0.7, random=random), gaussian(300, random=random), 40, (0, "r"))[0] for _ in range(80)]
-    stderrs = [fidelity.kid(gaussian(300, 0.7, random=random), reference, 40, (0, index))[1] for index in range(4)]
+    values = [
+        fidelity.kid(gaussian(300, 0.7, random=random), gaussian(300, random=random), 40, (0, "r"))[
+            0
+        ]
+        for _ in range(80)
+    ]
+    stderrs = [
+        fidelity.kid(gaussian(300, 0.7, random=random), reference, 40, (0, index))[1]
+        for index in range(4)
+    ]
     assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.4)
 
 
@@ -104,7 +138,9 @@ def test_the_fewest_images(metric):
     assert np.isfinite(value) and (stderr is None or stderr > 0)
 
 
-@pytest.mark.parametrize("metric, shift, share", [("precision", 0.0, 1.0), ("precision", 1e3, 0.0), ("recall", 1e3, 0.0)])
+@pytest.mark.parametrize(
+    "metric, shift, share", [("precision", 0.0, 1.0), ("precision", 1e3, 0.0), ("recall", 1e3, 0.0)]
+)
 def test_a_share_that_nothing_changes_has_no_error(metric, shift, share):
     rows = gaussian(30)
     assert scored(rows + shift, of(rows), metric, 3) == (share, None)
@@ -126,8 +162,13 @@ class Pair(torch.nn.Module):
 def test_levels_are_shown_as_bytes_once(monkeypatch):
     monkeypatch.setattr(fidelity, "BATCH", 2)
     network, counted = Pair(), []
-    found = fidelity.features(network, np.array([0, 8, 16], dtype=np.uint8).reshape(3, 1, 1, 1), 17, counted.append)
-    assert torch.cat(network.seen).flatten().tolist() == [0, 128, 255] and network.seen[0].dtype == torch.uint8
+    found = fidelity.features(
+        network, np.array([0, 8, 16], dtype=np.uint8).reshape(3, 1, 1, 1), 17, counted.append
+    )
+    assert (
+        torch.cat(network.seen).flatten().tolist() == [0, 128, 255]
+        and network.seen[0].dtype == torch.uint8
+    )
     assert counted == [2, 1] and found["features"].tolist() == [[0], [128], [255]]
     assert (found["logits"] == -found["features"]).all()
     vectors = np.array([[0.25], [-3.0]]).reshape(2, 1, 1, 1)

@@ -11,7 +11,11 @@ from bench.scores import frechet
 def features(count, dim, shift=0.0, seed=0):
     """Correlated, and not negative, as those of a network are; float32."""
     random = np.random.default_rng(seed)
-    mixed = random.normal(size=(count, dim)) @ np.random.default_rng(99).normal(size=(dim, dim)) / dim**0.5
+    mixed = (
+        random.normal(size=(count, dim))
+        @ np.random.default_rng(99).normal(size=(dim, dim))
+        / dim**0.5
+    )
     return np.maximum(mixed + 0.3 + shift, 0).astype(np.float32)
 
 
@@ -28,7 +32,9 @@ def by_torch_fidelity(rows, reference):
     imports.declare_torchvision()
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 
-    one, other = (dict(zip(("mu", "sigma"), statistics(each), strict=True)) for each in (rows, reference))
+    one, other = (
+        dict(zip(("mu", "sigma"), statistics(each), strict=True)) for each in (rows, reference)
+    )
     return fid_statistics_to_metric(one, other, False)["frechet_inception_distance"]
 
 
@@ -44,7 +50,9 @@ def by_clean_fid(rows, reference):
 def test_all_agree(others, count):
     """With fewer images than the 64 features too, where Σ is singular."""
     rows, reference = features(count, 64, 0.1), features(500, 64, seed=1)
-    assert frechet.Distances(rows, frechet.fitted(reference))() == pytest.approx(others(rows, reference), rel=1e-4)
+    assert frechet.Distances(rows, frechet.fitted(reference))() == pytest.approx(
+        others(rows, reference), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("count", [20, 90])
@@ -52,13 +60,17 @@ def test_resamples_are_those_images(count):
     rows, gaussian = features(count, 32, 0.1), frechet.fitted(features(100, 32, seed=1))
     found = frechet.bootstrap(frechet.Distances(rows, gaussian), 5, np.random.default_rng(7))
     random = np.random.default_rng(7)
-    expected = [frechet.Distances(rows[random.integers(count, size=count)], gaussian)() for _ in range(5)]
+    expected = [
+        frechet.Distances(rows[random.integers(count, size=count)], gaussian)() for _ in range(5)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_known_gaussians():
     """Of N(0, S²) and N(m, 1) in each coordinate the distance is m² + (S − 1)²; and 0 of a set from itself."""
-    exact = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]) * 3**0.5 / 2  # mean 0, covariance the unit matrix
+    exact = (
+        np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]) * 3**0.5 / 2
+    )  # mean 0, covariance the unit matrix
     gaussian = frechet.Gaussian(np.array([3.0, 0.0]), np.diag([1.0, 4.0]))
     assert frechet.Distances(exact, gaussian)() == pytest.approx(9 + 0 + 1)
     assert frechet.Distances(exact, frechet.fitted(exact))() == pytest.approx(0, abs=1e-12)

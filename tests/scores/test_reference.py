@@ -34,7 +34,9 @@ def network(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reference, "CHUNK", 8)
     name = f"test-{request.node.name}"
-    return extractors.register(name, ("pixels", "sum"), Counting(), lambda network, images: network(images))
+    return extractors.register(
+        name, ("pixels", "sum"), Counting(), lambda network, images: network(images)
+    )
 
 
 def pixels(images, levels=17):
@@ -58,11 +60,16 @@ def test_a_hit_passes_nothing(network, data):
 
 def test_what_decides_is_the_content(network, data):
     """Other images, another number of them and another network are other features; a setting's name is none of it."""
-    folders = {reference.features(network, data, "train", 20), reference.features(network, data, "test", 20),
-               reference.features(network, data, "train", 19),
-               reference.features(network, make_data(levels=9), "train", 20)}
+    folders = {
+        reference.features(network, data, "train", 20),
+        reference.features(network, data, "test", 20),
+        reference.features(network, data, "train", 19),
+        reference.features(network, make_data(levels=9), "train", 20),
+    }
     assert len(folders) == 3  # `make_data` gives every data set one hash
-    other = extractors.register("test-other", ("pixels",), Counting(), lambda network, images: network(images)[:1])
+    other = extractors.register(
+        "test-other", ("pixels",), Counting(), lambda network, images: network(images)[:1]
+    )
     assert reference.features(other, data, "train", 20) not in folders
 
 
@@ -77,7 +84,9 @@ def test_an_interrupted_extraction_goes_on(network, data):
     np.testing.assert_array_equal(kept(folder)["features"], pixels(data.train[:30]))
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:200]), lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(path.read_bytes()[:200]), lambda path: path.unlink()]
+)
 def test_a_damaged_file_is_made_again(network, data, damage):
     folder = reference.features(network, data, "train", 10)
     damage(folder / "features.npy")
@@ -91,7 +100,10 @@ def test_who_waited_finds_it_done(network, data):
     """While another process has it, nothing is extracted; then what that one made is taken."""
     folder = reference.features(network, data, "train", 10)
     thread = threading.Thread(target=reference.features, args=(network, data, "train", 10))
-    held, go = multiprocessing.get_context("fork").Event(), multiprocessing.get_context("fork").Event()
+    held, go = (
+        multiprocessing.get_context("fork").Event(),
+        multiprocessing.get_context("fork").Event(),
+    )
 
     def other():
         with files.alone(folder.with_name(f".{folder.name}.lock")):
@@ -127,22 +139,30 @@ def statistics(path, **changes):
 
 def test_statistics_are_read_as_they_are(tmp_path):
     for kind in (np.float32, np.float64):
-        found = reference.statistics(statistics(tmp_path / "s.npz", mu=np.arange(3, dtype=kind), more=np.zeros(2)), 3)
-        assert found.mean.tolist() == [0, 1, 2] and found.covariance.tolist() == (np.eye(3) + 0.5).tolist()
+        found = reference.statistics(
+            statistics(tmp_path / "s.npz", mu=np.arange(3, dtype=kind), more=np.zeros(2)), 3
+        )
+        assert (
+            found.mean.tolist() == [0, 1, 2]
+            and found.covariance.tolist() == (np.eye(3) + 0.5).tolist()
+        )
         assert found.mean.dtype == np.float64
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"mu": None}, "mu not found among sigma; expected an npz file"),
-    ({"mu": np.zeros(4)}, r"found mu \(4,\) and sigma \(3, 3\); expected"),
-    ({"mu": np.zeros(()), "sigma": np.zeros(())}, r"found mu \(\) and sigma \(\); expected"),
-    ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"found mu \(0,\)"),
-    ({"mu": np.zeros(3, int)}, "found mu int64 and sigma float64; expected floats"),
-    ({"mu": np.array([0, np.nan, 0])}, "expected finite mu and sigma"),
-    ({"sigma": np.triu(np.ones((3, 3)))}, "sigma is no covariance"),
-    ({"sigma": -np.eye(3)}, "sigma is no covariance"),
-    ({"mu": np.array([None] * 3)}, "corrupt or truncated"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"mu": None}, "mu not found among sigma; expected an npz file"),
+        ({"mu": np.zeros(4)}, r"found mu \(4,\) and sigma \(3, 3\); expected"),
+        ({"mu": np.zeros(()), "sigma": np.zeros(())}, r"found mu \(\) and sigma \(\); expected"),
+        ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"found mu \(0,\)"),
+        ({"mu": np.zeros(3, int)}, "found mu int64 and sigma float64; expected floats"),
+        ({"mu": np.array([0, np.nan, 0])}, "expected finite mu and sigma"),
+        ({"sigma": np.triu(np.ones((3, 3)))}, "sigma is no covariance"),
+        ({"sigma": -np.eye(3)}, "sigma is no covariance"),
+        ({"mu": np.array([None] * 3)}, "corrupt or truncated"),
+    ],
+)
 def test_statistics_that_are_none(tmp_path, changes, message):
     with pytest.raises(BenchError, match=f"s.npz: {message}") as caught:
         reference.statistics(statistics(tmp_path / "s.npz", **changes), 3)
@@ -150,9 +170,13 @@ def test_statistics_that_are_none(tmp_path, changes, message):
 
 
 def test_statistics_of_another_network(tmp_path):
-    with pytest.raises(BenchError, match="found statistics of 3 features, expected the extractor's 2048"):
+    with pytest.raises(
+        BenchError, match="found statistics of 3 features, expected the extractor's 2048"
+    ):
         reference.statistics(statistics(tmp_path / "s.npz"), 2048)
-    with pytest.raises(BenchError, match="none.npz: missing; expected an npz file with the arrays mu"):
+    with pytest.raises(
+        BenchError, match="none.npz: missing; expected an npz file with the arrays mu"
+    ):
         reference.statistics(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(BenchError, match="text.npz: corrupt or truncated .*; expected an npz file"):

@@ -19,7 +19,7 @@ METRICS = ["fid", "kid", "precision", "recall", "isc"]
 def write(change=lambda setting: None, metrics=METRICS, overlay=None):
     """c.yaml: the digits with two cells of 20 samples, and `change` made to the setting; the command line that names it."""
     raw = loading.resolve({**RAW, "metrics": metrics, **(overlay or {})}).model_dump(mode="json")
-    name, = raw["settings"]
+    (name,) = raw["settings"]
     setting = raw["settings"][name]
     setting["processes"] = {"ddpm": {"variants": ["beta"]}}
     setting["samples"] |= {"K": [5, 10], "count": 20}
@@ -46,7 +46,10 @@ def place(tmp_path, monkeypatch):
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
     files.write_json(place.extractor / "extractor.json", {"channels": 1, "classes": 10})
     for K in (5, 10):
-        files.write_npz(place.samples("ddpm", "beta", "even", K, 0), images=train[K * 20:][:20] // (1 + (K == 5)))
+        files.write_npz(
+            place.samples("ddpm", "beta", "even", K, 0),
+            images=train[K * 20 :][:20] // (1 + (K == 5)),
+        )
     return place
 
 
@@ -54,7 +57,11 @@ def place(tmp_path, monkeypatch):
 def passed(monkeypatch):
     """The number of images in each pass of the network."""
     passed, extract = [], classifier._extract
-    monkeypatch.setattr(classifier, "_extract", lambda network, images: passed.append(len(images)) or extract(network, images))
+    monkeypatch.setattr(
+        classifier,
+        "_extract",
+        lambda network, images: passed.append(len(images)) or extract(network, images),
+    )
     return passed
 
 
@@ -70,9 +77,18 @@ def test_every_image_passes_once(place, passed):
     run("fidelity", *write())
     assert passed == [60, 20, 20, 20]
     found, report = values(place)
-    assert found.keys() == {(metric, K) for metric in METRICS for K in (5, 10)} and report["absent"] == {}
-    assert report["reference"] == {"split": "train", "n": 60, "sha256": files.read_json(place.data / "data.json")["sha256"]}
-    assert [row["metric"] for row in report["test_images"]] == METRICS and {row["n"] for row in report["test_images"]} == {20}
+    assert (
+        found.keys() == {(metric, K) for metric in METRICS for K in (5, 10)}
+        and report["absent"] == {}
+    )
+    assert report["reference"] == {
+        "split": "train",
+        "n": 60,
+        "sha256": files.read_json(place.data / "data.json")["sha256"],
+    }
+    assert [row["metric"] for row in report["test_images"]] == METRICS and {
+        row["n"] for row in report["test_images"]
+    } == {20}
     run("reference", *write())
     place.folder.rename(place.folder.with_name("twin"))
     text = Path("c.yaml").read_text().replace("digits:\n    bound", "twin:\n    bound")
@@ -89,21 +105,34 @@ def test_statistics_in_place_of_features(place, passed):
     about = files.read_json(place.reference)
     features = np.load(f"{about['views']['own']['train']}/features.npy").astype(np.float64)
     np.savez("stats.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
-    changed = write(lambda setting: setting["fidelity"].update(reference="stats.npz", reference_images=None), ["fid", "isc"])
+    changed = write(
+        lambda setting: setting["fidelity"].update(reference="stats.npz", reference_images=None),
+        ["fid", "isc"],
+    )
     del passed[:]
     run("reference", *changed)
     run("fidelity", *changed)
     assert passed == [1, 20, 20]  # one image tells the number of features
     found, report = values(place)
     expected = {cell: value for cell, value in expected.items() if cell[0] in ("fid", "isc")}
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)  # a FID near 0 is a difference of traces near 1
-    assert report["reference"] == {"statistics": "stats.npz", "sha256": files.digest_of("stats.npz")}
+    assert found == pytest.approx(
+        expected, rel=1e-9, abs=1e-9
+    )  # a FID near 0 is a difference of traces near 1
+    assert report["reference"] == {
+        "statistics": "stats.npz",
+        "sha256": files.digest_of("stats.npz"),
+    }
 
     np.savez("stats.npz", mu=features.mean(0) + 1, sigma=np.eye(64))
-    with pytest.raises(SystemExit, match="stats.npz: has changed; make it again with: .* results/digits/reference.json"):
+    with pytest.raises(
+        SystemExit,
+        match="stats.npz: has changed; make it again with: .* results/digits/reference.json",
+    ):
         run("fidelity", *changed)
     np.savez("stats.npz", mu=np.zeros(3), sigma=np.eye(3))
-    with pytest.raises(SystemExit, match="found statistics of 3 features, expected the extractor's 64"):
+    with pytest.raises(
+        SystemExit, match="found statistics of 3 features, expected the extractor's 64"
+    ):
         run("reference", *changed)
 
 
@@ -113,23 +142,33 @@ def test_what_an_extractor_without_logits_lacks(tmp_path, monkeypatch, capsys):
     cli.main(["data", *options[:4]])
     files.write_json(place.extractor / "extractor.json", {"name": "coordinates", "dim": 2})
     for K in (5, 10):
-        files.write_npz(place.samples("ddpm", "beta", "even", K, 0), images=np.load(place.data / "train.npy")[K:K + 20])
+        files.write_npz(
+            place.samples("ddpm", "beta", "even", K, 0),
+            images=np.load(place.data / "train.npy")[K : K + 20],
+        )
     run("reference", *options)
     capsys.readouterr()
     run("fidelity", *options)
     told = [line for line in capsys.readouterr().err.splitlines() if "isc" in line]
     assert told == ["isc: absent: bench-coordinates has no last layer; expected weights with it"]
     found, report = values(place)
-    assert {metric for metric, _ in found} == set(METRICS) - {"isc"} and list(report["absent"]) == ["isc"]
+    assert {metric for metric, _ in found} == set(METRICS) - {"isc"} and list(report["absent"]) == [
+        "isc"
+    ]
 
 
 def test_more_reference_images_than_there_are(place):
-    with pytest.raises(SystemExit, match="reference_images: expected at most the 1617 training images of digits, found 9999"):
+    with pytest.raises(
+        SystemExit,
+        match="reference_images: expected at most the 1617 training images of digits, found 9999",
+    ):
         run("reference", *write(lambda setting: setting["fidelity"].update(reference_images=9999)))
 
 
 def test_features_that_are_gone(place):
     run("reference", *write())
     files.remove(paths.FEATURES)
-    with pytest.raises(SystemExit, match="missing; make it again with: .*--forcerun results/digits/reference.json"):
+    with pytest.raises(
+        SystemExit, match="missing; make it again with: .*--forcerun results/digits/reference.json"
+    ):
         run("fidelity", *write())

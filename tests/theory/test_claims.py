@@ -13,16 +13,27 @@ def ground():
 
 
 def test_every_claim_holds(ground):
-    rows = [*claims.perfect_mean(ground, [1, 10, 20]), *claims.full_matrices(ground, [1, 10]), *claims.ranges(ground),
-            *claims.imperfect_mean(ground, [1, 10, 20]), *claims.likelihood_is_best(ground),
-            *claims.bound_is_above(ground, [2, 20]), *claims.one_gaussian(5), *claims.trajectories(1, largest=8),
-            *claims.optimal_is_least(ground), *claims.reverse_step(1, draws=20_000), *claims.published_thresholds()]
+    rows = [
+        *claims.perfect_mean(ground, [1, 10, 20]),
+        *claims.full_matrices(ground, [1, 10]),
+        *claims.ranges(ground),
+        *claims.imperfect_mean(ground, [1, 10, 20]),
+        *claims.likelihood_is_best(ground),
+        *claims.bound_is_above(ground, [2, 20]),
+        *claims.one_gaussian(5),
+        *claims.trajectories(1, largest=8),
+        *claims.optimal_is_least(ground),
+        *claims.reverse_step(1, draws=20_000),
+        *claims.published_thresholds(),
+    ]
     assert [row for row in rows if not row["verdict"]] == [] and len(rows) > 170
 
 
 def test_heads_learn_the_conditional_variance_and_sn_needs_a_perfect_mean():
     rows = list(claims.learned(1, sizes=(0.3,), steps=1200, batch=512, evaluated=5000))
-    assert [row["verdict"] for row in rows] == [True, True] and rows[0]["measured"] > 0.95 > rows[1]["measured"]
+    assert [row["verdict"] for row in rows] == [True, True] and rows[0]["measured"] > 0.95 > rows[
+        1
+    ]["measured"]
 
 
 def test_a_head_that_has_not_learned_is_found():

@@ -26,6 +26,7 @@ SETTING = ["--setting", "tiny"]
 
 def config(path, value):
     """Sets a dotted key of the resolved configuration (`*` is the setting) and runs `bench config`."""
+
     def arrange(folder, patch):
         file = folder / "results" / "config.yaml"
         raw = yaml.safe_load(file.read_text())
@@ -39,6 +40,7 @@ def config(path, value):
             place[last] = value
         file.write_text(yaml.safe_dump(raw))
         return ["config"]
+
     return arrange
 
 
@@ -47,6 +49,7 @@ DELETE = object()
 
 def broken(file, stage, keep=0.5, options=SETTING):
     """Truncates a file of the run, or deletes it for keep = None, and runs the stage that reads it."""
+
     def arrange(folder, patch):
         path = folder / "results" / file
         if keep is None:
@@ -54,6 +57,7 @@ def broken(file, stage, keep=0.5, options=SETTING):
         else:
             os.truncate(path, int(path.stat().st_size * keep))
         return [stage, *options]
+
     return arrange
 
 
@@ -63,9 +67,11 @@ def command(*arguments):
 
 def text(file, content, *arguments):
     """Writes a file of the run and runs a command."""
+
     def arrange(folder, patch):
         (folder / file).write_text(content)
         return list(arguments)
+
     return arrange
 
 
@@ -83,7 +89,11 @@ def another_head(folder, patch):
 
 
 def pickled_images(folder, patch):
-    np.save(folder / "results" / "tiny" / "data" / "train.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(
+        folder / "results" / "tiny" / "data" / "train.npy",
+        np.array([{}], dtype=object),
+        allow_pickle=True,
+    )
     return ["moments", *SETTING]
 
 
@@ -101,110 +111,317 @@ def no_server(folder, patch):
 
 def reader(train=(4, 1, 8, 8), test=(4, 1, 8, 8), level=16):
     """The digits' reader returns images of these shapes, all of one level."""
+
     def arrange(folder, patch):
-        raw = Raw(np.full(train, level, dtype=np.uint8), np.full(test, level, dtype=np.uint8), levels=17)
+        raw = Raw(
+            np.full(train, level, dtype=np.uint8), np.full(test, level, dtype=np.uint8), levels=17
+        )
         patch.setattr(digits, "read", lambda: raw)
         return ["data", *SETTING]
+
     return arrange
 
 
 def then(change, *arguments):
     """Changes the resolved configuration and runs a stage with it."""
+
     def arrange(folder, patch):
         change(folder, patch)
         return list(arguments)
+
     return arrange
 
 
 MIXTURE = {"name": "mixture", "components": 2, "dim": 2, "train": 4, "test": 180}
 CASES = {
-    "key misspelt": (config("*.moments.drwas", 3), "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
+    "key misspelt": (
+        config("*.moments.drwas", 3),
+        "moments.drwas: unknown key 'drwas'; did you mean 'draws'",
+    ),
     "section misspelt": (config("*.momnts", {}), "unknown key 'momnts'; did you mean 'moments'"),
-    "wrong type": (config("*.moments.draws", "many"), "moments.draws: input should be a valid integer, found 'many'"),
-    "float for int": (config("*.moments.draws", 2.5), "moments.draws: input should be a valid integer, found 2.5"),
-    "bool for int": (config("*.moments.draws", True), "moments.draws: input should be a valid integer, found True"),
-    "negative": (config("*.bound.images", -1), "bound.images: input should be greater than or equal to 1, found -1"),
-    "zero": (config("*.schedule.N", 0), "schedule.N: input should be greater than or equal to 1, found 0"),
-    "NaN": (config("*.fidelity.target_fid", float("nan")), "fidelity.target_fid: input should be a finite number, found nan"),
-    "infinite": (config("*.mean.train.learning_rate", float("inf")), "learning_rate: input should be a finite number"),
+    "wrong type": (
+        config("*.moments.draws", "many"),
+        "moments.draws: input should be a valid integer, found 'many'",
+    ),
+    "float for int": (
+        config("*.moments.draws", 2.5),
+        "moments.draws: input should be a valid integer, found 2.5",
+    ),
+    "bool for int": (
+        config("*.moments.draws", True),
+        "moments.draws: input should be a valid integer, found True",
+    ),
+    "negative": (
+        config("*.bound.images", -1),
+        "bound.images: input should be greater than or equal to 1, found -1",
+    ),
+    "zero": (
+        config("*.schedule.N", 0),
+        "schedule.N: input should be greater than or equal to 1, found 0",
+    ),
+    "NaN": (
+        config("*.fidelity.target_fid", float("nan")),
+        "fidelity.target_fid: input should be a finite number, found nan",
+    ),
+    "infinite": (
+        config("*.mean.train.learning_rate", float("inf")),
+        "learning_rate: input should be a finite number",
+    ),
     "nothing": (config("seed", None), "seed: input should be a valid integer, found None"),
     "missing key": (config("*.schedule.N", DELETE), "schedule.N: missing"),
     "missing section": (config("*.data", DELETE), "data: missing"),
     "K > N": (config("*.bound.K", [101]), "bound.K: expected 2 ≤ K ≤ schedule.N = 100"),
-    "K = 0": (config("*.samples.K", [0]), "samples.K.0: input should be greater than or equal to 1, found 0"),
-    "K no number": (config("*.samples.K", ["ten"]), "samples.K.0: input should be a valid integer, found 'ten'"),
-    "K twice": (config("*.samples.K", [5, 5]), "samples.K: expected no repetitions, found 5 2 times"),
+    "K = 0": (
+        config("*.samples.K", [0]),
+        "samples.K.0: input should be greater than or equal to 1, found 0",
+    ),
+    "K no number": (
+        config("*.samples.K", ["ten"]),
+        "samples.K.0: input should be a valid integer, found 'ten'",
+    ),
+    "K twice": (
+        config("*.samples.K", [5, 5]),
+        "samples.K: expected no repetitions, found 5 2 times",
+    ),
     "K no list": (config("*.samples.K", 5), "samples.K: input should be a valid list, found 5"),
-    "stride": (config("*.bound.K", [3]), "bound.K: trajectory even_ddim: a stride of 33 gives 4 steps for K = 3"),
-    "no variants": (config("*.processes.ddpm.variants", []), "processes.ddpm.variants: list should have at least 1 item"),
-    "unknown variant": (config("*.processes.ddpm.variants", ["nrp"]), "unknown variant 'nrp'; did you mean 'npr'"),
-    "beta with ddim": (config("*.processes.ddim.variants", ["beta"]), "variant 'beta' is not defined for process 'ddim'"),
-    "head not configured": (config("*.heads.targets", {"npr": "simple"}), "variant 'sn' needs the head 'sn', which is not"),
+    "stride": (
+        config("*.bound.K", [3]),
+        "bound.K: trajectory even_ddim: a stride of 33 gives 4 steps for K = 3",
+    ),
+    "no variants": (
+        config("*.processes.ddpm.variants", []),
+        "processes.ddpm.variants: list should have at least 1 item",
+    ),
+    "unknown variant": (
+        config("*.processes.ddpm.variants", ["nrp"]),
+        "unknown variant 'nrp'; did you mean 'npr'",
+    ),
+    "beta with ddim": (
+        config("*.processes.ddim.variants", ["beta"]),
+        "variant 'beta' is not defined for process 'ddim'",
+    ),
+    "head not configured": (
+        config("*.heads.targets", {"npr": "simple"}),
+        "variant 'sn' needs the head 'sn', which is not",
+    ),
     "unknown head": (config("*.heads.targets", {"nrp": "simple"}), "heads.targets.nrp"),
-    "unknown mode": (config("*.heads.targets.npr", "big"), "heads.targets.npr: input should be 'simple', 'complex', 'mlp'"),
-    "unknown process": (config("*.processes.dpm", {"variants": ["beta"]}), "unknown key 'dpm'; did you mean 'ddpm'"),
+    "unknown mode": (
+        config("*.heads.targets.npr", "big"),
+        "heads.targets.npr: input should be 'simple', 'complex', 'mlp'",
+    ),
+    "unknown process": (
+        config("*.processes.dpm", {"variants": ["beta"]}),
+        "unknown key 'dpm'; did you mean 'ddpm'",
+    ),
     "no process": (config("*.processes", {}), "processes: expected at least one of ddpm, ddim"),
-    "eta": (config("*.processes.ddim.eta", -0.1), "ddim.eta: input should be greater than or equal to 0, found -0.1"),
-    "unknown trajectory": (config("*.bound.trajectories", ["evn"]), "unknown trajectory 'evn'; did you mean 'even'"),
-    "unknown schedule": (config("*.schedule.name", "linaer"), "unknown schedule 'linaer'; did you mean 'linear'"),
+    "eta": (
+        config("*.processes.ddim.eta", -0.1),
+        "ddim.eta: input should be greater than or equal to 0, found -0.1",
+    ),
+    "unknown trajectory": (
+        config("*.bound.trajectories", ["evn"]),
+        "unknown trajectory 'evn'; did you mean 'even'",
+    ),
+    "unknown schedule": (
+        config("*.schedule.name", "linaer"),
+        "unknown schedule 'linaer'; did you mean 'linear'",
+    ),
     "unknown metric": (config("metrics", ["fdi"]), "unknown metric 'fdi'; did you mean 'fid'"),
-    "no extractor": (config("*.extractor", None), "fid needs settings.tiny.extractor, which is not configured"),
-    "two means": (config("*.mean.checkpoint", "x"), "mean: expected either unet and train, or one of checkpoint, pu"),
-    "unknown format": (config("*.mean", {"published": {"format": "pytorch_difusion", "path": "x"}}),
-                       "mean.published.format: unknown format 'pytorch_difusion'; did you mean 'pytorch_diffusion'"),
-    "option of no format": (config("*.mean", {"published": {"format": "pytorch_diffusion", "path": "x", "attention_heads": 1}}),
-                            "mean.published.attention_heads: unknown key 'attention_heads'"),
+    "no extractor": (
+        config("*.extractor", None),
+        "fid needs settings.tiny.extractor, which is not configured",
+    ),
+    "two means": (
+        config("*.mean.checkpoint", "x"),
+        "mean: expected either unet and train, or one of checkpoint, pu",
+    ),
+    "unknown format": (
+        config("*.mean", {"published": {"format": "pytorch_difusion", "path": "x"}}),
+        "mean.published.format: unknown format 'pytorch_difusion'; did you mean 'pytorch_diffusion'",
+    ),
+    "option of no format": (
+        config(
+            "*.mean",
+            {"published": {"format": "pytorch_diffusion", "path": "x", "attention_heads": 1}},
+        ),
+        "mean.published.attention_heads: unknown key 'attention_heads'",
+    ),
     "no settings": (config("settings", []), "settings: expected a list of setting names, found []"),
-    "unknown setting in a list": (config("settings", ["tinny"]), "unknown setting 'tinny'; did you mean 'tiny'"),
-    "unknown setting": (command("data", "--setting", "tinny"), "unknown setting 'tinny'; did you mean 'tiny'"),
+    "unknown setting in a list": (
+        config("settings", ["tinny"]),
+        "unknown setting 'tinny'; did you mean 'tiny'",
+    ),
+    "unknown setting": (
+        command("data", "--setting", "tinny"),
+        "unknown setting 'tinny'; did you mean 'tiny'",
+    ),
     "unknown stage": (command("sample"), "invalid choice: 'sample'"),
-    "unknown option": (command("data", *SETTING, "--thread", "1"), "unrecognized arguments: --thread"),
+    "unknown option": (
+        command("data", *SETTING, "--thread", "1"),
+        "unrecognized arguments: --thread",
+    ),
     "no setting": (command("moments"), "the following arguments are required: --setting"),
-    "no such process": (command("samples", *SETTING, "--process", "ddmp"), "unknown process 'ddmp'; did you mean 'ddpm'"),
-    "shard": (command("samples", *SETTING, "--process", "ddpm", "--shard", "9"), "expected 0 ≤ shard < samples.shards = 1"),
-    "threads": (command("moments", *SETTING, "--threads", "0"), "--threads: expected at least 1, found 0"),
-    "no configuration": (command("config", "--config", "nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
-    "no YAML": (text("bad.yaml", "a: [1", "config", "--config", "bad.yaml"), "bad.yaml: not valid YAML"),
-    "no mapping": (text("bad.yaml", "- 1", "config", "--config", "bad.yaml"), "bad.yaml: expected a mapping of keys, found list"),
-    "YAML that runs code": (text("bad.yaml", "x: !!python/object/apply:os.system [touch pwned]", "config", "--config",
-                                 "bad.yaml"), "bad.yaml: not valid YAML"),
-    "truncated npz": (broken("tiny/moments.npz", "bound"), "tiny/moments.npz: corrupt or truncated"),
-    "empty npz": (broken("tiny/moments.npz", "trajectories", keep=0), "tiny/moments.npz: corrupt or truncated"),
-    "missing npz": (broken("tiny/moments.npz", "bound", keep=None), "tiny/moments.npz: missing; make it with: snakemake"),
-    "truncated parquet": (broken("tiny/bound.parquet", "cells", options=[]), "tiny/bound.parquet: corrupt or truncated"),
-    "truncated weights": (broken("tiny/mean/unet/diffusion_pytorch_model.safetensors", "moments"),
-                          "make it again with: snakemake --cores all --forcerun results/tiny/mean -- results/tiny/mean"),
-    "truncated head": (broken("tiny/heads/npr.safetensors", "bound"), "heads/npr.safetensors: corrupt or truncated"),
-    "truncated json": (broken("tiny/trajectories/even.json", "bound"), "tiny/trajectories/even.json: corrupt or truncated"),
-    "truncated images": (broken("tiny/data/train.npy", "moments"), "tiny/data/train.npy: corrupt or truncated"),
-    "truncated samples": (broken("tiny/samples/ddim/npr/even_K5/0.npz", "fidelity", options=[*SETTING, "--process", "ddim"]),
-                          "npr/even_K5/0.npz: corrupt or truncated"),
-    "truncated csv": (broken("cells.csv", "tables", keep=0, options=[]), "results/cells.csv: corrupt or truncated"),
-    "missing data": (broken("tiny/data/data.json", "moments", keep=None),
-                     "data/data.json: missing; make it with: snakemake --cores all --forcerun results/tiny/data -- results"),
-    "pickled images": (pickled_images, "tiny/data/train.npy: corrupt or truncated (Array can't be memory-mapped: Python objects"),
-    "network of other channels": (another_network, "3 input and 3 output channels, expected 1 of each"),
+    "no such process": (
+        command("samples", *SETTING, "--process", "ddmp"),
+        "unknown process 'ddmp'; did you mean 'ddpm'",
+    ),
+    "shard": (
+        command("samples", *SETTING, "--process", "ddpm", "--shard", "9"),
+        "expected 0 ≤ shard < samples.shards = 1",
+    ),
+    "threads": (
+        command("moments", *SETTING, "--threads", "0"),
+        "--threads: expected at least 1, found 0",
+    ),
+    "no configuration": (
+        command("config", "--config", "nowhere.yaml"),
+        "nowhere.yaml: cannot be read (No such file",
+    ),
+    "no YAML": (
+        text("bad.yaml", "a: [1", "config", "--config", "bad.yaml"),
+        "bad.yaml: not valid YAML",
+    ),
+    "no mapping": (
+        text("bad.yaml", "- 1", "config", "--config", "bad.yaml"),
+        "bad.yaml: expected a mapping of keys, found list",
+    ),
+    "YAML that runs code": (
+        text(
+            "bad.yaml",
+            "x: !!python/object/apply:os.system [touch pwned]",
+            "config",
+            "--config",
+            "bad.yaml",
+        ),
+        "bad.yaml: not valid YAML",
+    ),
+    "truncated npz": (
+        broken("tiny/moments.npz", "bound"),
+        "tiny/moments.npz: corrupt or truncated",
+    ),
+    "empty npz": (
+        broken("tiny/moments.npz", "trajectories", keep=0),
+        "tiny/moments.npz: corrupt or truncated",
+    ),
+    "missing npz": (
+        broken("tiny/moments.npz", "bound", keep=None),
+        "tiny/moments.npz: missing; make it with: snakemake",
+    ),
+    "truncated parquet": (
+        broken("tiny/bound.parquet", "cells", options=[]),
+        "tiny/bound.parquet: corrupt or truncated",
+    ),
+    "truncated weights": (
+        broken("tiny/mean/unet/diffusion_pytorch_model.safetensors", "moments"),
+        "make it again with: snakemake --cores all --forcerun results/tiny/mean -- results/tiny/mean",
+    ),
+    "truncated head": (
+        broken("tiny/heads/npr.safetensors", "bound"),
+        "heads/npr.safetensors: corrupt or truncated",
+    ),
+    "truncated json": (
+        broken("tiny/trajectories/even.json", "bound"),
+        "tiny/trajectories/even.json: corrupt or truncated",
+    ),
+    "truncated images": (
+        broken("tiny/data/train.npy", "moments"),
+        "tiny/data/train.npy: corrupt or truncated",
+    ),
+    "truncated samples": (
+        broken(
+            "tiny/samples/ddim/npr/even_K5/0.npz",
+            "fidelity",
+            options=[*SETTING, "--process", "ddim"],
+        ),
+        "npr/even_K5/0.npz: corrupt or truncated",
+    ),
+    "truncated csv": (
+        broken("cells.csv", "tables", keep=0, options=[]),
+        "results/cells.csv: corrupt or truncated",
+    ),
+    "missing data": (
+        broken("tiny/data/data.json", "moments", keep=None),
+        "data/data.json: missing; make it with: snakemake --cores all --forcerun results/tiny/data -- results",
+    ),
+    "pickled images": (
+        pickled_images,
+        "tiny/data/train.npy: corrupt or truncated (Array can't be memory-mapped: Python objects",
+    ),
+    "network of other channels": (
+        another_network,
+        "3 input and 3 output channels, expected 1 of each",
+    ),
     "head of another architecture": (another_head, "heads/sn.safetensors: corrupt"),
-    "images out of range": (reader(test=(16, 1, 8, 8), level=17), "data set 'digits': expected levels 0..16, found 17"),
-    "no test split": (reader(test=(0, 1, 8, 8)), "the test split is empty; expected both a train and a test split"),
-    "splits of other channels": (reader(test=(4, 3, 8, 8)), "one shape in both splits, found (1, 8, 8) and (3, 8, 8)"),
-    "too many test images": (then(config("*.bound.images", 181), "data", *SETTING), "at most the 180 test images of tiny"),
-    "too few images for FID": (config("*.samples.count", 3), "count: input should be greater than or equal to 4, found 3"),
-    "more shards than batches": (config("*.samples.shards", 4), "samples: shards: expected at most 3, the batches of 16 in 40"),
-    "unknown data set": (config("*.data.name", "digts"), "unknown data set 'digts'; did you mean 'digits'"),
+    "images out of range": (
+        reader(test=(16, 1, 8, 8), level=17),
+        "data set 'digits': expected levels 0..16, found 17",
+    ),
+    "no test split": (
+        reader(test=(0, 1, 8, 8)),
+        "the test split is empty; expected both a train and a test split",
+    ),
+    "splits of other channels": (
+        reader(test=(4, 3, 8, 8)),
+        "one shape in both splits, found (1, 8, 8) and (3, 8, 8)",
+    ),
+    "too many test images": (
+        then(config("*.bound.images", 181), "data", *SETTING),
+        "at most the 180 test images of tiny",
+    ),
+    "too few images for FID": (
+        config("*.samples.count", 3),
+        "count: input should be greater than or equal to 4, found 3",
+    ),
+    "more shards than batches": (
+        config("*.samples.shards", 4),
+        "samples: shards: expected at most 3, the batches of 16 in 40",
+    ),
+    "unknown data set": (
+        config("*.data.name", "digts"),
+        "unknown data set 'digts'; did you mean 'digits'",
+    ),
     "option of no reader": (config("*.data.path", "x"), "data.path: unknown key 'path'"),
-    "option misspelt": (config("*.data", MIXTURE | {"componnets": 2}), "unknown key 'componnets'; did you mean 'components'"),
+    "option misspelt": (
+        config("*.data", MIXTURE | {"componnets": 2}),
+        "unknown key 'componnets'; did you mean 'components'",
+    ),
     "option missing": (config("*.data", {"name": "cifar10"}), "data.path: missing"),
-    "option of another type": (config("*.data", MIXTURE | {"dim": "two"}), "data.dim: input should be a valid integer, found"),
-    "no archive": (then(config("*.data", {"name": "cifar10", "path": "nowhere.tar.gz"}), "data", *SETTING),
-                   "data.path: nowhere.tar.gz: no such file or folder; expected the archive from https://www.cs.toronto.edu"),
-    "no clip levels": (then(config("*.clip_levels", None), "data", *SETTING), "clip_levels: expected y of ddpm and ddim"),
-    "clip levels of vectors": (then(config("*.data", MIXTURE), "data", *SETTING), "clip_levels: expected none, as continuous"),
-    "exact mean of digits": (then(config("*.mean", {"oracle": {}}), "mean", *SETTING), "mean.oracle: needs data whose law is"),
-    "negative imperfection": (config("*.mean", {"oracle": {"imperfection": -1}}), "imperfection: input should be greater than"),
-    "head for vectors": (then(config("*.heads.targets.npr", "mlp"), "heads", *SETTING), "mode mlp is for vectors"),
-    "unknown extractor": (config("*.extractor.name", "clasifier"), "unknown extractor 'clasifier'; did you mean 'classifier'"),
-    "extractor untrained": (then(config("*.extractor.train", None), "extractor", *SETTING), "extractor.train: missing"),
+    "option of another type": (
+        config("*.data", MIXTURE | {"dim": "two"}),
+        "data.dim: input should be a valid integer, found",
+    ),
+    "no archive": (
+        then(config("*.data", {"name": "cifar10", "path": "nowhere.tar.gz"}), "data", *SETTING),
+        "data.path: nowhere.tar.gz: no such file or folder; expected the archive from https://www.cs.toronto.edu",
+    ),
+    "no clip levels": (
+        then(config("*.clip_levels", None), "data", *SETTING),
+        "clip_levels: expected y of ddpm and ddim",
+    ),
+    "clip levels of vectors": (
+        then(config("*.data", MIXTURE), "data", *SETTING),
+        "clip_levels: expected none, as continuous",
+    ),
+    "exact mean of digits": (
+        then(config("*.mean", {"oracle": {}}), "mean", *SETTING),
+        "mean.oracle: needs data whose law is",
+    ),
+    "negative imperfection": (
+        config("*.mean", {"oracle": {"imperfection": -1}}),
+        "imperfection: input should be greater than",
+    ),
+    "head for vectors": (
+        then(config("*.heads.targets.npr", "mlp"), "heads", *SETTING),
+        "mode mlp is for vectors",
+    ),
+    "unknown extractor": (
+        config("*.extractor.name", "clasifier"),
+        "unknown extractor 'clasifier'; did you mean 'classifier'",
+    ),
+    "extractor untrained": (
+        then(config("*.extractor.train", None), "extractor", *SETTING),
+        "extractor.train: missing",
+    ),
     "file in the way": (unwritable, "results/plots/nll.csv: cannot be written"),
     "no MLflow server": (no_server, "MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"),
 }
@@ -226,7 +443,9 @@ def test_bad_input(case, copy, monkeypatch, capsys):
         arguments += ["--config", "results/config.yaml"]
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
-    told = caught.value.code if isinstance(caught.value.code, str) else capsys.readouterr().err.strip()
+    told = (
+        caught.value.code if isinstance(caught.value.code, str) else capsys.readouterr().err.strip()
+    )
     assert message in told and "\n" not in told and "Traceback" not in told
     assert caught.value.code not in (0, None)
     assert contents(copy) == before and not (copy / "pwned").exists()
@@ -237,15 +456,35 @@ def test_there_are_enough_cases():
 
 
 OVERLAYS = {
-    "key misspelt": ("moments: {drwas: 3}",
-                     "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws, relative_error)"),
-    "wrong type": ("bound: {images: many}", "bad.yaml: bound.images: input should be a valid integer"),
-    "NaN": ("fidelity: {target_fid: .nan}", "bad.yaml: fidelity.target_fid: input should be a finite number, found nan"),
-    "K > N": ("samples: {K: [2000]}", "expected 2 ≤ K ≤ schedule.N = 100 for trajectory 'even', found 2000"),
-    "no variants": ("processes: {ddpm: {variants: []}}", "variants: list should have at least 1 item after validation, not 0"),
-    "unknown setting": ("settings: [tinny]", "unknown setting 'tinny'; did you mean 'tiny'? (known: "),
-    "unknown metric": ("metrics: [fdi]", "metrics: unknown metric 'fdi'; did you mean 'fid'? "
-                       "(known: fid, isc, kid, nll, precision, recall)"),
+    "key misspelt": (
+        "moments: {drwas: 3}",
+        "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws, relative_error)",
+    ),
+    "wrong type": (
+        "bound: {images: many}",
+        "bad.yaml: bound.images: input should be a valid integer",
+    ),
+    "NaN": (
+        "fidelity: {target_fid: .nan}",
+        "bad.yaml: fidelity.target_fid: input should be a finite number, found nan",
+    ),
+    "K > N": (
+        "samples: {K: [2000]}",
+        "expected 2 ≤ K ≤ schedule.N = 100 for trajectory 'even', found 2000",
+    ),
+    "no variants": (
+        "processes: {ddpm: {variants: []}}",
+        "variants: list should have at least 1 item after validation, not 0",
+    ),
+    "unknown setting": (
+        "settings: [tinny]",
+        "unknown setting 'tinny'; did you mean 'tiny'? (known: ",
+    ),
+    "unknown metric": (
+        "metrics: [fdi]",
+        "metrics: unknown metric 'fdi'; did you mean 'fid'? "
+        "(known: fid, isc, kid, nll, precision, recall)",
+    ),
 }
 
 
@@ -257,9 +496,12 @@ def test_bad_overlay(case, tmp_path):
     overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | yaml.safe_load(changes)))
     found = snakemake(tmp_path, "results/table1.csv", "--configfile", str(overlay))
     assert found.returncode == 1 and "Traceback" not in found.stderr
-    told, = [line for line in found.stderr.splitlines() if "error" in line.lower()]
+    (told,) = [line for line in found.stderr.splitlines() if "error" in line.lower()]
     assert told.startswith("error: ") and message in told
-    assert sorted(path.name for path in tmp_path.iterdir()) in (["bad.yaml"], [".snakemake", "bad.yaml"])
+    assert sorted(path.name for path in tmp_path.iterdir()) in (
+        ["bad.yaml"],
+        [".snakemake", "bad.yaml"],
+    )
 
 
 def test_a_mistake_that_only_a_job_can_see(tmp_path):
@@ -268,8 +510,11 @@ def test_a_mistake_that_only_a_job_can_see(tmp_path):
     overlay.write_text(TINY.read_text().replace("images: 16", "images: 181"))
     found = snakemake(tmp_path, "results/tiny/bound.parquet", "--configfile", str(overlay))
     assert found.returncode == 1 and "Traceback" not in found.stderr
-    told, = {line for line in found.stderr.splitlines() if line.startswith("bench data: error")}
-    assert told == "bench data: error: bound.images: expected at most the 180 test images of tiny, found 181"
+    (told,) = {line for line in found.stderr.splitlines() if line.startswith("bench data: error")}
+    assert (
+        told
+        == "bench data: error: bound.images: expected at most the 180 test images of tiny, found 181"
+    )
     assert not (tmp_path / "results" / "tiny" / "bound.parquet").exists()
 
 
@@ -298,8 +543,12 @@ def test_a_hostile_network_runs_nothing(tmp_path):
     """A folder in diffusers' layout whose weights are a pickle, not safetensors."""
     make_unet(OPTIONS, (1, 8, 8)).save_pretrained(tmp_path / "unet")
     (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Hostile(tmp_path / "pwned")))
-    with pytest.raises(BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"):
+    (tmp_path / "unet" / "diffusion_pytorch_model.bin").write_bytes(
+        pickle.dumps(Hostile(tmp_path / "pwned"))
+    )
+    with pytest.raises(
+        BenchError, match="expected config.json and diffusion_pytorch_model.safetensors"
+    ):
         checkpoint.read(tmp_path, sections.ScheduleSection(name="linear", N=1000))
     assert not (tmp_path / "pwned").exists()
 

@@ -27,7 +27,14 @@ PATIENCE = 400  # seconds until a job that a test waits for is taken to have hun
 
 def start(folder, log, *arguments):
     """The real Snakefile in `folder` in the background, its output going to `log`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        *arguments,
+    ]
     with open(log, "w") as file:
         return subprocess.Popen(command, cwd=folder, env=environment(), stdout=file, stderr=file)
 
@@ -42,7 +49,11 @@ def wait_for(condition, process):
 
 def kill_stage(process, stage):
     """SIGKILL to the `bench` process of a stage, among the descendants of `process`."""
-    found = [child for child in psutil.Process(process.pid).children(recursive=True) if stage in child.cmdline()]
+    found = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if stage in child.cmdline()
+    ]
     assert len(found) == 1
     found[0].send_signal(signal.SIGKILL)
 
@@ -64,9 +75,11 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
     arguments = ["all", "--cores", "1", "--configfile", str(TINY)]
     tiny, log = tmp_path / "results" / "tiny", tmp_path / "log"
     first_cell = tiny / "samples" / "ddpm" / "beta_tilde" / "even_K5" / "0.npz"
-    for stage, begun, absent in (("mean", lambda text: "mean tiny:" in text, tiny / "mean"),
-                                 ("bound", lambda text: "bound tiny:" in text, tiny / "bound.parquet"),
-                                 ("samples", lambda text: first_cell.exists(), tiny / "samples" / "ddpm" / "nothing-0.json")):
+    for stage, begun, absent in (
+        ("mean", lambda text: "mean tiny:" in text, tiny / "mean"),
+        ("bound", lambda text: "bound tiny:" in text, tiny / "bound.parquet"),
+        ("samples", lambda text: first_cell.exists(), tiny / "samples" / "ddpm" / "nothing-0.json"),
+    ):
         kill_in_the_middle(tmp_path, log, stage, begun, *arguments)
         assert not absent.exists()
     kept = first_cell.stat().st_mtime_ns
@@ -76,7 +89,13 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
     tiny_run = request.getfixturevalue("tiny_run")  # only now: another worker makes it meanwhile
     tables = sorted(path.relative_to(tiny_run) for path in (tiny_run / "results").rglob("*.csv"))
     assert len(tables) >= 8
-    for table in [*tables, "results/table1.md", "results/metrics.json", "results/tiny/moments.npz", "results/tiny/bound.parquet"]:
+    for table in [
+        *tables,
+        "results/table1.md",
+        "results/metrics.json",
+        "results/tiny/moments.npz",
+        "results/tiny/bound.parquet",
+    ]:
         assert (tmp_path / table).read_bytes() == (tiny_run / table).read_bytes(), table
 
 
@@ -94,17 +113,29 @@ def test_training_killed_goes_on_from_its_checkpoint(tiny_run, tmp_path, monkeyp
         command = ["mean", "--config", "c.yaml", "--setting", "tiny", "--threads", "1"]
         if name == "killed":
             checkpoint = folder / "results" / "tiny" / "checkpoints" / "mean.pt"
-            process = subprocess.Popen([sys.executable, "-m", "bench", *command], cwd=folder, env=environment(),
-                                       stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench", *command],
+                cwd=folder,
+                env=environment(),
+                stderr=subprocess.DEVNULL,
+            )
             wait_for(checkpoint.exists, process)
             process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL and not (folder / "results" / "tiny" / "mean").exists()
+            assert (
+                process.wait() == -signal.SIGKILL
+                and not (folder / "results" / "tiny" / "mean").exists()
+            )
         monkeypatch.chdir(folder)
         capsys.readouterr()
         cli.main(command)
         logs[name] = capsys.readouterr().err
-        weights[name] = load_file(folder / "results" / "tiny" / "mean" / "unet" / "diffusion_pytorch_model.safetensors")
-    assert f" {CHECKPOINT_EVERY}/{CHECKPOINT_EVERY + 60} " in logs["killed"] and " 0/" not in logs["killed"]
+        weights[name] = load_file(
+            folder / "results" / "tiny" / "mean" / "unet" / "diffusion_pytorch_model.safetensors"
+        )
+    assert (
+        f" {CHECKPOINT_EVERY}/{CHECKPOINT_EVERY + 60} " in logs["killed"]
+        and " 0/" not in logs["killed"]
+    )
     for name, tensor in weights["undisturbed"].items():
         assert (weights["killed"][name] == tensor).all(), name
 
@@ -120,14 +151,17 @@ def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
         wait_for(lambda: "rule bound:" in log.read_text(), first)
         other = "results/tiny/extractor"
         overlapping = snakemake(copy, target, "--forcerun", target, *arguments)
-        disjoint = snakemake(copy, other, "--forcerun", other, "--config", "metrics=[fid]", *arguments)
+        disjoint = snakemake(
+            copy, other, "--forcerun", other, "--config", "metrics=[fid]", *arguments
+        )
         assert first.poll() is None
     finally:
         first.wait(PATIENCE)
     assert overlapping.returncode == 1 and "Directory cannot be locked" in overlapping.stderr
     assert disjoint.returncode == 1
     assert disjoint.stderr.splitlines()[-1] == (
-        f"error: {copy}: another snakemake is running in this folder; wait for it to finish, or stop it first")
+        f"error: {copy}: another snakemake is running in this folder; wait for it to finish, or stop it first"
+    )
     assert first.returncode == 0 and (copy / "results" / "config.yaml").read_bytes() == before
 
 
@@ -145,14 +179,21 @@ def full_disk(limit=0):
 SETTING = ["--setting", "tiny", "--config", "results/config.yaml"]
 ALL = ["--config", "results/config.yaml"]
 STAGES = {
-    "data": (SETTING, "results/tiny/data"), "mean": (SETTING, "MLflow store sqlite:///mlflow.db"),
-    "moments": (SETTING, "results/tiny/moments.npz"), "trajectories": (SETTING, "results/tiny/trajectories/even.json"),
+    "data": (SETTING, "results/tiny/data"),
+    "mean": (SETTING, "MLflow store sqlite:///mlflow.db"),
+    "moments": (SETTING, "results/tiny/moments.npz"),
+    "trajectories": (SETTING, "results/tiny/trajectories/even.json"),
     "bound": (SETTING, "results/tiny/bound.parquet"),
-    "samples": ([*SETTING, "--process", "ddpm"], "results/tiny/samples/ddpm/beta_tilde/even_K5/0.npz"),
+    "samples": (
+        [*SETTING, "--process", "ddpm"],
+        "results/tiny/samples/ddpm/beta_tilde/even_K5/0.npz",
+    ),
     "reference": (SETTING, "results/tiny/reference.json"),
     "fidelity": ([*SETTING, "--process", "ddpm"], "results/tiny/fidelity/ddpm.json"),
-    "figures": (SETTING, "results/tiny/figures/nll.png"), "cells": (ALL, "results/cells.csv"),
-    "tables": (ALL, "results/plots/nll.csv"), "thresholds": ([], "results/table3.csv"),
+    "figures": (SETTING, "results/tiny/figures/nll.png"),
+    "cells": (ALL, "results/cells.csv"),
+    "tables": (ALL, "results/plots/nll.csv"),
+    "thresholds": ([], "results/table3.csv"),
     "config": ([*ALL, "--output", "results/config.yaml"], "results/config.yaml"),
 }
 
@@ -168,8 +209,13 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(copy, monkeypatch, st
     before = {path: path.read_bytes() for path in (copy / "results").rglob("*") if path.is_file()}
     with full_disk(), pytest.raises(SystemExit) as caught:
         cli.main([stage, *options])
-    assert caught.value.code.startswith(f"bench {stage}: error: {named}: cannot be ") and "\n" not in caught.value.code
-    assert {path: path.read_bytes() for path in (copy / "results").rglob("*") if path.is_file()} == before
+    assert (
+        caught.value.code.startswith(f"bench {stage}: error: {named}: cannot be ")
+        and "\n" not in caught.value.code
+    )
+    assert {
+        path: path.read_bytes() for path in (copy / "results").rglob("*") if path.is_file()
+    } == before
 
 
 def test_networks_on_a_full_disk(tmp_path, monkeypatch):
@@ -183,9 +229,11 @@ def test_networks_on_a_full_disk(tmp_path, monkeypatch):
     from tests.mean.test_mean import OPTIONS, SHAPE
 
     network, unet = torch.nn.Linear(50, 50), make_unet(OPTIONS, SHAPE)
-    writers = {"mean.pt": lambda path: training._save(path, "identity", {"network": network}, {"step": 1}),
-               "head.safetensors": lambda path: files.write_safetensors(path, network.state_dict()),
-               "mean": lambda path: storage.save(unet, "epsilon", path)}
+    writers = {
+        "mean.pt": lambda path: training._save(path, "identity", {"network": network}, {"step": 1}),
+        "head.safetensors": lambda path: files.write_safetensors(path, network.state_dict()),
+        "mean": lambda path: storage.save(unet, "epsilon", path),
+    }
     for name, write in writers.items():
         with full_disk(1000), pytest.raises(BenchError, match=f"{name}: cannot be written"):
             write(tmp_path / name)
@@ -197,7 +245,8 @@ def test_a_file_where_results_should_be(tmp_path):
     found = snakemake(tmp_path, "results/table1.csv", "--configfile", str(TINY))
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1] == (
-        f"error: {tmp_path / 'results'}: expected a folder that can be written to, for the results")
+        f"error: {tmp_path / 'results'}: expected a folder that can be written to, for the results"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -205,7 +254,9 @@ def test_a_folder_without_permission(copy, monkeypatch):
     monkeypatch.chdir(copy)
     Path("results/tiny/trajectories").chmod(0o500)
     try:
-        with pytest.raises(SystemExit, match="results/tiny/trajectories/even.json: cannot be written"):
+        with pytest.raises(
+            SystemExit, match="results/tiny/trajectories/even.json: cannot be written"
+        ):
             cli.main(["trajectories", *SETTING])
     finally:
         Path("results/tiny/trajectories").chmod(0o700)
@@ -225,11 +276,27 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
     denoiser = inputs.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
     forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
     cells = [bound.Cell("even", name, 5, (1, 26, 50, 75, 100)) for name in setting.variants("ddpm")]
-    whole, parts = (bound.evaluate(denoiser, forward, cells, 16, names, batch=size) for size in (64, batch))
-    np.testing.assert_allclose(parts.mean(axis=1), whole.mean(axis=1), rtol=0, atol=1e-4)  # a cell is the mean over images
+    whole, parts = (
+        bound.evaluate(denoiser, forward, cells, 16, names, batch=size) for size in (64, batch)
+    )
+    np.testing.assert_allclose(
+        parts.mean(axis=1), whole.mean(axis=1), rtol=0, atol=1e-4
+    )  # a cell is the mean over images
     for variant in ("npr", "analytic_diagonal"):
-        made = [sampler.sample(denoiser, forward, variant, cells[0].steps, first, last - first, 1, names, batch=size).astype(int)
-                for first, last, size in ((0, 40, 64), (0, 13, batch), (13, 26, batch), (26, 40, batch))]
+        made = [
+            sampler.sample(
+                denoiser,
+                forward,
+                variant,
+                cells[0].steps,
+                first,
+                last - first,
+                1,
+                names,
+                batch=size,
+            ).astype(int)
+            for first, last, size in ((0, 40, 64), (0, 13, batch), (13, 26, batch), (26, 40, batch))
+        ]
         off = np.abs(made[0] - np.concatenate(made[1:]))
         assert off.max() <= 1 and (off > 0).mean() <= 1e-4
 
@@ -244,19 +311,42 @@ def changed_config(folder, change):
 
 def images_of(folder, process):
     """{cell: the images of all its shards} of a process."""
-    cells = {path.parent for path in (folder / "results" / "tiny" / "samples" / process).rglob("*.npz")}
-    return {cell.relative_to(folder): np.concatenate([np.load(cell / f"{shard}.npz")["images"]
-                                                      for shard in range(len(list(cell.glob("*.npz"))))]) for cell in cells}
+    cells = {
+        path.parent for path in (folder / "results" / "tiny" / "samples" / process).rglob("*.npz")
+    }
+    return {
+        cell.relative_to(folder): np.concatenate(
+            [
+                np.load(cell / f"{shard}.npz")["images"]
+                for shard in range(len(list(cell.glob("*.npz"))))
+            ]
+        )
+        for cell in cells
+    }
 
 
 def test_the_number_of_shards_changes_no_byte(copy, tiny_run, monkeypatch):
     monkeypatch.chdir(copy)
     config = changed_config(copy, lambda setting: setting["samples"].update(shards=3))
     for shard in (2, 0, 1):
-        cli.main(["samples", "--setting", "tiny", "--config", config, "--process", "ddim", "--shard", str(shard)])
+        cli.main(
+            [
+                "samples",
+                "--setting",
+                "tiny",
+                "--config",
+                config,
+                "--process",
+                "ddim",
+                "--shard",
+                str(shard),
+            ]
+        )
     whole, shards = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
     assert len(list((copy / "results/tiny/samples/ddim/npr/even_K5").iterdir())) == 3
-    assert shards.keys() == whole.keys() and all((shards[cell] == whole[cell]).all() for cell in whole)
+    assert shards.keys() == whole.keys() and all(
+        (shards[cell] == whole[cell]).all() for cell in whole
+    )
 
 
 def test_only_beta_is_sampled_again_where_its_clipping_changes(copy, tiny_run, monkeypatch):
@@ -284,8 +374,12 @@ def test_the_order_of_cells_changes_no_byte(copy, tiny_run, monkeypatch):
     cli.main(["samples", *setting, "--process", "ddim"])
     cli.main(["bound", *setting])
     whole, found = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
-    assert found.keys() == whole.keys() and all((found[cell] == whole[cell]).all() for cell in whole)
+    assert found.keys() == whole.keys() and all(
+        (found[cell] == whole[cell]).all() for cell in whole
+    )
     key = ["trajectory", "variant", "K", "image"]
-    bounds = [pandas.read_parquet(folder / "results/tiny/bound.parquet").set_index(key).sort_index()
-              for folder in (copy, tiny_run)]
+    bounds = [
+        pandas.read_parquet(folder / "results/tiny/bound.parquet").set_index(key).sort_index()
+        for folder in (copy, tiny_run)
+    ]
     pandas.testing.assert_frame_equal(*bounds, check_exact=True)

@@ -14,9 +14,30 @@ from bench import cli
 from bench.experiment import loading
 from tests.helpers.runs import ROOT, TINY, snakemake
 
-VARIANTS = {"ddpm": ["beta_tilde", "beta", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar",
-                     "mle_diagonal", "npr", "sn", "improved_ddpm"],
-            "ddim": ["zero", "analytic_scalar", "analytic_diagonal", "total_variance", "mle_scalar", "mle_diagonal", "npr", "sn"]}
+VARIANTS = {
+    "ddpm": [
+        "beta_tilde",
+        "beta",
+        "analytic_scalar",
+        "analytic_diagonal",
+        "total_variance",
+        "mle_scalar",
+        "mle_diagonal",
+        "npr",
+        "sn",
+        "improved_ddpm",
+    ],
+    "ddim": [
+        "zero",
+        "analytic_scalar",
+        "analytic_diagonal",
+        "total_variance",
+        "mle_scalar",
+        "mle_diagonal",
+        "npr",
+        "sn",
+    ],
+}
 
 
 def again(folder, *arguments, overlay=TINY):
@@ -27,8 +48,12 @@ def test_every_cell_is_measured(tiny_run):
     cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
     measured = set(cells[["process", "variant", "metric"]].itertuples(index=False, name=None))
     expected = {("ddpm", variant, "nll_bpd") for variant in VARIANTS["ddpm"]}
-    expected |= {(process, variant, metric) for metric in ("fid", "kid")
-                 for process, names in VARIANTS.items() for variant in names}
+    expected |= {
+        (process, variant, metric)
+        for metric in ("fid", "kid")
+        for process, names in VARIANTS.items()
+        for variant in names
+    }
     assert measured == expected
     assert np.isfinite(cells.value).all() and (cells.stderr > 0).all()
     assert set(cells.trajectory) == {"even", "even_ddim", "quadratic_ddim", "optimal"}
@@ -38,27 +63,47 @@ def test_every_cell_is_measured(tiny_run):
 def test_the_papers_pattern_on_the_tiny_setting(tiny_run):
     """At K = 5 β̃ is far off, β is behind the closed form, and the imperfect-mean diagonal is ahead of its scalar."""
     cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
-    nll = cells[(cells.metric == "nll_bpd") & (cells.trajectory == "even") & (cells.K == 5)].set_index("variant").value
-    assert nll["beta_tilde"] > 5 * nll["beta"] and nll["beta"] > nll["analytic_scalar"] > nll["mle_diagonal"]
+    nll = (
+        cells[(cells.metric == "nll_bpd") & (cells.trajectory == "even") & (cells.K == 5)]
+        .set_index("variant")
+        .value
+    )
+    assert (
+        nll["beta_tilde"] > 5 * nll["beta"]
+        and nll["beta"] > nll["analytic_scalar"] > nll["mle_diagonal"]
+    )
 
 
 def test_tables_hold_the_cells(tiny_run):
     results = tiny_run / "results"
     cells = pandas.read_csv(results / "cells.csv")
-    wide = pandas.read_csv(results / "table1.csv").set_index(["metric", "process", "trajectory", "variant"])
+    wide = pandas.read_csv(results / "table1.csv").set_index(
+        ["metric", "process", "trajectory", "variant"]
+    )
     for row in cells.itertuples():
-        assert wide.loc[(row.metric, row.process, row.trajectory, row.variant), str(row.K)] == row.value
-    assert "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
+        assert (
+            wide.loc[(row.metric, row.process, row.trajectory, row.variant), str(row.K)]
+            == row.value
+        )
+    assert (
+        "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
+    )
     assert len(pandas.read_csv(results / "table2.csv")) == 18
     table3 = pandas.read_csv(results / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
-    assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {"nll_bpd_K5", "fid_K5", "kid_K5"}
+    assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {
+        "nll_bpd_K5",
+        "fid_K5",
+        "kid_K5",
+    }
     assert (results / "tiny" / "figures" / "nll.png").stat().st_size > 10_000
 
 
 def test_bounds_are_kept_per_image(tiny_run):
     frame = pandas.read_parquet(tiny_run / "results" / "tiny" / "bound.parquet")
-    assert list(frame.columns) == ["trajectory", "variant", "K", "image", "nll_bpd"] and set(frame.image) == set(range(16))
+    assert list(frame.columns) == ["trajectory", "variant", "K", "image", "nll_bpd"] and set(
+        frame.image
+    ) == set(range(16))
 
 
 def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
@@ -69,10 +114,17 @@ def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
     assert set(runs) == cell_runs | {"mean", "heads", "extractor", "tables"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
-    npr = cells[(cells.process == "ddpm") & (cells.variant == "npr") & (cells.trajectory == "even") & (cells.metric == "nll_bpd")]
+    npr = cells[
+        (cells.process == "ddpm")
+        & (cells.variant == "npr")
+        & (cells.trajectory == "even")
+        & (cells.metric == "nll_bpd")
+    ]
     points = client.get_metric_history(runs["ddpm/npr"].info.run_id, "nll_bpd")
     assert {point.step: point.value for point in points} == dict(zip(npr.K, npr.value, strict=True))
-    assert [point.step for point in client.get_metric_history(runs["mean"].info.run_id, "loss")][0] == 20
+    assert [point.step for point in client.get_metric_history(runs["mean"].info.run_id, "loss")][
+        0
+    ] == 20
     tables = {file.path for file in client.list_artifacts(runs["tables"].info.run_id, "tables")}
     assert {"tables/table1.csv", "tables/table1.md", "tables/cells.csv"} <= tables
     grids = [file.path for file in client.list_artifacts(runs["ddim/zero"].info.run_id, "samples")]
@@ -91,8 +143,11 @@ def jobs_after(folder, tmp_path, change):
     found = again(folder, "--dry-run", overlay=overlay)
     assert found.returncode == 0, found.stderr
     text = found.stdout + found.stderr
-    stats = text[text.index("Job stats:"):].splitlines()[3:]
-    return {line.split()[0] for line in stats[:stats.index(next(row for row in stats if row.startswith("total")))]}
+    stats = text[text.index("Job stats:") :].splitlines()[3:]
+    return {
+        line.split()[0]
+        for line in stats[: stats.index(next(row for row in stats if row.startswith("total")))]
+    }
 
 
 def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
@@ -103,7 +158,9 @@ def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
 
 def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
     """The least K that reaches it is a table, and stands beside a published one in reproduction.md."""
-    found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0"))
+    found = jobs_after(
+        tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")
+    )
     assert found == {"cells", "figures", "tables"}
 
 
@@ -111,13 +168,36 @@ def test_another_experiment_in_the_same_folder_runs_all_its_jobs(copy):
     """The tables that are there are another experiment's, and so is the MLflow store that was prepared."""
     run = snakemake(copy, "--dry-run", "results/table1.csv")
     jobs = set(re.findall(r"^(?:local)?rule (\w+):", run.stdout + run.stderr, re.M))
-    assert jobs >= {"data", "mean", "extractor", "reference", "moments", "heads", "trajectories", "bound", "samples", "fidelity",
-                    "cells", "figures", "tables"}
+    assert jobs >= {
+        "data",
+        "mean",
+        "extractor",
+        "reference",
+        "moments",
+        "heads",
+        "trajectories",
+        "bound",
+        "samples",
+        "fidelity",
+        "cells",
+        "figures",
+        "tables",
+    }
 
 
 def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path):
     found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("draws: 20", "draws: 30"))
-    assert found == {"moments", "heads", "trajectories", "bound", "samples", "fidelity", "cells", "figures", "tables"}
+    assert found == {
+        "moments",
+        "heads",
+        "trajectories",
+        "bound",
+        "samples",
+        "fidelity",
+        "cells",
+        "figures",
+        "tables",
+    }
 
 
 def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path):
@@ -129,19 +209,40 @@ def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path
     assert outputs == ["results/tiny/samples/ddim/heads-0.json"]
 
 
-@pytest.mark.parametrize("needs, variant, absent", [
-    ("nothing", "beta", ["moments.npz", "heads"]), ("moments", "mle_scalar", ["heads"]), ("heads", "npr", ["moments.npz"])])
+@pytest.mark.parametrize(
+    "needs, variant, absent",
+    [
+        ("nothing", "beta", ["moments.npz", "heads"]),
+        ("moments", "mle_scalar", ["heads"]),
+        ("heads", "npr", ["moments.npz"]),
+    ],
+)
 def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, variant, absent):
     """The bytes are those of the whole run, and no other manifest is touched."""
     tiny = copy / "results" / "tiny"
-    made, manifest = tiny / "samples" / "ddpm" / variant / "even_K5" / "0.npz", tiny / "samples" / "ddpm" / f"{needs}-0.json"
+    made, manifest = (
+        tiny / "samples" / "ddpm" / variant / "even_K5" / "0.npz",
+        tiny / "samples" / "ddpm" / f"{needs}-0.json",
+    )
     before = made.read_bytes(), manifest.read_bytes()
     for path in (made, *(tiny / "samples" / "ddpm").glob("*.json")):
         path.unlink()
     for name in absent:
         (tiny / name).rename(tiny / f"{name}.away")
     monkeypatch.chdir(copy)
-    cli.main(["samples", "--config", "results/config.yaml", "--setting", "tiny", "--process", "ddpm", "--needs", needs])
+    cli.main(
+        [
+            "samples",
+            "--config",
+            "results/config.yaml",
+            "--setting",
+            "tiny",
+            "--process",
+            "ddpm",
+            "--needs",
+            needs,
+        ]
+    )
     assert (made.read_bytes(), manifest.read_bytes()) == before
     assert list((tiny / "samples" / "ddpm").glob("*.json")) == [manifest]
 
@@ -162,7 +263,9 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     cli.main(["trajectories", *setting])
     cli.main(["samples", *setting, "--process", "ddim"])
     for path, (mtime, content) in before.items():
-        assert path.read_bytes() == content and (path == damaged or path.stat().st_mtime_ns == mtime)
+        assert path.read_bytes() == content and (
+            path == damaged or path.stat().st_mtime_ns == mtime
+        )
     assert (folder / "zero" / "even_K7" / "0.npz").exists()
 
 
@@ -171,11 +274,12 @@ def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
     overlay.write_text("settings: [tiny]\nmoments: {draws: -3}\n")
     found = again(tmp_path, overlay=overlay)
     assert found.returncode == 1 and "Traceback" not in found.stderr
-    told, = [line for line in found.stderr.splitlines() if "error" in line.lower()]
+    (told,) = [line for line in found.stderr.splitlines() if "error" in line.lower()]
     assert told.startswith("error: ") and "params.yaml" in told
-    assert told.endswith("bad.yaml: moments.draws: input should be greater than or equal to 1, found -3")
+    assert told.endswith(
+        "bad.yaml: moments.draws: input should be greater than or equal to 1, found -3"
+    )
     assert not (tmp_path / "results").exists()
-
 
 
 def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
@@ -185,7 +289,17 @@ def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
     os.truncate(path, 20)
     monkeypatch.chdir(copy)
     with pytest.raises(SystemExit) as told:
-        cli.main(["fidelity", "--setting", "tiny", "--process", "ddim", "--config", "results/config.yaml"])
+        cli.main(
+            [
+                "fidelity",
+                "--setting",
+                "tiny",
+                "--process",
+                "ddim",
+                "--config",
+                "results/config.yaml",
+            ]
+        )
     _, command = told.value.code.split("make it again with: snakemake --cores all ")
     found = snakemake(copy, "--configfile", str(TINY), *command.split())
     assert found.returncode == 0, found.stderr
@@ -196,16 +310,29 @@ def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
     """In another process, on files that are gone, in another order: nothing but names determines a number."""
     monkeypatch.chdir(copy)
     tiny = copy / "results" / "tiny"
-    made = [tiny / "data" / "train.npy", tiny / "trajectories" / "optimal.json", tiny / "moments.npz",
-            tiny / "fidelity" / "ddpm.json", tiny / "bound.parquet", copy / "results" / "cells.csv",
-            copy / "results" / "table1.csv"]
+    made = [
+        tiny / "data" / "train.npy",
+        tiny / "trajectories" / "optimal.json",
+        tiny / "moments.npz",
+        tiny / "fidelity" / "ddpm.json",
+        tiny / "bound.parquet",
+        copy / "results" / "cells.csv",
+        copy / "results" / "table1.csv",
+    ]
     before = [path.read_bytes() for path in made]
     for path in made[1:]:
         path.unlink()
     setting = ["--config", "results/config.yaml", "--setting", "tiny"]
     threads = ["--threads", "1"]
-    for stage in (["data", *setting], ["moments", *setting, *threads], ["fidelity", "--process", "ddpm", *setting, *threads],
-                  ["trajectories", *setting], ["bound", *setting, *threads], ["cells", *setting[:2]], ["tables", *setting[:2]]):
+    for stage in (
+        ["data", *setting],
+        ["moments", *setting, *threads],
+        ["fidelity", "--process", "ddpm", *setting, *threads],
+        ["trajectories", *setting],
+        ["bound", *setting, *threads],
+        ["cells", *setting[:2]],
+        ["tables", *setting[:2]],
+    ):
         cli.main(stage)
     for path, content in zip(made, before, strict=True):
         assert path.read_bytes() == content, path
@@ -215,7 +342,10 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     """Vectors in nats beside −E log p(x), on a small grid; nothing is trained but the heads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    raw = loading.read_yaml(ROOT / "params.yaml") | {"settings": ["mixture_2d"], "metrics": ["nll", "fid"]}
+    raw = loading.read_yaml(ROOT / "params.yaml") | {
+        "settings": ["mixture_2d"],
+        "metrics": ["nll", "fid"],
+    }
     raw["moments"], raw["fidelity"] = {"draws": 200}, {"target_fid": 1.0, "resamples": 5}
     raw["bound"] = {"K": [5, 40], "trajectories": ["even", "optimal"], "images": 400}
     raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200, "shards": 1}
@@ -230,7 +360,12 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     for process in ("ddpm", "ddim"):
         cli.main(["samples", *setting, "--process", process])
         cli.main(["fidelity", *setting, "--process", process])
-    for command in (["cells", *whole], ["figures", *setting], ["tables", *whole], ["track", *whole]):
+    for command in (
+        ["cells", *whole],
+        ["figures", *setting],
+        ["tables", *whole],
+        ["track", *whole],
+    ):
         cli.main(command)
 
     cells = pandas.read_csv("results/cells.csv")
@@ -239,11 +374,16 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     assert (nats.value > nats.exact - 4 * nats.stderr).all() and nats.exact.nunique() == 1
     close = nats[(nats.K == 40) & nats.variant.isin(["analytic_scalar", "mle_diagonal"])]
     assert (close.value < close.exact + 0.5).all()
-    fid = cells[(cells.metric == "fid") & (cells.process == "ddpm")].set_index(["variant", "K"]).value
-    assert fid["analytic_scalar", 5] < fid["beta_tilde", 5] and fid["analytic_scalar", 40] < fid["analytic_scalar", 5]
+    fid = (
+        cells[(cells.metric == "fid") & (cells.process == "ddpm")].set_index(["variant", "K"]).value
+    )
+    assert (
+        fid["analytic_scalar", 5] < fid["beta_tilde", 5]
+        and fid["analytic_scalar", 40] < fid["analytic_scalar", 5]
+    )
     assert "mixture_2d: NLL bound (nats" in (tmp_path / "results" / "table1.md").read_text()
     client = MlflowClient(tracking_uri="sqlite:///mlflow.db")
     experiment = client.get_experiment_by_name("mixture_2d").experiment_id
-    run, = client.search_runs([experiment], "tags.mlflow.runName = 'ddpm/npr'")
+    (run,) = client.search_runs([experiment], "tags.mlflow.runName = 'ddpm/npr'")
     grids = [file.path for file in client.list_artifacts(run.info.run_id, "samples")]
     assert grids == ["samples/even_K40.png", "samples/even_K5.png"]

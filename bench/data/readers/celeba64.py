@@ -36,18 +36,28 @@ def read(path: str):
     Raises BenchError where they are missing, and, while images are made, naming one that is not as expected.
     """
     where = f"data.path: {path}"
-    places = [Path(path) / FOLDER / FOLDER, Path(path) / FOLDER, Path(path) / f"{FOLDER}.zip", Path(path)]
+    places = [
+        Path(path) / FOLDER / FOLDER,
+        Path(path) / FOLDER,
+        Path(path) / f"{FOLDER}.zip",
+        Path(path),
+    ]
     found = next((place for place in places if place.exists()), None)
     if found is None:
         raise BenchError(f"{where}: no such file or folder; expected {PLACE}")
     with _opened(where, found) as (names, _):
-        numbered = sorted((int(match[1]), name) for name in names
-                          if (match := re.fullmatch(rf"(?:{FOLDER}/)?(\d{{6}})\.jpg", name)))
+        numbered = sorted(
+            (int(match[1]), name)
+            for name in names
+            if (match := re.fullmatch(rf"(?:{FOLDER}/)?(\d{{6}})\.jpg", name))
+        )
     train = [name for number, name in numbered if 1 <= number <= LAST_TRAIN]
     test = [name for number, name in numbered if number >= FIRST_TEST]
     if not train or not test or len(dict(numbered)) != len(numbered):
-        raise BenchError(f"{where}: found {len(train)} training images (000001.jpg to {LAST_TRAIN}.jpg) and {len(test)} test "
-                         f"images (from {FIRST_TEST}.jpg on), expected some of both and each once, of {PLACE}")
+        raise BenchError(
+            f"{where}: found {len(train)} training images (000001.jpg to {LAST_TRAIN}.jpg) and {len(test)} test "
+            f"images (from {FIRST_TEST}.jpg on), expected some of both and each once, of {PLACE}"
+        )
     return Raw(train=_faces(where, found, train), test=_faces(where, found, test), levels=256)
 
 
@@ -58,12 +68,16 @@ def size(path):
 
 def _faces(where, found, names):
     """The images of these names."""
+
     def each():
         with _opened(where, found) as (_, open_file):
             for name in names:
                 with images.opened(f"{where}: {name}", open_file(name), SIZE) as image:
-                    face = images.pixels(image.crop(BOX).resize((64, 64), Image.Resampling.BILINEAR))
+                    face = images.pixels(
+                        image.crop(BOX).resize((64, 64), Image.Resampling.BILINEAR)
+                    )
                 yield face
+
     return Images((len(names), 3, 64, 64), each)
 
 

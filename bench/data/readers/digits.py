@@ -16,8 +16,13 @@ def read():
     images = digits.images.astype(np.uint8)[:, None]
     labels = digits.target.astype(np.int64)
     test = np.arange(len(images)) % 10 == 0
-    return Raw(train=images[~test], test=images[test], levels=17,
-               train_labels=labels[~test], test_labels=labels[test])
+    return Raw(
+        train=images[~test],
+        test=images[test],
+        levels=17,
+        train_labels=labels[~test],
+        test_labels=labels[test],
+    )
 
 
 def size():

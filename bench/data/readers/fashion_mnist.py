@@ -4,11 +4,20 @@ from bench.data import idx
 
 SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 DOWNLOADS = {
-    "official": idx.downloads(SERVER, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
-                              "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
-    "debian": [("https://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/"
-                "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
-                {"sha256": "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"})],
+    "official": idx.downloads(
+        SERVER,
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    "debian": [
+        (
+            "https://deb.debian.org/debian/pool/main/d/dataset-fashion-mnist/"
+            "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+            {"sha256": "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"},
+        )
+    ],
 }
 size = idx.size  # as `read`, it is the family's
 
@@ -20,5 +29,9 @@ def read(path: str):
     dataset-fashion-mnist; or that package's file (.deb), or a folder with it.
     Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
     """
-    return idx.dataset(path, "https://github.com/zalandoresearch/fashion-mnist", "usr/share/datasets/fashion-mnist",
-                       ["dataset-fashion-mnist_*.deb"])
+    return idx.dataset(
+        path,
+        "https://github.com/zalandoresearch/fashion-mnist",
+        "usr/share/datasets/fashion-mnist",
+        ["dataset-fashion-mnist_*.deb"],
+    )

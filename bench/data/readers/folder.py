@@ -31,13 +31,18 @@ def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=T
     """
     where = f"data.path: {path}"
     if not os.path.isdir(path):
-        raise BenchError(f"{where}: no such folder; expected a folder of images ({', '.join(ENDINGS)})")
+        raise BenchError(
+            f"{where}: no such folder; expected a folder of images ({', '.join(ENDINGS)})"
+        )
     folders = [Path(path) / "train", Path(path) / "test"]
     if all(folder.is_dir() for folder in folders):
         train, test = (_find(f"{where}: {folder.name}", folder, 1) for folder in folders)
     else:
         found = _find(where, path, 2)
-        train, test = [file for index, file in enumerate(found) if index % test_every], found[::test_every]
+        train, test = (
+            [file for index, file in enumerate(found) if index % test_every],
+            found[::test_every],
+        )
     return Raw(train=_squares(path, train, size), test=_squares(path, test, size), levels=256)
 
 
@@ -47,15 +52,26 @@ def _find(where, folder, least):
     try:
         for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
             place = os.path.realpath(here)
-            folders[:] = [] if place in seen else sorted(name for name in folders if not name.startswith("."))
+            folders[:] = (
+                []
+                if place in seen
+                else sorted(name for name in folders if not name.startswith("."))
+            )
             if place not in seen:
-                found += [Path(here) / name for name in names
-                          if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+                found += [
+                    Path(here) / name
+                    for name in names
+                    if name.lower().endswith(ENDINGS) and not name.startswith(".")
+                ]
             seen.add(place)
     except OSError as error:
-        raise BenchError(f"{where}: cannot be listed ({error.filename}: {error.strerror})") from error
+        raise BenchError(
+            f"{where}: cannot be listed ({error.filename}: {error.strerror})"
+        ) from error
     if len(found) < least:
-        raise BenchError(f"{where}: found {len(found)} images below it; expected at least {least} ({', '.join(ENDINGS)})")
+        raise BenchError(
+            f"{where}: found {len(found)} images below it; expected at least {least} ({', '.join(ENDINGS)})"
+        )
     return sorted(found)
 
 
@@ -66,8 +82,13 @@ def _refuse(error):
 
 def _squares(folder, paths, size):
     """The images at `paths` below the folder."""
-    return Images((len(paths), 3, size, size), lambda: (
-        _square(f"data.path: {folder}: {str(path.relative_to(folder))!r}", path, size) for path in paths))
+    return Images(
+        (len(paths), 3, size, size),
+        lambda: (
+            _square(f"data.path: {folder}: {str(path.relative_to(folder))!r}", path, size)
+            for path in paths
+        ),
+    )
 
 
 def _square(where, path, size):

@@ -25,8 +25,10 @@ ROW = 3 * 64 * 64
 FOLDERS = ["train_64x64", "valid_64x64"]
 TRAIN = [f"train_data_batch_{number}.npz" for number in range(1, 11)]
 TEST = "val_data.npz"
-PLACE = ("the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_npz.zip, Imagenet64_train_part2_npz.zip and "
-         "Imagenet64_val_npz.zip, as they are or extracted, from https://image-net.org/download-images (after registration)")
+PLACE = (
+    "the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_npz.zip, Imagenet64_train_part2_npz.zip and "
+    "Imagenet64_val_npz.zip, as they are or extracted, from https://image-net.org/download-images (after registration)"
+)
 
 
 def read(path: str):
@@ -45,10 +47,14 @@ def read(path: str):
     found = _batches(where, Path(path))
     missing = [name for name in [*TRAIN, TEST] if name not in found]
     if missing:
-        raise BenchError(f"{where}: {' and '.join(FOLDERS)} not found, nor {', '.join(missing)}; expected {PLACE}")
+        raise BenchError(
+            f"{where}: {' and '.join(FOLDERS)} not found, nor {', '.join(missing)}; expected {PLACE}"
+        )
     train, train_labels = _split(where, {name: found[name] for name in TRAIN})
     test, test_labels = _split(where, {TEST: found[TEST]})
-    return Raw(train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels)
+    return Raw(
+        train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels
+    )
 
 
 def size(path):
@@ -59,12 +65,19 @@ def size(path):
 def _pngs(where, path, folder):
     """The png files of a folder."""
     with _reading(where):
-        names = sorted(name for name in os.listdir(Path(path) / folder) if name.endswith(".png") and not name.startswith("."))
+        names = sorted(
+            name
+            for name in os.listdir(Path(path) / folder)
+            if name.endswith(".png") and not name.startswith(".")
+        )
 
     def each():
         for name in names:
-            with images.opened(f"{where}: {folder}/{name}", os.path.join(path, folder, name), SIZE) as image:
+            with images.opened(
+                f"{where}: {folder}/{name}", os.path.join(path, folder, name), SIZE
+            ) as image:
                 yield images.pixels(image)
+
     return Images((len(names), 3, *SIZE), each)
 
 
@@ -76,7 +89,9 @@ def _batches(where, path):
     for file in sorted(path.glob("Imagenet64_*.zip")):
         with _reading(f"{where}: {file.name}"), zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
-                found.setdefault(member.rsplit("/", 1)[-1], functools.partial(_inside, file, member))
+                found.setdefault(
+                    member.rsplit("/", 1)[-1], functools.partial(_inside, file, member)
+                )
     return found
 
 
@@ -96,9 +111,14 @@ def _split(where, batches):
 
     def each():
         for name, open_archive in batches.items():
-            with _reading(f"{where}: {name}"), open_archive() as archive, _rows(f"{where}: {name}", archive) as (file, count):
+            with (
+                _reading(f"{where}: {name}"),
+                open_archive() as archive,
+                _rows(f"{where}: {name}", archive) as (file, count),
+            ):
                 for _ in range(count):
                     yield np.frombuffer(file.read(ROW), np.uint8).reshape(3, *SIZE)
+
     return Images((sum(map(len, labels)), 3, *SIZE), each), np.concatenate(labels)
 
 
@@ -106,8 +126,13 @@ def _labels(where, archive):
     """The labels of a batch as int64, as many as there are images."""
     with _rows(where, archive) as (_, count):
         pass
-    labels = npy.read(where, archive, "labels", lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
-                      f"whole numbers of shape ({count},), one an image").astype(np.int64)
+    labels = npy.read(
+        where,
+        archive,
+        "labels",
+        lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
+        f"whole numbers of shape ({count},), one an image",
+    ).astype(np.int64)
     if labels.min() < 1 or labels.max() > 1000:
         raise BenchError(f"{where}: labels: found {labels.min()}..{labels.max()}, expected 1..1000")
     return labels - 1
@@ -116,10 +141,17 @@ def _labels(where, archive):
 @contextlib.contextmanager
 def _rows(where, archive):
     """(file, count) of the images of a batch: a row an image, its planes red, green and blue."""
-    with npy.opened(where, archive, "data", lambda dtype, shape: dtype == np.uint8 and shape[1:] == (ROW,) and shape[0] > 0,
-                    f"uint8 (n, {ROW}) with n ≥ 1") as (file, shape, fortran, _):
+    with npy.opened(
+        where,
+        archive,
+        "data",
+        lambda dtype, shape: dtype == np.uint8 and shape[1:] == (ROW,) and shape[0] > 0,
+        f"uint8 (n, {ROW}) with n ≥ 1",
+    ) as (file, shape, fortran, _):
         if fortran:
-            raise BenchError(f"{where}: data: found an array in Fortran order, expected a row an image")
+            raise BenchError(
+                f"{where}: data: found an array in Fortran order, expected a row an image"
+            )
         yield file, shape[0]
 
 

@@ -32,7 +32,10 @@ def read(path: str, size: images.Side = 256, count: Count = 50_000):
     Raises BenchError where a database is missing or truncated, and, while images are made, naming the key of one that cannot
     be decoded.
     """
-    train, test = (_photographs(path, name, size, limit) for name, limit in zip(DATABASES.values(), (count, None), strict=True))
+    train, test = (
+        _photographs(path, name, size, limit)
+        for name, limit in zip(DATABASES.values(), (count, None), strict=True)
+    )
     return Raw(train=train, test=test, levels=256)
 
 
@@ -53,6 +56,7 @@ def _photographs(path, name, size, limit):
                 with images.opened(f"{where}: {ascii(key)[1:]}", io.BytesIO(value)) as image:
                     photograph = images.pixels(_square(image.convert("RGB"), size))
                 yield photograph
+
     return Images((entries if limit is None else min(limit, entries), 3, size, size), each)
 
 
@@ -73,11 +77,17 @@ def _opened(where, folder):
 
     if not (folder / "data.mdb").is_file():
         raise BenchError(f"{where}: no such database; expected {PLACE}")
-    with (one_line(f"{where}: not readable", f"expected {PLACE}"),
-          lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1) as database):
+    with (
+        one_line(f"{where}: not readable", f"expected {PLACE}"),
+        lmdb.open(
+            str(folder), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1
+        ) as database,
+    ):
         # The file is mapped into memory, and touching a page beyond its end would kill the process.
         needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
         if os.path.getsize(folder / "data.mdb") < needed:
-            raise BenchError(f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, expected {needed}")
+            raise BenchError(
+                f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, expected {needed}"
+            )
         with database.begin() as transaction:
             yield transaction

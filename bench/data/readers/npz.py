@@ -28,22 +28,42 @@ def read(path: str, train: str = "train", test: str = "test", levels: Levels = 2
     """
     where = f"data.path: {path}"
     if not os.path.isfile(path):
-        raise BenchError(f"{where}: no such file; expected an npz file with the arrays {train!r} and {test!r}")
+        raise BenchError(
+            f"{where}: no such file; expected an npz file with the arrays {train!r} and {test!r}"
+        )
     if train == test:
-        raise BenchError(f"data.test: found {test!r}, as data.train; expected the name of another array")
-    with one_line(f"{where}: truncated or not readable", "expected an npz file"), zipfile.ZipFile(path) as archive:
+        raise BenchError(
+            f"data.test: found {test!r}, as data.train; expected the name of another array"
+        )
+    with (
+        one_line(f"{where}: truncated or not readable", "expected an npz file"),
+        zipfile.ZipFile(path) as archive,
+    ):
         images = [_images(where, archive, name) for name in (train, test)]
-        labels = [_labels(where, archive, f"{split}_labels", len(array))
-                  for split, array in zip(("train", "test"), images, strict=True)]
+        labels = [
+            _labels(where, archive, f"{split}_labels", len(array))
+            for split, array in zip(("train", "test"), images, strict=True)
+        ]
     if any(array is None for array in labels):
         labels = [None, None]
-    return Raw(train=images[0], test=images[1], levels=levels, train_labels=labels[0], test_labels=labels[1])
+    return Raw(
+        train=images[0],
+        test=images[1],
+        levels=levels,
+        train_labels=labels[0],
+        test_labels=labels[1],
+    )
 
 
 def _images(where, archive, name):
     """The array `name` as uint8 (n, channels, height, width), a view of the array in the file."""
-    array = npy.read(where, archive, name, lambda dtype, shape: dtype == np.uint8 and _is_images(shape),
-                   f"uint8 (n, height, width, channels) with at most {CHANNELS} channels, or uint8 (n, height, width)")
+    array = npy.read(
+        where,
+        archive,
+        name,
+        lambda dtype, shape: dtype == np.uint8 and _is_images(shape),
+        f"uint8 (n, height, width, channels) with at most {CHANNELS} channels, or uint8 (n, height, width)",
+    )
     return array[:, None] if array.ndim == 3 else array.transpose(0, 3, 1, 2)
 
 
@@ -55,8 +75,15 @@ def _labels(where, archive, name, count):
     """The array `name` as int64 (count,), or None where the file does not have it."""
     if f"{name}.npy" not in archive.namelist():
         return None
-    array = npy.read(where, archive, name, lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
-                   f"whole numbers of shape ({count},), one an image").astype(np.int64)
+    array = npy.read(
+        where,
+        archive,
+        name,
+        lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
+        f"whole numbers of shape ({count},), one an image",
+    ).astype(np.int64)
     if array.min() < 0:
-        raise BenchError(f"{where}: {name}: found a label that is below 0 or beyond 64 bits, expected whole numbers ≥ 0")
+        raise BenchError(
+            f"{where}: {name}: found a label that is below 0 or beyond 64 bits, expected whole numbers ≥ 0"
+        )
     return array

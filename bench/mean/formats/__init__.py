@@ -27,5 +27,8 @@ def get(name):
 def options(name):
     """The pydantic model of what the format `name` takes beside the state dict."""
     _, *parameters = inspect.signature(get(name).read).parameters.values()
-    fields = {key.name: (key.annotation, ... if key.default is key.empty else key.default) for key in parameters}
+    fields = {
+        key.name: (key.annotation, ... if key.default is key.empty else key.default)
+        for key in parameters
+    }
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)

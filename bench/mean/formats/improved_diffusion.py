@@ -42,11 +42,22 @@ from bench.experiment.sections import Count
 from bench.mean import conversion
 
 KIND = "improved-diffusion"
-RESIDUAL = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
-            "out_layers.3": "conv2", "skip_connection": "conv_shortcut"}
+RESIDUAL = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "time_emb_proj",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "conv_shortcut",
+}
 ATTENTION = {"norm": "group_norm", "proj_out": "to_out.0"}
 QKV = ("to_q", "to_k", "to_v")
-LAYOUT = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.1.qkv.weight", "out.2.weight")
+LAYOUT = (
+    "time_embed.0.weight",
+    "input_blocks.0.0.weight",
+    "middle_block.1.qkv.weight",
+    "out.2.weight",
+)
 PARTS = ("weight", "bias")
 
 
@@ -59,11 +70,17 @@ def read(state, attention_heads: Count = 4):
     options = config_of(state)
     images, outputs = options["in_channels"], options.pop("out_channels")
     if outputs not in (images, 2 * images):
-        raise conversion.another(KIND, f"{outputs} output channels", f"{images} or {2 * images}, as it reads {images}")
+        raise conversion.another(
+            KIND, f"{outputs} output channels", f"{images} or {2 * images}, as it reads {images}"
+        )
     unet = conversion.make_unet({**options, "out_channels": images}, attention_heads)
     expected = unet.state_dict()
     # The block table has an entry for every shortcut, the network only those where the width changes.
-    modules = {theirs: ours for theirs, ours in _modules(options).items() if f"{ours.split('+')[0]}.weight" in expected}
+    modules = {
+        theirs: ours
+        for theirs, ours in _modules(options).items()
+        if f"{ours.split('+')[0]}.weight" in expected
+    }
     second = _second(state)
     conversion.check_keys(KIND, state, {*modules, *second})
     found = {}
@@ -73,15 +90,24 @@ def read(state, attention_heads: Count = 4):
     last = {part: found[f"conv_out.{part}"] for part in PARTS}
     found.update({f"conv_out.{part}": tensor[:images] for part, tensor in last.items()})
     conversion.fill(KIND, unet, found)
-    return conversion.Network(unet, _variance(found, last, images) if outputs > images else None,
-                              {f"{ours}.{part}": state[f"{theirs}.{part}"].float()
-                               for theirs, ours in second.items() for part in PARTS} or None)
+    return conversion.Network(
+        unet,
+        _variance(found, last, images) if outputs > images else None,
+        {
+            f"{ours}.{part}": state[f"{theirs}.{part}"].float()
+            for theirs, ours in second.items()
+            for part in PARTS
+        }
+        or None,
+    )
 
 
 def _variance(found, last, images):
     """The variance half as the state of a simple head: the norm is that of ε, the convolution the rest of its outputs."""
-    return {**{f"norm.{part}": found[f"conv_norm_out.{part}"] for part in PARTS},
-            **{f"conv.{part}": tensor[images:].clone() for part, tensor in last.items()}}
+    return {
+        **{f"norm.{part}": found[f"conv_norm_out.{part}"] for part in PARTS},
+        **{f"conv.{part}": tensor[images:].clone() for part, tensor in last.items()},
+    }
 
 
 def _second(state):
@@ -91,7 +117,11 @@ def _second(state):
     if "out2.0.in_layers.0.weight" not in state:
         return {"out2.0": "norm", "out2.2": "conv"}
     block = _residual("out2.0", "block")
-    return {**{theirs: ours for theirs, ours in block.items() if "skip" not in theirs}, "out2.1": "norm", "out2.3": "conv"}
+    return {
+        **{theirs: ours for theirs, ours in block.items() if "skip" not in theirs},
+        "out2.1": "norm",
+        "out2.3": "conv",
+    }
 
 
 def config_of(state):
@@ -105,9 +135,14 @@ def config_of(state):
     levels = conversion.level_options(KIND, _levels(state), width)
     emb_channels = conversion.shape(KIND, state, "input_blocks.1.0.emb_layers.1.weight", 2)[0]
     return {
-        **levels, "in_channels": images, "out_channels": conversion.shape(KIND, state, "out.2.weight", 4)[0],
-        "resnet_time_scale_shift": "scale_shift" if emb_channels == 2 * width else "default", "norm_eps": 1e-5,
-        "flip_sin_to_cos": True, "freq_shift": 0, "downsample_padding": 1,
+        **levels,
+        "in_channels": images,
+        "out_channels": conversion.shape(KIND, state, "out.2.weight", 4)[0],
+        "resnet_time_scale_shift": "scale_shift" if emb_channels == 2 * width else "default",
+        "norm_eps": 1e-5,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "downsample_padding": 1,
     }
 
 
@@ -120,20 +155,32 @@ def _levels(state):
         if f"{block}.0.op.weight" in state:
             levels.append([])
         else:
-            levels[-1].append((conversion.shape(KIND, state, f"{block}.0.in_layers.2.weight", 4)[0],
-                               f"{block}.1.qkv.weight" in state))
+            levels[-1].append(
+                (
+                    conversion.shape(KIND, state, f"{block}.0.in_layers.2.weight", 4)[0],
+                    f"{block}.1.qkv.weight" in state,
+                )
+            )
     return levels
 
 
 def _modules(options):
     """{module of the state dict: module of UNet2DModel} for every module with weights; `qkv` has three, joined by +."""
     layers = options["layers_per_block"]
-    names = {"time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
-             "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out",
-             **_residual("middle_block.0", "mid_block.resnets.0"), **_attention("middle_block.1", "mid_block.attentions.0"),
-             **_residual("middle_block.2", "mid_block.resnets.1")}
-    for way, ours, types, blocks in (("input_blocks", "down_blocks", options["down_block_types"], layers),
-                                     ("output_blocks", "up_blocks", options["up_block_types"], layers + 1)):
+    names = {
+        "time_embed.0": "time_embedding.linear_1",
+        "time_embed.2": "time_embedding.linear_2",
+        "input_blocks.0.0": "conv_in",
+        "out.0": "conv_norm_out",
+        "out.2": "conv_out",
+        **_residual("middle_block.0", "mid_block.resnets.0"),
+        **_attention("middle_block.1", "mid_block.attentions.0"),
+        **_residual("middle_block.2", "mid_block.resnets.1"),
+    }
+    for way, ours, types, blocks in (
+        ("input_blocks", "down_blocks", options["down_block_types"], layers),
+        ("output_blocks", "up_blocks", options["up_block_types"], layers + 1),
+    ):
         # The way down counts the first convolution, and a level's convolution of stride 2 is a block of its own.
         index = 1 if way == "input_blocks" else 0
         for level, kind in enumerate(types):
@@ -160,8 +207,10 @@ def _residual(theirs, ours):
 
 def _attention(theirs, ours):
     """The names of an attention's modules."""
-    return {f"{theirs}.qkv": "+".join(f"{ours}.{name}" for name in QKV),
-            **{f"{theirs}.{inner}": f"{ours}.{name}" for inner, name in ATTENTION.items()}}
+    return {
+        f"{theirs}.qkv": "+".join(f"{ours}.{name}" for name in QKV),
+        **{f"{theirs}.{inner}": f"{ours}.{name}" for inner, name in ATTENTION.items()},
+    }
 
 
 def _tensors(tensor, ours, part, heads):
@@ -170,7 +219,10 @@ def _tensors(tensor, ours, part, heads):
     if len(names) == 1:
         return {f"{ours}.{part}": tensor}
     if len(tensor) % (3 * heads):
-        raise conversion.another(KIND, f"a qkv.{part} of {len(tensor)} channels",
-                                 f"a multiple of 3·{heads}, for q, k and v of {heads} heads")
+        raise conversion.another(
+            KIND,
+            f"a qkv.{part} of {len(tensor)} channels",
+            f"a multiple of 3·{heads}, for q, k and v of {heads} heads",
+        )
     by_head = tensor.reshape(heads, 3, len(tensor) // (3 * heads), *tensor.shape[1:])
     return {f"{name}.{part}": by_head[:, which].flatten(0, 1) for which, name in enumerate(names)}

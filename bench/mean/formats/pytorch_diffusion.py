@@ -33,7 +33,13 @@ import re
 from bench.mean import conversion
 
 KIND = "pytorch_diffusion"
-RESIDUAL = {"norm1": "norm1", "conv1": "conv1", "temb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
+RESIDUAL = {
+    "norm1": "norm1",
+    "conv1": "conv1",
+    "temb_proj": "time_emb_proj",
+    "norm2": "norm2",
+    "conv2": "conv2",
+}
 SHORTCUT = {"nin_shortcut": "conv_shortcut"}
 ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 LAYOUT = ("temb.dense.0.weight", "conv_in.weight", "mid.attn_1.q.weight", "conv_out.weight")
@@ -48,11 +54,15 @@ def read(state):
     options = config_of(state)
     images, outputs = options["in_channels"], options["out_channels"]
     if outputs != images:
-        raise conversion.another(KIND, f"{outputs} output channels", f"{images}, as it reads {images}")
+        raise conversion.another(
+            KIND, f"{outputs} output channels", f"{images}, as it reads {images}"
+        )
     unet = conversion.make_unet(options, heads=1)
     # The block table has an entry for every shortcut, the network only those where the width changes.
     expected = unet.state_dict()
-    modules = {theirs: ours for theirs, ours in _modules(options).items() if f"{ours}.weight" in expected}
+    modules = {
+        theirs: ours for theirs, ours in _modules(options).items() if f"{ours}.weight" in expected
+    }
     second = _second(state)
     conversion.check_keys(KIND, state, {*modules, *second})
     conversion.fill(KIND, unet, _tensors(state, modules))
@@ -67,15 +77,24 @@ def config_of(state):
     conversion.check_layout(KIND, state, LAYOUT)
     width, images = conversion.shape(KIND, state, "conv_in.weight", 4)[:2]
     return {
-        **conversion.level_options(KIND, _levels(state), width), "in_channels": images,
-        "out_channels": conversion.shape(KIND, state, "conv_out.weight", 4)[0], "resnet_time_scale_shift": "default",
-        "norm_eps": 1e-6, "flip_sin_to_cos": False, "freq_shift": 1, "downsample_padding": 0,
+        **conversion.level_options(KIND, _levels(state), width),
+        "in_channels": images,
+        "out_channels": conversion.shape(KIND, state, "conv_out.weight", 4)[0],
+        "resnet_time_scale_shift": "default",
+        "norm_eps": 1e-6,
+        "flip_sin_to_cos": False,
+        "freq_shift": 1,
+        "downsample_padding": 0,
     }
 
 
 def _levels(state):
     """[[(channels, whether attention follows) of every residual block] of every level], on the way down."""
-    blocks = {(int(found[1]), int(found[2])) for key in state if (found := re.match(r"down\.(\d+)\.block\.(\d+)\.", key))}
+    blocks = {
+        (int(found[1]), int(found[2]))
+        for key in state
+        if (found := re.match(r"down\.(\d+)\.block\.(\d+)\.", key))
+    }
     levels = [[] for _ in range(1 + max((level for level, _ in blocks), default=0))]
     for level, block in sorted(blocks):
         channels = conversion.shape(KIND, state, f"down.{level}.block.{block}.conv1.weight", 4)[0]
@@ -86,17 +105,29 @@ def _levels(state):
 def _modules(options):
     """{module of the state dict: module of UNet2DModel} for every module with weights."""
     levels, layers = len(options["block_out_channels"]), options["layers_per_block"]
-    names = {"temb.dense.0": "time_embedding.linear_1", "temb.dense.1": "time_embedding.linear_2", "conv_in": "conv_in",
-             "norm_out": "conv_norm_out", "conv_out": "conv_out",
-             **_inside("mid.block_1", "mid_block.resnets.0", RESIDUAL), **_inside("mid.block_2", "mid_block.resnets.1", RESIDUAL),
-             **_inside("mid.attn_1", "mid_block.attentions.0", ATTENTION)}
+    names = {
+        "temb.dense.0": "time_embedding.linear_1",
+        "temb.dense.1": "time_embedding.linear_2",
+        "conv_in": "conv_in",
+        "norm_out": "conv_norm_out",
+        "conv_out": "conv_out",
+        **_inside("mid.block_1", "mid_block.resnets.0", RESIDUAL),
+        **_inside("mid.block_2", "mid_block.resnets.1", RESIDUAL),
+        **_inside("mid.attn_1", "mid_block.attentions.0", ATTENTION),
+    }
     for level, kind in enumerate(options["down_block_types"]):
-        for theirs, ours, blocks in ((f"down.{level}", f"down_blocks.{level}", layers),
-                                     (f"up.{level}", f"up_blocks.{levels - 1 - level}", layers + 1)):
+        for theirs, ours, blocks in (
+            (f"down.{level}", f"down_blocks.{level}", layers),
+            (f"up.{level}", f"up_blocks.{levels - 1 - level}", layers + 1),
+        ):
             for block in range(blocks):
-                names |= _inside(f"{theirs}.block.{block}", f"{ours}.resnets.{block}", RESIDUAL | SHORTCUT)
+                names |= _inside(
+                    f"{theirs}.block.{block}", f"{ours}.resnets.{block}", RESIDUAL | SHORTCUT
+                )
                 if kind.startswith("Attn"):
-                    names |= _inside(f"{theirs}.attn.{block}", f"{ours}.attentions.{block}", ATTENTION)
+                    names |= _inside(
+                        f"{theirs}.attn.{block}", f"{ours}.attentions.{block}", ATTENTION
+                    )
         if level < levels - 1:
             names[f"down.{level}.downsample.conv"] = f"down_blocks.{level}.downsamplers.0.conv"
         if level > 0:
@@ -108,7 +139,11 @@ def _second(state):
     """{module of the state dict: module of a head} of the output that was trained on the network; {} where it has none."""
     if not any(key.startswith(("norm_out2.", "conv_out2.", "before_out.")) for key in state):
         return {}
-    block = _inside("before_out", "block", RESIDUAL) if any(key.startswith("before_out.") for key in state) else {}
+    block = (
+        _inside("before_out", "block", RESIDUAL)
+        if any(key.startswith("before_out.") for key in state)
+        else {}
+    )
     return {"norm_out2": "norm", "conv_out2": "conv", **block}
 
 
@@ -119,4 +154,8 @@ def _inside(theirs, ours, table):
 
 def _tensors(state, modules):
     """{key here: tensor} of the modules."""
-    return {f"{ours}.{part}": state[f"{theirs}.{part}"].float() for theirs, ours in modules.items() for part in PARTS}
+    return {
+        f"{ours}.{part}": state[f"{theirs}.{part}"].float()
+        for theirs, ours in modules.items()
+        for part in PARTS
+    }

@@ -22,10 +22,20 @@ class Classifier(nn.Module):
     def __init__(self, channels, classes):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(), nn.Linear(256, FEATURES), nn.ReLU(),
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(256, FEATURES),
+            nn.ReLU(),
         )
         self.logits = nn.Linear(FEATURES, classes)
 
@@ -36,26 +46,42 @@ class Classifier(nn.Module):
 def prepare(data, section, names, folder, checkpoint, on_loss=None):
     """Trains the classifier and writes it to `folder` with its test accuracy. BenchError for unlabelled data."""
     if data.train_labels is None:
-        raise BenchError(f"extractor.name: classifier needs labels, which data set {data.name!r} does not have")
+        raise BenchError(
+            f"extractor.name: classifier needs labels, which data set {data.name!r} does not have"
+        )
     if section.train is None:
-        raise BenchError("extractor.train: missing; the classifier is trained on the data set's labels")
+        raise BenchError(
+            "extractor.train: missing; the classifier is trained on the data set's labels"
+        )
     torch.manual_seed(noise.generator(*names, "extractor", "weights").integers(2**63))
     classes = int(data.train_labels.max()) + 1
     network = stopwatch.watched(Classifier(data.shape[0], classes))
 
     def loss_of_step(step):
-        rows = noise.generator(*names, "extractor", "batch", step).integers(len(data.train), size=section.train.batch)
+        rows = noise.generator(*names, "extractor", "batch", step).integers(
+            len(data.train), size=section.train.batch
+        )
         images, labels = _images(data, data.train[rows]), torch.from_numpy(data.train_labels[rows])
         return nn.functional.cross_entropy(network(images), labels)
 
-    network, log = training.train(network, loss_of_step, section.train, checkpoint, f"classifier {names[-1]}", on_loss)
+    network, log = training.train(
+        network, loss_of_step, section.train, checkpoint, f"classifier {names[-1]}", on_loss
+    )
     accuracy = (network(_images(data, data.test)).argmax(1).numpy() == data.test_labels).mean()
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_safetensors(partial / "classifier.safetensors", network.state_dict())
-        files.write_json(partial / "extractor.json", {
-            "name": "classifier", "channels": data.shape[0], "classes": classes, "levels": data.levels,
-            "test_accuracy": float(accuracy), "log": log})
+        files.write_json(
+            partial / "extractor.json",
+            {
+                "name": "classifier",
+                "channels": data.shape[0],
+                "classes": classes,
+                "levels": data.levels,
+                "test_accuracy": float(accuracy),
+                "log": log,
+            },
+        )
 
 
 def _images(data, levels):

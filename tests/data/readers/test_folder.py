@@ -42,7 +42,11 @@ def wrong(path, *words, **options):
     with pytest.raises(BenchError) as caught:
         read(path, **{"size": 4, **options})
     line = str(caught.value)
-    assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
+    assert (
+        line.startswith(f"data.path: {path}: ")
+        and "\n" not in line
+        and all(word in line for word in words)
+    ), line
 
 
 def test_formats_order_and_splits(tmp_path):
@@ -54,7 +58,10 @@ def test_formats_order_and_splits(tmp_path):
     (tmp_path / "a" / "._2.png").write_text("hidden")
     save(tmp_path / ".thumbnails" / "2.png", grey(0))
     raw = read(tmp_path, size=4, test_every=4)
-    order = [40 * names.index(name) for name in ("a/10.jpg", "a/2.PNG", "a/b/c/d.png", "b/0.jpeg", "b/1.bmp", "c.webp")]
+    order = [
+        40 * names.index(name)
+        for name in ("a/10.jpg", "a/2.PNG", "a/b/c/d.png", "b/0.jpeg", "b/1.bmp", "c.webp")
+    ]
     np.testing.assert_allclose(firsts(raw.test), [order[0], order[4]], atol=2)
     np.testing.assert_allclose(firsts(raw.train), [order[1], order[2], order[3], order[5]], atol=2)
     assert raw.train.shape == (4, 3, 4, 4) and raw.train.dtype == raw.test.dtype == np.uint8
@@ -65,7 +72,9 @@ def test_every_tenth(tmp_path):
     for value in range(23):
         save(tmp_path / f"{value:02}.png", grey(value))
     raw = read(tmp_path, size=4)
-    assert firsts(raw.test) == [0, 10, 20] and firsts(raw.train) == [value for value in range(23) if value % 10]
+    assert firsts(raw.test) == [0, 10, 20] and firsts(raw.train) == [
+        value for value in range(23) if value % 10
+    ]
 
 
 def test_splits_that_are_there(tmp_path):
@@ -84,7 +93,9 @@ def test_pixels_and_channels(tmp_path):
     for index, image in enumerate(pixels):
         save(tmp_path / f"{index}.png", image)
     raw = read(tmp_path, size=6, test_every=2)
-    assert (raw.test[0] == pixels[0].transpose(2, 0, 1)).all() and (raw.train[0] == pixels[1].transpose(2, 0, 1)).all()
+    assert (raw.test[0] == pixels[0].transpose(2, 0, 1)).all() and (
+        raw.train[0] == pixels[1].transpose(2, 0, 1)
+    ).all()
 
 
 @pytest.mark.parametrize("height, width", [(8, 13), (13, 8), (8, 8)])
@@ -94,7 +105,12 @@ def test_centre_and_means(tmp_path, height, width):
     for name in "ab":
         save(tmp_path / f"{name}.png", pixels)
     top, left = (height - 8) // 2, (width - 8) // 2
-    means = pixels[top:top + 8, left:left + 8].reshape(4, 2, 4, 2, 3).mean((1, 3)).transpose(2, 0, 1)
+    means = (
+        pixels[top : top + 8, left : left + 8]
+        .reshape(4, 2, 4, 2, 3)
+        .mean((1, 3))
+        .transpose(2, 0, 1)
+    )
     assert np.abs(read(tmp_path, size=4).train[0] - means).max() <= 1
 
 
@@ -124,15 +140,26 @@ def test_prepare(tmp_path):
         save(tmp_path / "images" / f"{value}.png", grey(value))
     dataset.prepare("folder", tmp_path / "data", {"path": str(tmp_path / "images"), "size": 2})
     data = dataset.load(tmp_path / "data")
-    assert data.name == "folder" and data.shape == (3, 2, 2) and firsts(data.train) == [1, 2, 3] and data.levels == 256
+    assert (
+        data.name == "folder"
+        and data.shape == (3, 2, 2)
+        and firsts(data.train) == [1, 2, 3]
+        and data.levels == 256
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"size": 0}, {"size": 2.5}, {"size": "4"}, {"size": 10**7},
-                                     {"size": 4, "test_every": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"size": 0}, {"size": 2.5}, {"size": "4"}, {"size": 10**7}, {"size": 4, "test_every": 1}],
+)
 def test_options(options):
     with pytest.raises(ValueError):
         dataset.options("folder")(path="x", **options)
-    assert dataset.options("folder")(path="x", size=4).model_dump() == {"path": "x", "size": 4, "test_every": 10}
+    assert dataset.options("folder")(path="x", size=4).model_dump() == {
+        "path": "x",
+        "size": 4,
+        "test_every": 10,
+    }
 
 
 def test_links_are_followed(tmp_path):
@@ -151,7 +178,10 @@ def test_links_are_followed(tmp_path):
 
 
 def test_missing_and_empty(tmp_path):
-    wrong(tmp_path / "none", "no such folder; expected a folder of images (.png, .jpg, .jpeg, .webp, .bmp)")
+    wrong(
+        tmp_path / "none",
+        "no such folder; expected a folder of images (.png, .jpg, .jpeg, .webp, .bmp)",
+    )
     (tmp_path / "notes.txt").write_text("no image")
     wrong(tmp_path / "notes.txt", "no such folder")
     wrong(tmp_path, "found 0 images below it; expected at least 2 (.png, ")
@@ -172,24 +202,59 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
 def png(width, height, depth=8, kind=2, pixels=b""):
     """A png file of these header fields; Pillow writes none that claims what it does not hold."""
+
     def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("text.png", b"no image", "'deep/text.png': cannot be decoded (cannot identify image file"),
-    ("empty.jpg", b"", "'deep/empty.jpg': cannot be decoded ("),
-    ("page.webp", b"<html>", "'deep/page.webp': cannot be decoded ("),
-    ("drawing.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n", "cannot be decoded (cannot identify image file"),
-    ("many.png", png(10_000, 10_000), f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer"),
-    ("more.png", png(2**31 - 1, 2**31 - 1), f"'deep/more.png': found more than {Image.MAX_IMAGE_PIXELS} pixels"),
-    ("short.png", png(300, 300), "'deep/short.png': cannot be decoded (image file is truncated"),
-    ("sixteen.png", png(2, 2, 16, 0, bytes(10)), "'deep/sixteen.png': found pixels of mode I;16, expected 8 bits a channel"),
-    ("two\nlines.png", b"", r"'deep/two\nlines.png': cannot be decoded ("),
-], ids=["text", "empty", "html", "eps", "many pixels", "more pixels", "short", "16 bits", "name"])
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("text.png", b"no image", "'deep/text.png': cannot be decoded (cannot identify image file"),
+        ("empty.jpg", b"", "'deep/empty.jpg': cannot be decoded ("),
+        ("page.webp", b"<html>", "'deep/page.webp': cannot be decoded ("),
+        (
+            "drawing.png",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n",
+            "cannot be decoded (cannot identify image file",
+        ),
+        (
+            "many.png",
+            png(10_000, 10_000),
+            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer",
+        ),
+        (
+            "more.png",
+            png(2**31 - 1, 2**31 - 1),
+            f"'deep/more.png': found more than {Image.MAX_IMAGE_PIXELS} pixels",
+        ),
+        (
+            "short.png",
+            png(300, 300),
+            "'deep/short.png': cannot be decoded (image file is truncated",
+        ),
+        (
+            "sixteen.png",
+            png(2, 2, 16, 0, bytes(10)),
+            "'deep/sixteen.png': found pixels of mode I;16, expected 8 bits a channel",
+        ),
+        ("two\nlines.png", b"", r"'deep/two\nlines.png': cannot be decoded ("),
+    ],
+    ids=["text", "empty", "html", "eps", "many pixels", "more pixels", "short", "16 bits", "name"],
+)
 def test_files_that_are_no_images(tmp_path, name, content, words):
     save(tmp_path / "a.png", grey(0))
     save(tmp_path / "z.png", grey(0))

@@ -18,7 +18,9 @@ from tests.helpers.models import whole
 def photograph(seed, width, height, kind="WEBP"):
     """A file with a photograph: noise of large and small grain."""
     random = np.random.default_rng(seed)
-    coarse = Image.fromarray(random.integers(0, 200, size=(5, 5, 3)).astype(np.uint8)).resize((width, height))
+    coarse = Image.fromarray(random.integers(0, 200, size=(5, 5, 3)).astype(np.uint8)).resize(
+        (width, height)
+    )
     pixels = np.asarray(coarse) + random.integers(0, 56, size=(height, width, 3))
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, kind)
@@ -32,8 +34,13 @@ def database(path, values):
 
 
 # In the order in which they are put, which is not that of the keys
-TRAIN = {b"c": photograph(0, 70, 48), b"a": photograph(1, 48, 61), b"d": photograph(2, 48, 48, "JPEG"),
-         b"b": photograph(3, 97, 65), b"e": photograph(4, 20, 31, "PNG")}
+TRAIN = {
+    b"c": photograph(0, 70, 48),
+    b"a": photograph(1, 48, 61),
+    b"d": photograph(2, 48, 48, "JPEG"),
+    b"b": photograph(3, 97, 65),
+    b"e": photograph(4, 20, 31, "PNG"),
+}
 TEST = {b"z": photograph(5, 48, 51), b"y": photograph(6, 53, 48)}
 
 
@@ -60,9 +67,15 @@ def expected(values, size):
 def wrong(path, *words, **options):
     """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
     with pytest.raises(BenchError) as caught:
-        dataset.prepare("lsun_bedroom", path.parent / "out" / "data", {"path": str(path), "size": 48, **options})
+        dataset.prepare(
+            "lsun_bedroom", path.parent / "out" / "data", {"path": str(path), "size": 48, **options}
+        )
     line = str(caught.value)
-    assert line.startswith(f"data.path: {path}: ") and "\n" not in line and all(word in line for word in words), line
+    assert (
+        line.startswith(f"data.path: {path}: ")
+        and "\n" not in line
+        and all(word in line for word in words)
+    ), line
     assert not (path.parent / "out" / "data").exists()
 
 
@@ -72,7 +85,9 @@ def test_images(folder, size):
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
     raw = lsun_bedroom.read(str(folder), size=size)
     assert raw.levels == 256 and raw.train_labels is None and raw.train.shape == (5, 3, size, size)
-    assert (whole(raw.train) == expected(TRAIN, size)).all() and (whole(raw.test) == expected(TEST, size)).all()
+    assert (whole(raw.train) == expected(TRAIN, size)).all() and (
+        whole(raw.test) == expected(TEST, size)
+    ).all()
     assert before == {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
 
 
@@ -85,15 +100,27 @@ def test_as_many_as_wanted(folder):
 def test_prepare(folder, tmp_path):
     dataset.prepare("lsun_bedroom", tmp_path / "data", {"path": str(folder), "count": 3})
     data = dataset.load(tmp_path / "data")
-    assert data.shape == (3, 256, 256) and len(data.train) == 3 and (data.test == expected(TEST, 256)).all()
-    assert dataset.options("lsun_bedroom")(path="x").model_dump() == {"path": "x", "size": 256, "count": 50_000}
+    assert (
+        data.shape == (3, 256, 256)
+        and len(data.train) == 3
+        and (data.test == expected(TEST, 256)).all()
+    )
+    assert dataset.options("lsun_bedroom")(path="x").model_dump() == {
+        "path": "x",
+        "size": 256,
+        "count": 50_000,
+    }
     for options in ({"count": 0}, {"count": 1.5}, {"size": 0}, {"size": 10**6}, {}):
         with pytest.raises(ValueError):
             dataset.options("lsun_bedroom")(**({"path": "x", **options} if options else {}))
 
 
 def test_missing(folder):
-    wrong(folder.parent / "none", "bedroom_train_lmdb: no such database; expected the folders", "https://github.com/fyu/lsun")
+    wrong(
+        folder.parent / "none",
+        "bedroom_train_lmdb: no such database; expected the folders",
+        "https://github.com/fyu/lsun",
+    )
     shutil.rmtree(folder / "bedroom_val_lmdb")
     wrong(folder, "bedroom_val_lmdb: no such database")
     database(folder / "bedroom_val_lmdb", {})
@@ -101,14 +128,21 @@ def test_missing(folder):
         dataset.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder)})
 
 
-@pytest.mark.parametrize("value, words", [
-    (TRAIN[b"a"][:200], "cannot be decoded ("), (b"", "cannot be decoded ("), (b"<html>", "cannot be decoded (cannot identify"),
-])
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (TRAIN[b"a"][:200], "cannot be decoded ("),
+        (b"", "cannot be decoded ("),
+        (b"<html>", "cannot be decoded (cannot identify"),
+    ],
+)
 def test_wrong_images(folder, value, words):
     database(folder / "bedroom_train_lmdb", {b"b\n\xff": value})
     wrong(folder, rf"bedroom_train_lmdb: 'b\n\xff': {words}")
     # what comes after those that are wanted is not looked at
-    dataset.prepare("lsun_bedroom", folder.parent / "data", {"path": str(folder), "size": 48, "count": 2})
+    dataset.prepare(
+        "lsun_bedroom", folder.parent / "data", {"path": str(folder), "size": 48, "count": 2}
+    )
 
 
 def test_truncated(folder):

@@ -18,13 +18,24 @@ from bench.runtime.errors import BenchError
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
 
-def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, scale_shift=True, images=3, second=None):
+def random_state(
+    channels=32,
+    mult=(1, 2),
+    blocks=1,
+    attention=(1,),
+    outputs=3,
+    scale_shift=True,
+    images=3,
+    second=None,
+):
     """A state dict with random values in every weight; `attention`: the levels that have it; `second`: mode of a head."""
     state = {}
     generator = torch.Generator().manual_seed(0)
 
     def layer(name, out, *inputs):
-        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(math.prod(inputs))
+        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(
+            math.prod(inputs)
+        )
         state[f"{name}.bias"] = 0.3 * torch.randn(out, generator=generator)
 
     def norm(name, width):
@@ -84,6 +95,7 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), outputs=3, 
 
 def original(state, images, times, heads=4):
     """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
+
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
 
@@ -91,7 +103,9 @@ def original(state, images, times, heads=4):
         return F.group_norm(h, 32, *weights(name), eps=1e-5)
 
     def residual(name, h, emb):
-        inner = F.conv2d(F.silu(norm(f"{name}.in_layers.0", h)), *weights(f"{name}.in_layers.2"), padding=1)
+        inner = F.conv2d(
+            F.silu(norm(f"{name}.in_layers.0", h)), *weights(f"{name}.in_layers.2"), padding=1
+        )
         step = F.linear(F.silu(emb), *weights(f"{name}.emb_layers.1"))[:, :, None, None]
         width = inner.shape[1]
         if step.shape[1] == width:
@@ -107,9 +121,13 @@ def original(state, images, times, heads=4):
         of_heads = []
         for of_head in qkv.chunk(heads, dim=1):
             q, k, v = of_head.chunk(3, dim=1)
-            weight = (q.transpose(1, 2) @ k / math.sqrt(q.shape[1])).softmax(dim=2)  # row: who looks; column: at whom
+            weight = (q.transpose(1, 2) @ k / math.sqrt(q.shape[1])).softmax(
+                dim=2
+            )  # row: who looks; column: at whom
             of_heads.append(v @ weight.transpose(1, 2))
-        return h + F.conv1d(torch.cat(of_heads, dim=1), *weights(f"{name}.proj_out")).reshape(h.shape)
+        return h + F.conv1d(torch.cat(of_heads, dim=1), *weights(f"{name}.proj_out")).reshape(
+            h.shape
+        )
 
     def block(name, h, emb):
         for part in (f"{name}.{position}" for position in range(3)):
@@ -120,11 +138,18 @@ def original(state, images, times, heads=4):
             elif f"{part}.op.weight" in state:
                 h = F.conv2d(h, *weights(f"{part}.op"), stride=2, padding=1)
             elif f"{part}.conv.weight" in state:
-                h = F.conv2d(h.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3), *weights(f"{part}.conv"), padding=1)
+                h = F.conv2d(
+                    h.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3),
+                    *weights(f"{part}.conv"),
+                    padding=1,
+                )
         return h
 
     def names(way):
-        return [f"{way}.{index}" for index in range(len({key.split(".")[1] for key in state if key.startswith(way)}))]
+        return [
+            f"{way}.{index}"
+            for index in range(len({key.split(".")[1] for key in state if key.startswith(way)}))
+        ]
 
     half = state["time_embed.0.weight"].shape[1] // 2
     angles = times[:, None] * 10000 ** (-torch.arange(half) / half)
@@ -142,7 +167,9 @@ def original(state, images, times, heads=4):
     if "out2.2.weight" in state:
         second = F.conv2d(F.silu(norm("out2.0", h)), *weights("out2.2"), padding=1)
     elif "out2.3.weight" in state:
-        second = F.conv2d(F.silu(norm("out2.1", residual("out2.0", h, emb))), *weights("out2.3"), padding=1)
+        second = F.conv2d(
+            F.silu(norm("out2.1", residual("out2.0", h, emb))), *weights("out2.3"), padding=1
+        )
     return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), second, h
 
 
@@ -153,8 +180,12 @@ def pictures(size=16, channels=3):
 def both(unet, images, times):
     """(outputs, `Features`) of a UNet2DModel."""
     seen = {}
-    hooks = [unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0])),
-             unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out))]
+    hooks = [
+        unet.conv_norm_out.register_forward_pre_hook(
+            lambda module, args: seen.update(hidden=args[0])
+        ),
+        unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out)),
+    ]
     with torch.no_grad():
         output = unet(images, times, return_dict=False)[0]
     for hook in hooks:
@@ -195,7 +226,12 @@ def agrees(state, images, times):
         state = getattr(network, name)
         assert (state is None) == (output is None)
         if state is not None:
-            assert difference(heads.imported(state, Trunk.of(network.unet))(features), output.flatten(1)) < 1e-4
+            assert (
+                difference(
+                    heads.imported(state, Trunk.of(network.unet))(features), output.flatten(1)
+                )
+                < 1e-4
+            )
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -215,16 +251,28 @@ def test_at_the_size_of_the_papers(shape):
     agrees(random_state(channels=128, blocks=3, **shape), pictures()[:2], TIMES[2:4])
 
 
-@pytest.mark.parametrize("shape, faint", [
-    ({"attention": (0,)}, ("input_blocks.0.0", "input_blocks.1.0.out_layers.3")),
-    ({"attention": (), "second": "complex"}, ("output_blocks.3.0.out_layers.3", "output_blocks.3.0.skip_connection",
-                                              "out2.0.in_layers.2", "out2.0.out_layers.3")),
-])
+@pytest.mark.parametrize(
+    "shape, faint",
+    [
+        ({"attention": (0,)}, ("input_blocks.0.0", "input_blocks.1.0.out_layers.3")),
+        (
+            {"attention": (), "second": "complex"},
+            (
+                "output_blocks.3.0.out_layers.3",
+                "output_blocks.3.0.skip_connection",
+                "out2.0.in_layers.2",
+                "out2.0.out_layers.3",
+            ),
+        ),
+    ],
+)
 def test_faint_images_are_normalised_alike(shape, faint):
     """Where the variances are near the eps of the norms, 1e-5, another eps is another network."""
     state = random_state(**shape)
     for name in faint:
-        state.update({f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")})
+        state.update(
+            {f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")}
+        )
     agrees(state, pictures(), TIMES)
 
 
@@ -260,7 +308,9 @@ def test_the_mean_model_of_a_converted_network():
 
 
 def test_the_options_that_names_and_shapes_tell():
-    options = improved_diffusion.config_of(random_state(mult=(1, 2, 3), blocks=2, attention=(1,), outputs=6, scale_shift=False))
+    options = improved_diffusion.config_of(
+        random_state(mult=(1, 2, 3), blocks=2, attention=(1,), outputs=6, scale_shift=False)
+    )
     assert options["block_out_channels"] == (32, 64, 96) and options["layers_per_block"] == 2
     assert options["down_block_types"] == ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D")
     assert options["up_block_types"] == ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D")
@@ -271,7 +321,9 @@ def test_the_options_that_names_and_shapes_tell():
 def test_half_precision_is_read():
     state = {key: tensor.half() for key, tensor in random_state().items()}
     unet = improved_diffusion.read(state).unet
-    expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[0]
+    expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[
+        0
+    ]
     assert difference(both(unet, pictures(), TIMES)[0], expected) < 1e-4
 
 
@@ -283,21 +335,52 @@ def changed(key, tensor):
     return lambda state: {**state, key: tensor}
 
 
-@pytest.mark.parametrize("change, message", [
-    (without("middle_block.2.emb", "output_blocks.1.0.in_layers"),
-     r"missing keys \(6\): middle_block.2.emb_layers.1.bias, middle_block.2.emb_layers.1.weight, "
-     "output_blocks.1.0.in_layers.0.bias, …; expected the"),
-    (changed("label_emb.weight", torch.zeros(10, 128)), r"unexpected keys \(1\): label_emb.weight; expected the"),
-    (lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
-     "found the keys unet.time_embed.0.weight.*expected tensors named time_embed.0.weight"),
-    (without("input_blocks.2."), "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions"),
-    (without("input_blocks.3."), r"found \[1, 0\] residual blocks on the way down; expected one or more in every level"),
-    (changed("input_blocks.1.1.qkv.weight", torch.zeros(1)), r"missing keys \(\d+\): input_blocks.1.1.norm.bias"),
-    (changed("out.2.weight", torch.zeros(5, 32, 3, 3)), "found 5 output channels; expected 3 or 6"),
-    (changed("time_embed.2.weight", torch.zeros(96, 128)), r"found \(96, 128\) for time_embedding.linear_2.weight; expected"),
-    (changed("middle_block.1.qkv.weight", torch.zeros(192, 64, 3)), r"found \(64, 64, 3\) for mid_block.attentions.0.to_q"),
-    (changed("middle_block.1.qkv.weight", torch.zeros(190, 64, 1)), "found a qkv.weight of 190 channels; expected a multiple"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            without("middle_block.2.emb", "output_blocks.1.0.in_layers"),
+            r"missing keys \(6\): middle_block.2.emb_layers.1.bias, middle_block.2.emb_layers.1.weight, "
+            "output_blocks.1.0.in_layers.0.bias, …; expected the",
+        ),
+        (
+            changed("label_emb.weight", torch.zeros(10, 128)),
+            r"unexpected keys \(1\): label_emb.weight; expected the",
+        ),
+        (
+            lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
+            "found the keys unet.time_embed.0.weight.*expected tensors named time_embed.0.weight",
+        ),
+        (
+            without("input_blocks.2."),
+            "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions",
+        ),
+        (
+            without("input_blocks.3."),
+            r"found \[1, 0\] residual blocks on the way down; expected one or more in every level",
+        ),
+        (
+            changed("input_blocks.1.1.qkv.weight", torch.zeros(1)),
+            r"missing keys \(\d+\): input_blocks.1.1.norm.bias",
+        ),
+        (
+            changed("out.2.weight", torch.zeros(5, 32, 3, 3)),
+            "found 5 output channels; expected 3 or 6",
+        ),
+        (
+            changed("time_embed.2.weight", torch.zeros(96, 128)),
+            r"found \(96, 128\) for time_embedding.linear_2.weight; expected",
+        ),
+        (
+            changed("middle_block.1.qkv.weight", torch.zeros(192, 64, 3)),
+            r"found \(64, 64, 3\) for mid_block.attentions.0.to_q",
+        ),
+        (
+            changed("middle_block.1.qkv.weight", torch.zeros(190, 64, 1)),
+            "found a qkv.weight of 190 channels; expected a multiple",
+        ),
+    ],
+)
 def test_another_state_dict_is_refused_in_one_line(change, message):
     with pytest.raises(BenchError, match=message) as error:
         improved_diffusion.read(change(random_state()))
@@ -305,7 +388,9 @@ def test_another_state_dict_is_refused_in_one_line(change, message):
 
 
 def test_a_number_of_heads_that_does_not_divide_is_refused():
-    with pytest.raises(BenchError, match="64 channels in 5 heads; expected a number that divides them"):
+    with pytest.raises(
+        BenchError, match="64 channels in 5 heads; expected a number that divides them"
+    ):
         improved_diffusion.read(random_state(), 5)
 
 
@@ -313,17 +398,29 @@ def imported(tmp_path, state, **options):
     """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000 steps."""
     torch.save(state, tmp_path / "model.pt")
     made = schedule.make("cosine", 4000)
-    section = sections.PublishedSection(format="improved_diffusion", path=str(tmp_path / "model.pt"), **options)
+    section = sections.PublishedSection(
+        format="improved_diffusion", path=str(tmp_path / "model.pt"), **options
+    )
     storage.save(folder=tmp_path / "mean", **published.read(section))
     images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
     return storage.load(tmp_path / "mean", made, Data("none", images, images, 256, None, None, ""))
 
 
-@pytest.mark.parametrize("options, told", [({}, lambda t: (t - 1) / 4), ({"first_timestep": 1}, lambda t: t / 4),
-                                           ({"rescale_timesteps": False}, lambda t: t - 1)])
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({}, lambda t: (t - 1) / 4),
+        ({"first_timestep": 1}, lambda t: t / 4),
+        ({"rescale_timesteps": False}, lambda t: t - 1),
+    ],
+)
 def test_an_imported_file_gives_both_halves(tmp_path, options, told):
     """ε̂ and the variance half as the imported head improved_ddpm, at the timesteps that the network was told."""
-    state, images, t = random_state(outputs=6, mult=(1, 3)), pictures(), torch.tensor([1, 40, 700, 2001, 4000])
+    state, images, t = (
+        random_state(outputs=6, mult=(1, 3)),
+        pictures(),
+        torch.tensor([1, 40, 700, 2001, 4000]),
+    )
     model = imported(tmp_path, state, **options)
     eps_hat, features = model(images.flatten(1).double(), t)
     expected = original(state, images, told(t))[0]
@@ -331,13 +428,28 @@ def test_an_imported_file_gives_both_halves(tmp_path, options, told):
     section = sections.HeadsSection(targets={"improved_ddpm": "imported"})
     found, log = heads.train(model, None, None, section, ("none",), None)
     heads.save(found, log, tmp_path / "heads")
-    output = heads.outputs(heads.load(tmp_path / "heads", model, ["improved_ddpm"]), features)["improved_ddpm"]
+    output = heads.outputs(heads.load(tmp_path / "heads", model, ["improved_ddpm"]), features)[
+        "improved_ddpm"
+    ]
     assert log == [] and difference(output.float(), expected[:, 3:].flatten(1)) < 1e-4
 
 
 def test_a_head_that_did_not_come_is_told(tmp_path):
     model = imported(tmp_path, random_state())
-    with pytest.raises(BenchError, match="heads.targets.npr: imported, but the mean model came with no heads"):
-        heads.train(model, None, None, sections.HeadsSection(targets={"npr": "imported"}), ("none",), None)
-    with pytest.raises(BenchError, match="improved_ddpm: imported, but the mean model came with no heads"):
-        heads.train(model, None, None, sections.HeadsSection(targets={"improved_ddpm": "imported"}), ("none",), None)
+    with pytest.raises(
+        BenchError, match="heads.targets.npr: imported, but the mean model came with no heads"
+    ):
+        heads.train(
+            model, None, None, sections.HeadsSection(targets={"npr": "imported"}), ("none",), None
+        )
+    with pytest.raises(
+        BenchError, match="improved_ddpm: imported, but the mean model came with no heads"
+    ):
+        heads.train(
+            model,
+            None,
+            None,
+            sections.HeadsSection(targets={"improved_ddpm": "imported"}),
+            ("none",),
+            None,
+        )

