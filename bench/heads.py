@@ -42,8 +42,8 @@ class Head(nn.Module):
         super().__init__()
         self.mode, self.block = mode, None
         if mode == "complex":
-            with imports.light():
-                from diffusers.models.resnet import ResnetBlock2D
+            imports.declare_torchvision()
+            from diffusers.models.resnet import ResnetBlock2D
 
             self.block = ResnetBlock2D(
                 in_channels=trunk.channels,

@@ -19,7 +19,6 @@ CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
 
 
-@imports.light()
 def train(network, loss_of_step, section, checkpoint, description, on_loss=None):
     """Trains `network` in place and returns (EMA network, log).
 
@@ -28,6 +27,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     on_loss: called with (step, {name: mean loss}) at every logged step.
     log: list of {"step": n, name: mean loss over the last steps}.
     """
+    imports.declare_torchvision()
     from diffusers.optimization import get_cosine_schedule_with_warmup
 
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(section.ema))

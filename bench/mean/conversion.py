@@ -161,6 +161,7 @@ def set_heads(unet, heads):
 
     The note is saved with the network. BenchError where the channels of an attention are not divisible.
     """
+    imports.declare_torchvision()
     from diffusers.models.attention_processor import Attention
 
     attentions = {

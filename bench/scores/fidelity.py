@@ -99,8 +99,8 @@ def kid(found, reference, resamples, names):
 
     The subsets are halves of the smaller set, or of `SUBSET` images where that is less.
     """
-    with imports.light():
-        from torch_fidelity.metric_kid import kid_features_to_metric
+    imports.declare_torchvision()
+    from torch_fidelity.metric_kid import kid_features_to_metric
 
     seed = int(noise.generator(*names, "kid").integers(2**31))
     n = min(len(found), len(reference))
@@ -163,8 +163,8 @@ def _covered(points, centres, balls):
 
 def isc(logits, names):
     """Inception score of logits (n, classes), the mean over disjoint parts of them, and its standard error."""
-    with imports.light():
-        from torch_fidelity.metric_isc import isc_features_to_metric
+    imports.declare_torchvision()
+    from torch_fidelity.metric_isc import isc_features_to_metric
 
     seed = int(noise.generator(*names, "isc").integers(2**31))
     splits = min(SPLITS, len(logits) // 2)

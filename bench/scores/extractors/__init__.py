@@ -33,10 +33,10 @@ def register(name, layers, network, extract):
     layers: names of the layer of features and, where there is one, of the layer of logits, the inception score's.
     A name stands for one network: who registers another under it gets the first.
     """
-    with imports.light():
-        from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-        from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
-        from torch_fidelity.utils import create_feature_extractor
+    imports.declare_torchvision()
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+    from torch_fidelity.utils import create_feature_extractor
 
     class Extractor(FeatureExtractorBase):
         def __init__(self, name, features_list, **options):

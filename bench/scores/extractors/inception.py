@@ -130,7 +130,8 @@ def _pool3(network):
 
 def _extract_resized(resizing, network, images):
     """(features,), float32 (n, 2048), of uint8 images (n, 1 or 3, h, w) resized and scaled as clean-fid does."""
-    with warnings.catch_warnings(), imports.light():  # clean-fid turns off all of them, for good
+    imports.declare_torchvision()
+    with warnings.catch_warnings():  # clean-fid turns off all warnings
         from cleanfid.resize import build_resizer
 
         resize = build_resizer(resizing)
@@ -144,8 +145,8 @@ def _extract_resized(resizing, network, images):
 
 def _empty():
     """torch-fidelity's network as it is before it has weights, with no memory for them (torch's meta device)."""
-    with imports.light():
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    imports.declare_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Empty(FeatureExtractorInceptionV3):
         def load_state_dict(self, state, **options):
@@ -170,8 +171,8 @@ def _layout():
 
 def _url():
     """Where torch-fidelity downloads the weights; the file's name ends in the first digits of its sha256."""
-    with imports.light():
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    imports.declare_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return URL_INCEPTION_V3
 
