@@ -69,13 +69,13 @@ def test_last_term_is_a_distribution_over_levels(data):
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
         x0_hat = torch.full((1, 1), prediction)
-        terms = torch.stack(
+        of_level = torch.stack(
             [
                 terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE))
                 for level in levels
             ]
         )
-        assert torch.exp(-terms).sum().item() == pytest.approx(1, abs=1e-12)
+        assert torch.exp(-of_level).sum().item() == pytest.approx(1, abs=1e-12)
 
 
 def test_a_chain_of_one_step_has_a_last_term():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import covariance, heads, mixture, moments, process, schedule, terms
+from bench import covariance, heads, mixture, moments, process, schedule, terms, training
 from bench.data.dataset import Data
 from bench.experiment import sections
 from bench.mean import oracle, train
@@ -56,7 +56,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     )
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")
     assert passes == [32] * 150
-    x_t, t, eps, _ = train.draw(data, MADE, ("fresh",), 0, 512)
+    x_t, t, eps, _ = training.draw(data, MADE, ("fresh",), 0, 512)
     eps_hat, features = model(x_t, t)
     out = heads.outputs(trained, features)
     assert out["sn"].mean().item() == pytest.approx(1, abs=0.1)

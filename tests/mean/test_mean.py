@@ -147,7 +147,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
         return batch(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train, "draw", killed_at_six)
+        patched.setattr(training, "draw", killed_at_six)
         with pytest.raises(Killed):
             train.train(*small, tmp_path / "b.pt")
     assert (tmp_path / "b.pt").exists()

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import torch
 
-from bench import bound, covariance, heads, process, sampler, schedule
+from bench import bound, covariance, heads, process, sampler, schedule, training
 from bench.denoiser import Denoiser
 from bench.mean import train
 from bench.mean.model import MeanModel
@@ -29,7 +29,7 @@ OPTIONS = {
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
     "attention_head_dim": 8,
 }
-CLAIM = "import sys; from bench import device; print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
+CLAIM = "import sys; from bench.runtime import devices; print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
 
 
 def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):
-    x_t, t, _, x_0 = train.draw(elsewhere.data, MADE, (0, "test"), 0, 4, device=META)
+    x_t, t, _, x_0 = training.draw(elsewhere.data, MADE, (0, "test"), 0, 4, device=META)
     eps_hat, features = elsewhere.model(x_t, t)
     assert eps_hat.device == META and heads.outputs(elsewhere.heads, features)["npr"].device == META
     assert all(part.device == META for part in (x_t, t, x_0))

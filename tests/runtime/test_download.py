@@ -387,7 +387,7 @@ def test_who_waited_looks_again(path, partial, finished):
 
 def test_a_killed_process(path):
     """Another process that waits for it goes on from what it left."""
-    command = "import sys; from bench import download; download.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
+    command = "import sys; from bench.runtime import download; download.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
     with serving("hangs") as server:
         other = subprocess.Popen(
             [sys.executable, "-c", command, server.url, path, SHA256], stderr=subprocess.DEVNULL

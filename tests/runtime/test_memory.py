@@ -14,7 +14,7 @@ MB, BLOCKS = 8, 16
 PAGES = BLOCKS * MB * 2**20 // resource.getpagesize()
 PROGRAM = f"""
 import ctypes, json, resource, sys
-from bench import memory
+from bench.runtime import memory
 if sys.argv[1] == "keep":
     memory.keep()
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: small pages only, to be counted

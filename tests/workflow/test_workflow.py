@@ -255,7 +255,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     os.truncate(damaged, 100)
     config = copy / "results" / "config.yaml"
     samples = "    samples:\n      K:\n      - 5\n"
-    loading.write_text(loading.read_text().replace(samples, f"{samples}      - 7\n"))
+    config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
     monkeypatch.chdir(copy)
     setting = ["--config", str(config), "--setting", "tiny"]
     with pytest.raises(SystemExit, match="trajectories/even.json: holds no trajectory with K = 7"):
