@@ -44,7 +44,7 @@ STAGES = {
         ["setting", "threads"],
     ),
     "moments": (
-        "estimate the moments of the mean model at every step: results/SETTING/moments.npz",
+        "estimate the moments of the mean model at every step: results/SETTING/moments/",
         ["setting", "threads"],
     ),
     "heads": (

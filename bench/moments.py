@@ -34,27 +34,30 @@ from bench import noise
 
 QUANTITIES = ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
+SCALARS = (
+    "draws",
+    *(f"{name}_mean" for name in QUANTITIES),
+    *(f"{name}_mean_se" for name in WITH_ERRORS),
+)
+ARRAYS = (*QUANTITIES, *(f"{name}_se" for name in WITH_ERRORS), *SCALARS)
 CENTRAL = 256  # draws whose mean stands for E x_0, at most
 FIRST = 16  # draws before a standard error is looked at
 
 
-def estimate(model, data, schedule, draws, names, batch=512, relative_error=None):
+def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, arrays=None):
     """Moments of `model` over the training split.
 
-    draws: M, the number of draws (network passes) at each step, the most of them where `relative_error` is given (see above);
-    names: (seed, setting); batch: rows a pass, of which no more are held at a time.
-    Returns a dict of float64 arrays: every quantity of the table above, (N + 1, dim) with row 0 NaN; for eps_sq,
-    error_sq and total_variance also `<name>_se` (N + 1, dim), the standard error of each coordinate, and
-    `<name>_mean_se` (N + 1,), that of the mean over coordinates; and `draws`, int64 (N + 1,), how many there were.
+    draws: M, the number of draws (network passes) at each step, the most of them where `relative_error` is given (see
+    above); names: (seed, setting); batch: rows a pass, of which no more are held at a time; arrays: which of `ARRAYS`
+    to keep, all by default.
+    Returns {name: array}, float64 with row 0 NaN: of each quantity of the table above the mean of every coordinate,
+    (N + 1, dim), and as `<name>_mean` that over the coordinates, too, (N + 1,). For eps_sq, error_sq and
+    total_variance `<name>_se` and `<name>_mean_se` are their standard errors. `draws`, int64 (N + 1,), is how many
+    there were.
     """
-    result = {name: np.full((schedule.N + 1, data.dim), np.nan) for name in QUANTITIES}
-    for name in WITH_ERRORS:
-        result[f"{name}_se"] = np.full((schedule.N + 1, data.dim), np.nan)
-        result[f"{name}_mean_se"] = np.full(schedule.N + 1, np.nan)
-    result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
-    rows = (
-        batch if relative_error is None else FIRST
-    )  # of a step that are passed at a time, as far as they are wanted
+    result = {name: _nothing(name, schedule.N, data.dim) for name in arrays or ARRAYS}
+    # of a step that are passed at a time, as far as they are wanted
+    rows = batch if relative_error is None else FIRST
     together = max(1, batch // min(draws, rows))
     steps = {
         t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error)
@@ -62,10 +65,17 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
     }
     with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
         for t, found in _answered(model, steps, together):
-            for name, value in found.items():
-                result[name][t] = value
+            for name, array in result.items():
+                array[t] = found[name]
             bar.update()
     return result
+
+
+def _nothing(name, N, dim):
+    """The array `name` before any step is estimated."""
+    if name == "draws":
+        return np.zeros(N + 1, dtype=np.int64)
+    return np.full(N + 1 if name in SCALARS else (N + 1, dim), np.nan)
 
 
 def _answered(model, steps, together):
@@ -124,7 +134,7 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
     result = {"draws": done, **{name: total / done for name, total in plain.items()}}
     for name, sums in controlled.items():
         result[name], result[f"{name}_se"], result[f"{name}_mean_se"] = sums.estimate()
-    return result
+    return result | {f"{name}_mean": result[name].mean() for name in QUANTITIES}
 
 
 def draws_needed(done, sums, relative_error):

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from bench import noise
-from bench.runtime import files, imports, stopwatch
+from bench.runtime import digests, files, imports, stopwatch
 
 CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
@@ -35,7 +35,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
     schedule = get_cosine_schedule_with_warmup(optimizer, section.warmup, section.steps)
     state = {"step": 0, "log": [], "pending": []}
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    identity = files.digest([description, section.model_dump(), repr(network)])
+    identity = digests.digest([description, section.model_dump(), repr(network)])
     _resume(checkpoint, identity, parts, state)
     network.train()
     bar = tqdm(

@@ -58,7 +58,8 @@ def _saving(experiment, name):
                 relative_error,
             )
 
-        known, other = files.read_npz(place.moments), estimated(experiment.seed + 1, None)
+        known = files.read_arrays(place.moments, moments.ARRAYS)
+        other = estimated(experiment.seed + 1, None)
         ruled = {target: estimated(experiment.seed, target) for target in TARGETS}
         tables = _tables(
             model, data, schedule, setting, [known, other, *ruled.values()], (experiment.seed, name)

@@ -159,16 +159,12 @@ def peak(N, Ks, variants):
         for steps in Ks
     ]
     with tempfile.TemporaryDirectory() as folder, quiet():
-        path = Path(folder) / "moments.npz"
-        files.write_npz(
-            path,
-            **{
-                name: random.uniform(0.2, 0.8, size=(N + 1, data.dim))
-                for name in ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
-            },
-        )
+        path = Path(folder) / "moments"
+        read = ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
+        size = (N + 1, data.dim)
+        files.write_arrays(path, {name: random.uniform(0.2, 0.8, size=size) for name in read})
         bound.evaluate(
-            denoiser.Denoiser(model, dict(trained), files.map_npz(path), data, made),
+            denoiser.Denoiser(model, dict(trained), files.read_arrays(path, read), data, made),
             process.make("ddpm", made),
             cells[:1],
             64,
@@ -183,7 +179,7 @@ def peak(N, Ks, variants):
         watcher = threading.Thread(target=watch)
         watcher.start()
         bound.evaluate(
-            denoiser.Denoiser(model, dict(trained), files.map_npz(path), data, made),
+            denoiser.Denoiser(model, dict(trained), files.read_arrays(path, read), data, made),
             process.make("ddpm", made),
             cells,
             64,

@@ -17,7 +17,7 @@ import pkgutil
 from pathlib import Path
 
 from bench.process import PROCESSES
-from bench.runtime import files
+from bench.runtime import digests
 from bench.runtime.errors import BenchError, unknown
 
 VARIANTS = {}
@@ -79,7 +79,7 @@ def get(name):
 
 def code(name):
     """A digest of the file that defines the variant: what depends on its formula is made anew when it changes."""
-    return files.digest(Path(inspect.getfile(type(get(name)))).read_bytes())
+    return digests.digest(Path(inspect.getfile(type(get(name)))).read_bytes())
 
 
 def check(name, process, heads):

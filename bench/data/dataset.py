@@ -24,7 +24,7 @@ from pydantic import ConfigDict, create_model
 from tqdm import tqdm
 
 from bench.data import readers
-from bench.runtime import files
+from bench.runtime import digests, files
 from bench.runtime.errors import BenchError, unknown
 
 READERS = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
@@ -209,7 +209,7 @@ def prepare(name, folder, given=None, accept=None):
                 "shape": list(raw.train.shape[1:]),
                 "train": len(raw.train),
                 "test": len(raw.test),
-                "sha256": files.short(sha256),
+                "sha256": digests.short(sha256),
             },
         )
 

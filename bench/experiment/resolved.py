@@ -21,8 +21,8 @@ from bench.experiment.sections import (
     Section,
 )
 from bench.process import PROCESSES
+from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
-from bench.runtime.files import digest
 
 
 class Setting(Section):

@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass, replace
 
 from bench import trajectory
-from bench.runtime import files
+from bench.runtime import digests
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
 HEADER = 128  # bytes of an npy file before its numbers
@@ -222,12 +222,9 @@ def _extractor(name, setting, size, network):
 
 
 def _moments(N, dim):
-    from bench.moments import QUANTITIES, WITH_ERRORS
+    from bench.moments import ARRAYS, SCALARS
 
-    arrays = {**{quantity: 8 * (N + 1) * dim for quantity in QUANTITIES}, "draws": 8 * (N + 1)}
-    for quantity in WITH_ERRORS:
-        arrays |= {f"{quantity}_se": 8 * (N + 1) * dim, f"{quantity}_mean_se": 8 * (N + 1)}
-    return npz(**arrays)
+    return sum(HEADER + 8 * (N + 1) * (1 if name in SCALARS else dim) for name in ARRAYS)
 
 
 def rows(experiment, networks):
@@ -235,7 +232,7 @@ def rows(experiment, networks):
     found, references = [], set()
     for name, setting in experiment.settings.items():
         extractor = setting.extractor and setting.extractor.model_dump()
-        reference = files.digest(
+        reference = digests.digest(
             [setting.data.model_dump(), extractor, setting.fidelity.reference_images]
         )
         for row in rows_of(experiment, name, *networks[name]):

@@ -21,7 +21,7 @@ from bench import heads
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
 from bench.report import published
-from bench.runtime import devices, files, paths
+from bench.runtime import devices, digests, files, paths
 from bench.scores.extractors import classifier, inception
 
 SECONDS = 10.0  # of measurement, shared by the networks
@@ -61,7 +61,7 @@ def mean_network(name, setting, shape):
                 torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N)
             )[0]
 
-        key = files.digest([setting.data.model_dump(), setting.schedule.N])
+        key = digests.digest([setting.data.model_dump(), setting.schedule.N])
         return Network(
             f"oracle of {name}",
             key,
@@ -95,7 +95,7 @@ def mean_network(name, setting, shape):
 
     return Network(
         f"U-Net of {name}",
-        files.digest([options, shape]),
+        digests.digest([options, shape]),
         origin,
         _size(unet),
         dim,

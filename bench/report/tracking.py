@@ -18,7 +18,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench.runtime import files, paths
+from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, one_line
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -84,7 +84,7 @@ def _open(name):
 
     if not _is_server():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - a database's takes as long again
-    with files.alone(paths.STORE.with_suffix(".lock")):
+    with files.alone(paths.STORE):
         client = _client()
         return client, _experiment_id(client, name)
 
@@ -177,7 +177,7 @@ def live_run(experiment, name, stage):
     An interrupted training of the same configuration goes on in its run; steps it logged already are skipped.
     """
     section = experiment.setting(name).model_dump(mode="json")[stage]
-    digest = files.digest([experiment.seed, name, section])
+    digest = digests.digest([experiment.seed, name, section])
     with _store():
         client, experiment_id = _open(name)
         run = _find(client, experiment_id, stage)
@@ -308,12 +308,12 @@ def _log_once(name, key, parameters, metrics, artifacts):
     from mlflow.entities import Metric
 
     client, experiment_id = _open(name)
-    digest = files.digest(
+    digest = digests.digest(
         [
             parameters,
             metrics,
             {
-                folder: [[path.name, files.digest(path.read_bytes())] for path in members]
+                folder: [[path.name, digests.digest(path.read_bytes())] for path in members]
                 for folder, members in artifacts.items()
             },
         ]

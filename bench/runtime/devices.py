@@ -1,11 +1,11 @@
 """Where the networks run: the CPU, or a GPU of this machine that no other job of ours has.
 
-Snakemake hands out a number of GPUs but not which, so every job claims one itself: it locks a file a GPU in the folder
-for temporary files, and the kernel releases the lock when the process ends, however it ends. A job that finds every
-GPU taken waits. CUDA_VISIBLE_DEVICES, which cluster schedulers set, says which GPUs there are.
+Snakemake hands out a number of GPUs but not which, so every job claims one itself. It locks a file for the GPU in
+the folder for temporary files; the kernel releases the lock when the process ends, however it ends. A job that finds
+every GPU taken waits. CUDA_VISIBLE_DEVICES, which cluster schedulers set, says which GPUs there are.
 """
 
-import fcntl
+import contextlib
 import os
 import sys
 import tempfile
@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from bench.runtime.errors import BenchError
 
 CHOICES = ("auto", "cpu", "cuda")
 POLL = 1.0  # seconds between looks for a GPU that has become free
 
-_claimed = {}  # {torch.device: open lock file} of this process
+_claimed = {}  # {torch.device: its lock} of this process
 
 
 def choose(asked):
@@ -47,30 +48,35 @@ def layout(device):
 
 
 def claim(names, folder=None):
-    """The device of the first of `names`, {device: name unique on this machine}, that no other process has claimed.
+    """The first device of `names`, {device: name unique on this machine}, that no other process has claimed.
 
-    Waits while all are claimed, and says so once. folder: where the lock files are, by default that of temporary files.
+    Waits while all are claimed, and says so once. folder: where the lock files are, by default the folder for
+    temporary files. A process that has claimed a device gets the same one again.
     """
     if _claimed:
         return next(iter(_claimed))
-    folder, waiting = Path(folder or tempfile.gettempdir()), False
-    while True:
-        for device, name in names.items():
-            file = open(folder / f"bench-{os.getuid()}-{name}.lock", "w")  # noqa: SIM115 - open as long as the process is
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            _claimed[device] = file
-            return device
-        if not waiting:
-            print(
-                f"device: every GPU ({len(names)}) is taken by another job; waiting",
-                file=sys.stderr,
-            )
-            waiting = True
+    folder = Path(folder or tempfile.gettempdir())
+    locks = {
+        device: FileLock(folder / f"bench-{os.getuid()}-{name}.lock")
+        for device, name in names.items()
+    }
+    device = _first_free(locks)
+    if device is None:
+        print(f"device: every GPU ({len(names)}) is taken by another job; waiting", file=sys.stderr)
+    while device is None:
         time.sleep(POLL)
+        device = _first_free(locks)
+    _claimed[device] = locks[device]
+    return device
+
+
+def _first_free(locks):
+    """The first device whose lock could be taken, or None."""
+    for device, lock in locks.items():
+        with contextlib.suppress(Timeout):
+            lock.acquire(blocking=False)
+            return device
+    return None
 
 
 def _names(count):

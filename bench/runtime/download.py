@@ -41,11 +41,12 @@ def fetch(url, path, sha256=None, md5=None):
     try:
         if path.exists() and not wrong(path, checksums):
             return path
-        with files.alone(path.with_name(f".{path.name}.partial")) as file:
+        with files.alone(path):
             # What another process downloaded while this one waited for it is not downloaded again.
             if not path.exists() or wrong(path, checksums):
-                _download(url, path, file, resume=bool(sha256 or md5))
-                _finish(url, path, file.name, checksums)
+                partial = path.with_name(f".{path.name}.partial")
+                _download(url, path, partial, resume=bool(sha256 or md5))
+                _finish(url, path, partial, checksums)
     except OSError as error:
         raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
@@ -55,7 +56,7 @@ def _finish(url, path, partial, checksums):
     """Gives the partial file its name, or removes it where a checksum is wrong."""
     problem = wrong(partial, checksums)
     if problem:
-        os.unlink(partial)
+        partial.unlink()
         raise BenchError(f"{path}: {problem}; what came from {url} was removed")
     os.replace(partial, path)
 
@@ -72,29 +73,27 @@ def wrong(path, checksums):
     return None
 
 
-def _download(url, path, file, resume):
-    """Writes what is at `url` to the open partial file, behind what is there if `resume`."""
-    response, have = _open(url, path, os.path.getsize(file.name) if resume else 0)
+def _download(url, path, partial, resume):
+    """Writes what is at `url` to the partial file, behind what is there if `resume`."""
+    there = partial.stat().st_size if resume and partial.exists() else 0
+    response, have = _open(url, path, there)
     length = response.headers.get("Content-Length") or ""
     total = have + int(length) if length.isdecimal() else None
-    with (
-        response,
-        tqdm(
-            total=total,
-            initial=have,
-            desc=path.name,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            mininterval=1.0,
-        ) as bar,
-    ):
+    bar = tqdm(
+        total=total,
+        initial=have,
+        desc=path.name,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        mininterval=1.0,
+    )
+    with response, bar, open(partial, "ab") as file:
         file.truncate(have)
         while chunk := _asked(url, path, response.read, CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
-        file.flush()
-    size = os.path.getsize(file.name)
+    size = partial.stat().st_size
     if total is not None and size != total:
         raise BenchError(
             f"{path}: the download from {url} ended after {size} of {total} bytes; run it again"

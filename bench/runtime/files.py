@@ -6,8 +6,6 @@ or corrupt file is named together with the command that makes it again.
 """
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -15,12 +13,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.lib import format as npy
 from safetensors import SafetensorError
 
 from bench.runtime import paths
 from bench.runtime.errors import BenchError, one_line
-from bench.runtime.npy import mapped
 
 
 @contextlib.contextmanager
@@ -49,28 +47,15 @@ def writing(path):
 
 @contextlib.contextmanager
 def alone(path):
-    """A file beside what is being made, open for appending, once no other process has it; if it is empty in the end, it is
-    removed. The kernel gives it to the next when a process ends, however it ends. Raises OSError where it cannot be made."""
+    """Waits until no other process is in here for the same path, which need not exist.
+
+    The lock is on a file `.<name>.lock` beside it, which stays. The kernel releases it when a process ends, however
+    it ends. Raises OSError where the file cannot be made.
+    """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with open(path, "a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is(file, path):  # who had it before has renamed or removed it
-                continue
-            try:
-                yield file
-            finally:
-                if _is(file, path) and not os.path.getsize(path):
-                    os.unlink(path)
-            return
-
-
-def _is(file, path):
-    """Whether `path` is still the name of an open file."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 def remove(path):
@@ -104,6 +89,14 @@ def write_npz(path, **arrays):
     """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
     with writing(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
+
+
+def write_arrays(folder, arrays):
+    """Writes {name: array} as a folder with a file <name>.npy each; equal arrays give equal bytes."""
+    with writing(folder) as partial:
+        partial.mkdir()
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
 
 
 def write_npy(path, shape, dtype, pieces):
@@ -161,23 +154,18 @@ def read_npz(path):
         return {name: archive[name] for name in archive.files}
 
 
-def map_npz(path):
-    """All arrays of an uncompressed npz file as a dict of read-only memory maps, which take memory only for what is read.
-
-    Compressed arrays and object arrays are refused. Checksums are not compared, as this would read everything: of a file
-    whose values were damaged, other than cut short, `read_npz` can tell.
-    """
-    with reading(path), zipfile.ZipFile(path) as archive:
-        return {
-            name: mapped(path, archive, name)
-            for name in (member.removesuffix(".npy") for member in archive.namelist())
-        }
-
-
-def read_npy(path):
+def read_npy(path, remedy=None):
     """A memory-mapped npy array; object arrays are refused."""
-    with reading(path):
+    with reading(path, remedy):
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def read_arrays(folder, names, remedy=None):
+    """{name: memory-mapped array} of a folder that `write_arrays` wrote.
+
+    Memory is taken only for the values that are read. Raises BenchError where one of `names` is missing or damaged.
+    """
+    return {name: read_npy(Path(folder) / f"{name}.npy", remedy) for name in names}
 
 
 def read_csv(path):
@@ -210,40 +198,6 @@ def write_safetensors(path, state):
 
     with writing(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
-
-
-def digest(value):
-    """The first 16 hexadecimal digits of the SHA-256 of bytes, or of a value's canonical JSON."""
-    data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
-    return short(hashlib.sha256(data))
-
-
-def short(sha256):
-    """The digest that a finished `hashlib.sha256` stands for: its first 16 hexadecimal digits."""
-    return sha256.hexdigest()[:16]
-
-
-def digest_of(path):
-    """The digest of a file's bytes, or of the names and bytes of the files in a folder that are not hidden."""
-    with reading(path) as found:
-        members = (
-            [found]
-            if found.is_file()
-            else sorted(
-                member
-                for member in found.rglob("*")
-                if member.is_file() and not member.name.startswith(".")
-            )
-        )
-        return digest(
-            [[str(member.relative_to(found)), _digest_of_bytes(member)] for member in members]
-        )
-
-
-def _digest_of_bytes(path):
-    """The digest of a file's bytes, which may be more than fit in memory."""
-    with open(path, "rb") as file:
-        return short(hashlib.file_digest(file, "sha256"))
 
 
 def digest_inside(path):

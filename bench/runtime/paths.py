@@ -18,7 +18,7 @@ class Setting:
         self.folder = RESULTS / name
         self.data = self.folder / "data"
         self.mean = self.folder / "mean"
-        self.moments = self.folder / "moments.npz"
+        self.moments = self.folder / "moments"
         self.heads = self.folder / "heads"
         self.bound = self.folder / "bound.parquet"
         self.extractor = self.folder / "extractor"
@@ -28,12 +28,13 @@ class Setting:
     def trajectories(self, kind):
         return self.folder / "trajectories" / f"{kind}.json"
 
-    def samples(self, process, variant, trajectory, K, shard):
-        return (
-            self.folder / "samples" / process / variant / cell_name(trajectory, K) / f"{shard}.npz"
-        )
+    def samples(self, process, needs, variant, trajectory, K, shard):
+        """One shard of a cell. needs: the last stage that the variant waits for, see `bench.covariance.NEEDS`."""
+        of_variant = self.folder / "samples" / process / needs / variant
+        return of_variant / cell_name(trajectory, K) / f"{shard}.npz"
 
     def manifest(self, process, needs, shard):
+        """Which samples a job has drawn."""
         return self.folder / "samples" / process / f"{needs}-{shard}.json"
 
     def fidelity(self, process):
@@ -58,12 +59,9 @@ def target(path):
     parts = Path(path).parts
     start = parts.index(RESULTS.name) if RESULTS.name in parts else len(parts)
     match parts[start + 2 :]:
-        case ("data" | "mean" | "extractor" | "heads", _, *_):
+        case (("data" | "mean" | "extractor" | "moments" | "heads"), _, *_):
             return Path(*parts[: start + 3])
-        case ("samples", process, variant, _, shard):
-            from bench import covariance  # not above: it reads files, and their errors name targets
-
-            return Path(
-                *parts[: start + 3], process, f"{covariance.get(variant).needs}-{shard}"
-            ).with_suffix(".json")
+        case ("samples", process, needs, _, _, shard):
+            setting = Setting(parts[start + 1])
+            return Path(*parts[:start], setting.manifest(process, needs, Path(shard).stem))
     return Path(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench.runtime import files, paths
+from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import fidelity, frechet
 
@@ -48,9 +48,9 @@ def features(extractor, data, split, count):
         "extractor": extractor.get_name(),
         "layers": list(extractor.get_requested_features_list()),
     }
-    folder = paths.FEATURES / files.digest(made_by)
+    folder = paths.FEATURES / digests.digest(made_by)
     try:
-        with files.alone(folder.with_name(f".{folder.name}.lock")):
+        with files.alone(folder):
             if not _whole(folder, count):
                 images = getattr(data, split)[:count]
                 _extract(
@@ -68,14 +68,8 @@ def features(extractor, data, split, count):
 
 def read(folder, remedy):
     """{layer: memory-mapped features} of a folder that `features` made; remedy: what ends an error."""
-    with files.reading(folder, remedy):
-        layers = {
-            path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
-            for path in Path(folder).glob("*.npy")
-        }
-        if "features" not in layers:
-            raise BenchError(f"{folder}/features.npy: missing; {remedy}")
-        return layers
+    layers = {path.stem for path in Path(folder).glob("*.npy")}
+    return files.read_arrays(folder, {"features", *layers}, remedy)
 
 
 def _whole(folder, count):

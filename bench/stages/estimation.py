@@ -8,7 +8,7 @@ from bench.stages.inputs import load_model
 
 
 def estimate_moments(experiment, name):
-    """Moments of the mean model at every step: results/<setting>/moments.npz."""
+    """Moments of the mean model at every step: results/<setting>/moments/."""
     setting, place = experiment.setting(name), paths.Setting(name)
     model, data, schedule = load_model(experiment, setting, place)
     with torch.inference_mode():
@@ -21,4 +21,4 @@ def estimate_moments(experiment, name):
             setting.samples.batch,
             setting.moments.relative_error,
         )
-    files.write_npz(place.moments, **result)
+    files.write_arrays(place.moments, result)

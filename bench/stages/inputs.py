@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from bench import heads
+from bench import covariance, heads
 from bench.data import dataset
 from bench.denoiser import Denoiser
 from bench.mean import storage
+from bench.moments import QUANTITIES
 from bench.runtime import devices, files
 from bench.runtime.errors import BenchError
 
@@ -25,7 +26,9 @@ def load_denoiser(experiment, setting, place, variants, precision="fp32"):
     """The setting's Denoiser, with the heads and the moments that some of `variants` need."""
 
     model, data, schedule = load_model(experiment, setting, place)
-    moments = files.map_npz(place.moments) if setting.needs_moments(variants) else None
+    moments = None
+    if setting.needs_moments(variants):
+        moments = files.read_arrays(place.moments, QUANTITIES)
     trained = heads.load(place.heads, model, setting.heads_of(variants))
     return Denoiser(model, trained, moments, data, schedule, precision)
 
@@ -66,9 +69,9 @@ def steps_of(saved, kind, variant, K):
 
 def read_samples(setting, place, process_name, variant, kind, K):
     """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
-    return np.concatenate(
-        [
-            files.read_npz(place.samples(process_name, variant, kind, K, shard))["images"]
-            for shard in range(setting.samples.shards)
-        ]
-    )
+    needs = covariance.get(variant).needs
+    shards = [
+        files.read_npz(place.samples(process_name, needs, variant, kind, K, shard))["images"]
+        for shard in range(setting.samples.shards)
+    ]
+    return np.concatenate(shards)

@@ -75,7 +75,9 @@ def train_heads(experiment, name):
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
     model, data, schedule = load_model(experiment, setting, place)
-    known = files.map_npz(place.moments) if setting.heads_need_moments else None
+    known = None
+    if setting.heads_need_moments:
+        known = files.read_arrays(place.moments, ["x0_error_sq"])
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = heads.train(
             model,

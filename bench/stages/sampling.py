@@ -4,7 +4,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bench import covariance, process, sampler
-from bench.runtime import files, paths
+from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
 from bench.stages.inputs import load_denoiser, read_trajectories, steps_of
 
@@ -43,7 +43,7 @@ def _sample(experiment, name, process_name, needs, variants, shard):
     missing = [
         cell
         for cell, (_, digest) in cells.items()
-        if files.digest_inside(place.samples(process_name, *cell, shard)) != digest
+        if files.digest_inside(place.samples(process_name, needs, *cell, shard)) != digest
     ]
     passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
     with tqdm(
@@ -65,12 +65,14 @@ def _sample(experiment, name, process_name, needs, variants, shard):
                 bar.update,
             )
             files.write_npz(
-                place.samples(process_name, *cell, shard), images=images, digest=np.array(digest)
+                place.samples(process_name, needs, *cell, shard),
+                images=images,
+                digest=np.array(digest),
             )
     files.write_json(
         place.manifest(process_name, needs, shard),
         {
-            str(place.samples(process_name, *cell, shard)): digest
+            str(place.samples(process_name, needs, *cell, shard)): digest
             for cell, (_, digest) in cells.items()
         },
     )
@@ -86,14 +88,14 @@ def _cells_to_sample(setting, place, process_name, variants, common):
         "moments": setting.needs_moments,
         "heads": setting.heads_of,
     }
-    digests = {
-        part: files.digest_of(getattr(place, part))
+    digest_of_part = {
+        part: digests.digest_of(getattr(place, part))
         for part, needed_by in needed.items()
         if needed_by(variants)
     }
     cells = {}
     for variant in variants:
-        parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
+        parts = {part: digest for part, digest in digest_of_part.items() if needed[part]([variant])}
         made_by = {
             **common,
             **parts,
@@ -103,7 +105,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
         }
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, kind, variant, K)
-            cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})
+            cells[variant, kind, K] = steps, digests.digest({**made_by, "steps": steps})
     return cells
 
 

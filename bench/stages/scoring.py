@@ -8,7 +8,7 @@ import sys
 from tqdm import tqdm
 
 from bench.data import dataset
-from bench.runtime import devices, files, paths, stopwatch
+from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores import extractors, fidelity, frechet, reference
 from bench.stages.inputs import read_samples
@@ -41,7 +41,7 @@ def extract_reference(experiment, name):
             },
         }
     found = (
-        {"statistics": section.reference, "sha256": files.digest_of(section.reference)}
+        {"statistics": section.reference, "sha256": digests.digest_of(section.reference)}
         if section.reference
         else {"split": "train", "n": wanted, "sha256": data.sha256}
     )
@@ -129,7 +129,7 @@ def load_reference(place, about, resizing):
     if not path:
         features = _kept(place, about, resizing, "train")["features"]
         return reference.Reference(frechet.fitted(features), features)
-    if files.digest_of(path) != about["reference"]["sha256"]:
+    if digests.digest_of(path) != about["reference"]["sha256"]:
         raise BenchError(
             f"fidelity.reference: {path}: has changed; {files.remake(place.reference)}"
         )

@@ -4,6 +4,7 @@ import numpy as np
 
 from bench import covariance, process, trajectory
 from bench.data import dataset
+from bench.moments import QUANTITIES
 from bench.runtime import files, paths
 from bench.runtime.errors import unknown
 
@@ -31,7 +32,7 @@ def choose_trajectories(experiment, name, kind=None):
 def _optimal(forward, variant, Ks, place):
     """Optimal trajectories of one variant, {K: steps}, from the moments alone."""
 
-    arrays, radius = files.map_npz(place.moments), dataset.load(place.data).radius
+    arrays, radius = files.read_arrays(place.moments, QUANTITIES), dataset.load(place.data).radius
     above = np.flatnonzero(arrays["eps_sq"][1:].mean(axis=1) > 1)
     estimated = covariance.get(variant).uses_moments
     last_sound = max(int(above[0]), 1) if estimated and len(above) else None

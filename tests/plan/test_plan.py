@@ -131,7 +131,7 @@ def test_disk_is_what_a_run_leaves(finished):
     experiment, folder, _ = finished
     rows = planned(experiment)
     assert rows["data"].disk == written(folder / "data")
-    assert rows["moments"].disk == written(folder / "moments.npz")
+    assert rows["moments"].disk == written(folder / "moments")
     for process in ("ddpm", "ddim"):
         assert rows[f"samples {process}"].disk == written(folder / "samples" / process)
     for stage, tensors in (("mean", 150), ("heads", 20), ("extractor", 40)):

@@ -15,7 +15,7 @@ import yaml
 
 from bench.experiment import loading
 from bench.report import published, reproduction, tables
-from bench.runtime import paths
+from bench.runtime import files, paths
 from bench.stages import reporting
 from tests.helpers.runs import ROOT
 
@@ -436,7 +436,8 @@ def simulated(folder, fid):
             }
         )
     )
-    np.savez(folder / place.moments, eps_sq=np.full((1001, 1), 0.5), eps_sq_mean_se=np.zeros(1001))
+    moments = {"eps_sq": np.full((1001, 1), 0.5), "eps_sq_mean_se": np.zeros(1001)}
+    files.write_arrays(folder / place.moments, moments)
     return experiment
 
 

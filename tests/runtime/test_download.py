@@ -122,6 +122,11 @@ def partial(path):
     return path.with_name(".file.bin.partial")
 
 
+def left(folder):
+    """The names in a folder, without that of the lock of `file.bin`."""
+    return [name for name in os.listdir(folder) if name != ".file.bin.lock"]
+
+
 def wrong(url, path, *words, **checksums):
     """Asserts that the download is one line that holds the words, and leaves no file that looks finished."""
     with pytest.raises(BenchError) as caught:
@@ -141,7 +146,7 @@ def test_whole(path, kind, checksums, capfd):
     with serving(kind) as server:
         assert download.fetch(f"{server.url}/file", path, **checksums) == path
         requests = len(server.log)
-        assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
+        assert path.read_bytes() == CONTENT and left(path.parent) == ["file.bin"]
         download.fetch(f"{server.url}/file", path, **checksums)
         assert len(server.log) == requests == (2 if kind == "elsewhere" else 1) and server.log[
             0
@@ -177,7 +182,7 @@ def test_resumed(path, partial, kind, ranges):
     with serving(kind) as server:
         download.fetch(server.url, path, sha256=SHA256)
         assert [asked for _, asked in server.log] == ranges
-    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
+    assert path.read_bytes() == CONTENT and left(path.parent) == ["file.bin"]
 
 
 @pytest.mark.parametrize(
@@ -213,10 +218,10 @@ def test_dropped_connection(path):
             f"{path}: the download from {server.url} ended after {PART} of 300000 bytes; run it again",
             sha256=SHA256,
         )
-        assert os.listdir(path.parent) == [".file.bin.partial"]
+        assert left(path.parent) == [".file.bin.partial"]
         download.fetch(server.url, path, sha256=SHA256)
         assert [asked for _, asked in server.log] == [None, f"bytes={PART}-"]
-    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
+    assert path.read_bytes() == CONTENT and left(path.parent) == ["file.bin"]
 
 
 def test_dropped_in_a_chunk(path):
@@ -249,7 +254,7 @@ def test_wrong_checksum(path, checksums):
             f"{path}: found {kind} {found}, expected {expected}; what came from {server.url} was removed",
             **checksums,
         )
-    assert os.listdir(path.parent) == []
+    assert left(path.parent) == []
 
 
 def test_a_partial_of_another_file_is_removed(path, partial):
@@ -274,7 +279,7 @@ def test_a_partial_of_another_file_is_removed(path, partial):
 def test_not_to_be_had(path, kind, words):
     with serving(kind) as server:
         wrong(f"{server.url}/file", path, f"{path}: {server.url}/file ", words)
-    assert os.listdir(path.parent) == []
+    assert left(path.parent) == []
 
 
 def test_no_network(path, monkeypatch):
@@ -291,7 +296,7 @@ def test_no_network(path, monkeypatch):
         "http://nowhere.invalid/file cannot be read (",
         "Name or service not known",
     )
-    assert os.listdir(path.parent) == []
+    assert left(path.parent) == []
 
 
 @pytest.mark.parametrize(
@@ -335,7 +340,7 @@ def test_file_address(path, tmp_path):
 def test_empty_file(path, tmp_path):
     (tmp_path / "source").write_bytes(b"")
     download.fetch((tmp_path / "source").as_uri(), path, md5=hashlib.md5(b"").hexdigest())
-    assert path.read_bytes() == b"" and os.listdir(path.parent) == ["file.bin"]
+    assert path.read_bytes() == b"" and left(path.parent) == ["file.bin"]
 
 
 def test_full_disk(path):
@@ -372,17 +377,16 @@ def test_who_waited_looks_again(path, partial, finished):
         thread = threading.Thread(
             target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256}
         )
-        with files.alone(partial) as file:
+        with files.alone(path):
             thread.start()
             thread.join(0.1)
             assert thread.is_alive() and server.log == []
             if finished:
-                file.write(CONTENT)
-                file.flush()
+                partial.write_bytes(CONTENT)
                 os.replace(partial, path)
         thread.join(10)
         assert len(server.log) == (0 if finished else 1)
-    assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
+    assert path.read_bytes() == CONTENT and left(path.parent) == ["file.bin"]
 
 
 def test_a_killed_process(path):
@@ -407,5 +411,5 @@ def test_a_killed_process(path):
         assert (
             path.read_bytes() == CONTENT
             and len(server.log) == 2
-            and os.listdir(path.parent) == ["file.bin"]
+            and left(path.parent) == ["file.bin"]
         )

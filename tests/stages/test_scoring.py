@@ -9,7 +9,7 @@ import yaml
 
 from bench import cli
 from bench.experiment import loading
-from bench.runtime import files, paths
+from bench.runtime import digests, files, paths
 from bench.scores.extractors import classifier
 from tests.experiment.test_loading import RAW
 
@@ -41,13 +41,13 @@ def place(tmp_path, monkeypatch):
     cli.main(["data", *options[:4]])
     train = np.load(place.data / "train.npy")
     # weights of its own for every test: a network is registered under its weights' name, with the first test's counter
-    torch.manual_seed(int(files.digest(tmp_path.name), 16))
+    torch.manual_seed(int(digests.digest(tmp_path.name), 16))
     weights = classifier.Classifier(1, 10).state_dict()
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
     files.write_json(place.extractor / "extractor.json", {"channels": 1, "classes": 10})
     for K in (5, 10):
         files.write_npz(
-            place.samples("ddpm", "beta", "even", K, 0),
+            place.samples("ddpm", "nothing", "beta", "even", K, 0),
             images=train[K * 20 :][:20] // (1 + (K == 5)),
         )
     return place
@@ -120,7 +120,7 @@ def test_statistics_in_place_of_features(place, passed):
     )  # a FID near 0 is a difference of traces near 1
     assert report["reference"] == {
         "statistics": "stats.npz",
-        "sha256": files.digest_of("stats.npz"),
+        "sha256": digests.digest_of("stats.npz"),
     }
 
     np.savez("stats.npz", mu=features.mean(0) + 1, sigma=np.eye(64))
@@ -143,7 +143,7 @@ def test_what_an_extractor_without_logits_lacks(tmp_path, monkeypatch, capsys):
     files.write_json(place.extractor / "extractor.json", {"name": "coordinates", "dim": 2})
     for K in (5, 10):
         files.write_npz(
-            place.samples("ddpm", "beta", "even", K, 0),
+            place.samples("ddpm", "nothing", "beta", "even", K, 0),
             images=np.load(place.data / "train.npy")[K : K + 20],
         )
     run("reference", *options)

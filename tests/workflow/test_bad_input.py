@@ -295,17 +295,17 @@ CASES = {
         ),
         "bad.yaml: not valid YAML",
     ),
-    "truncated npz": (
-        broken("tiny/moments.npz", "bound"),
-        "tiny/moments.npz: corrupt or truncated",
+    "truncated array": (
+        broken("tiny/moments/eps_sq.npy", "bound"),
+        "tiny/moments/eps_sq.npy: corrupt or truncated",
     ),
-    "empty npz": (
-        broken("tiny/moments.npz", "trajectories", keep=0),
-        "tiny/moments.npz: corrupt or truncated",
+    "empty array": (
+        broken("tiny/moments/eps_sq.npy", "trajectories", keep=0),
+        "tiny/moments/eps_sq.npy: corrupt or truncated",
     ),
-    "missing npz": (
-        broken("tiny/moments.npz", "bound", keep=None),
-        "tiny/moments.npz: missing; make it with: snakemake",
+    "missing array": (
+        broken("tiny/moments/eps_sq.npy", "bound", keep=None),
+        "tiny/moments/eps_sq.npy: missing; make it with: snakemake --cores all --forcerun results/tiny/moments",
     ),
     "truncated parquet": (
         broken("tiny/bound.parquet", "cells", options=[]),
@@ -329,7 +329,7 @@ CASES = {
     ),
     "truncated samples": (
         broken(
-            "tiny/samples/ddim/npr/even_K5/0.npz",
+            "tiny/samples/ddim/heads/npr/even_K5/0.npz",
             "fidelity",
             options=[*SETTING, "--process", "ddim"],
         ),
@@ -555,8 +555,8 @@ def test_a_hostile_network_runs_nothing(tmp_path):
 
 def test_hostile_arrays_are_refused(tmp_path):
     """An object array in an npz file is a pickle; it is not loaded."""
-    np.savez(tmp_path / "moments.npz", eps_sq=np.array([Hostile(tmp_path / "pwned")], dtype=object))
-    with pytest.raises(BenchError, match="moments.npz: corrupt or truncated"):
-        files.read_npz(tmp_path / "moments.npz")
-    assert files.digest_inside(tmp_path / "moments.npz") is None
+    np.savez(tmp_path / "0.npz", images=np.array([Hostile(tmp_path / "pwned")], dtype=object))
+    with pytest.raises(BenchError, match="0.npz: corrupt or truncated"):
+        files.read_npz(tmp_path / "0.npz")
+    assert files.digest_inside(tmp_path / "0.npz") is None
     assert not (tmp_path / "pwned").exists()

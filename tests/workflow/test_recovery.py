@@ -74,7 +74,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
     """SIGKILL in the middle of training, of the bound and of sampling, on one core; then all tables as undisturbed on two."""
     arguments = ["all", "--cores", "1", "--configfile", str(TINY)]
     tiny, log = tmp_path / "results" / "tiny", tmp_path / "log"
-    first_cell = tiny / "samples" / "ddpm" / "beta_tilde" / "even_K5" / "0.npz"
+    first_cell = tiny / "samples" / "ddpm" / "nothing" / "beta_tilde" / "even_K5" / "0.npz"
     for stage, begun, absent in (
         ("mean", lambda text: "mean tiny:" in text, tiny / "mean"),
         ("bound", lambda text: "bound tiny:" in text, tiny / "bound.parquet"),
@@ -93,7 +93,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
         *tables,
         "results/table1.md",
         "results/metrics.json",
-        "results/tiny/moments.npz",
+        "results/tiny/moments/eps_sq.npy",
         "results/tiny/bound.parquet",
     ]:
         assert (tmp_path / table).read_bytes() == (tiny_run / table).read_bytes(), table
@@ -181,12 +181,12 @@ ALL = ["--config", "results/config.yaml"]
 STAGES = {
     "data": (SETTING, "results/tiny/data"),
     "mean": (SETTING, "MLflow store sqlite:///mlflow.db"),
-    "moments": (SETTING, "results/tiny/moments.npz"),
+    "moments": (SETTING, "results/tiny/moments"),
     "trajectories": (SETTING, "results/tiny/trajectories/even.json"),
     "bound": (SETTING, "results/tiny/bound.parquet"),
     "samples": (
         [*SETTING, "--process", "ddpm"],
-        "results/tiny/samples/ddpm/beta_tilde/even_K5/0.npz",
+        "results/tiny/samples/ddpm/nothing/beta_tilde/even_K5/0.npz",
     ),
     "reference": (SETTING, "results/tiny/reference.json"),
     "fidelity": ([*SETTING, "--process", "ddpm"], "results/tiny/fidelity/ddpm.json"),
@@ -343,7 +343,7 @@ def test_the_number_of_shards_changes_no_byte(copy, tiny_run, monkeypatch):
             ]
         )
     whole, shards = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
-    assert len(list((copy / "results/tiny/samples/ddim/npr/even_K5").iterdir())) == 3
+    assert len(list((copy / "results/tiny/samples/ddim/heads/npr/even_K5").iterdir())) == 3
     assert shards.keys() == whole.keys() and all(
         (shards[cell] == whole[cell]).all() for cell in whole
     )

@@ -212,16 +212,16 @@ def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path
 @pytest.mark.parametrize(
     "needs, variant, absent",
     [
-        ("nothing", "beta", ["moments.npz", "heads"]),
+        ("nothing", "beta", ["moments", "heads"]),
         ("moments", "mle_scalar", ["heads"]),
-        ("heads", "npr", ["moments.npz"]),
+        ("heads", "npr", ["moments"]),
     ],
 )
 def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, variant, absent):
     """The bytes are those of the whole run, and no other manifest is touched."""
     tiny = copy / "results" / "tiny"
     made, manifest = (
-        tiny / "samples" / "ddpm" / variant / "even_K5" / "0.npz",
+        tiny / "samples" / "ddpm" / needs / variant / "even_K5" / "0.npz",
         tiny / "samples" / "ddpm" / f"{needs}-0.json",
     )
     before = made.read_bytes(), manifest.read_bytes()
@@ -284,7 +284,7 @@ def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
 
 def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
     """For samples, whose file is not itself a target."""
-    path = copy / "results" / "tiny" / "samples" / "ddim" / "npr" / "even_K5" / "0.npz"
+    path = copy / "results" / "tiny" / "samples" / "ddim" / "heads" / "npr" / "even_K5" / "0.npz"
     whole = path.read_bytes()
     os.truncate(path, 20)
     monkeypatch.chdir(copy)
@@ -313,7 +313,7 @@ def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
     made = [
         tiny / "data" / "train.npy",
         tiny / "trajectories" / "optimal.json",
-        tiny / "moments.npz",
+        tiny / "moments" / "eps_sq.npy",
         tiny / "fidelity" / "ddpm.json",
         tiny / "bound.parquet",
         copy / "results" / "cells.csv",

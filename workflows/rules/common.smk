@@ -3,7 +3,6 @@
 # A rule's `params: config` holds just those parts, so that changing a number reruns the stages that use it and
 # what comes after them. Every `bench` command reads all of it from results/config.yaml, written when a run starts.
 
-import fcntl
 import json
 import os
 import shlex
@@ -12,6 +11,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 sys.path.insert(0, workflow.basedir)
 
@@ -75,7 +76,7 @@ def cell_inputs(wildcards, stage, process, variants):
     """What the cells of a stage read for `variants`: their trajectories, and the moments and the heads where one needs them."""
     setting = experiment.settings[wildcards.setting]
     inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in setting.kinds(stage, process, variants)]
-    inputs += [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
+    inputs += [of(wildcards, "moments")] if setting.needs_moments(variants) else []
     return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
 
 
@@ -90,11 +91,11 @@ def start():
     Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel releases this one
     when its process ends, however it ends.
     """
-    global RUNNING
-    RUNNING = open(".snakemake/run.lock", "w")
+    global RUNNING  # a lock is held as long as there is the object
+    RUNNING = FileLock(".snakemake/run.lock")
     try:
-        fcntl.flock(RUNNING, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        RUNNING.acquire(blocking=False)
+    except Timeout:
         sys.exit(f"error: {Path.cwd()}: another snakemake is running in this folder; wait for it to finish, or stop it first")
     try:
         loading.write(experiment, RESOLVED)

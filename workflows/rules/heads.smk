@@ -2,7 +2,7 @@ rule heads:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: [of(wildcards, "moments.npz")] if experiment.settings[wildcards.setting].heads_need_moments else [],
+        lambda wildcards: [of(wildcards, "moments")] if experiment.settings[wildcards.setting].heads_need_moments else [],
     output:
         directory("results/{setting}/heads"),
     params:

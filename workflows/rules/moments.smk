@@ -3,7 +3,7 @@ rule moments:
         "results/{setting}/data",
         "results/{setting}/mean",
     output:
-        "results/{setting}/moments.npz",
+        directory("results/{setting}/moments"),
     params:
         config=parts("schedule", "moments"),
     threads: 1

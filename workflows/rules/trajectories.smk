@@ -1,6 +1,6 @@
 def estimates_for_trajectories(wildcards):
     """Only optimal trajectories are estimated; the others follow from N and K."""
-    return [of(wildcards, "data"), of(wildcards, "moments.npz")] if wildcards.kind == "optimal" else []
+    return [of(wildcards, "data"), of(wildcards, "moments")] if wildcards.kind == "optimal" else []
 
 
 def trajectories_asked(wildcards):

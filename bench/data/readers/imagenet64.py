@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data import images
+from bench.data import images, npy
 from bench.data.dataset import Images, Raw, Size
-from bench.runtime import npy
 from bench.runtime.errors import BenchError, one_line
 
 SIZE = (64, 64)

@@ -10,8 +10,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from bench.data import npy
 from bench.data.dataset import Raw
-from bench.runtime import npy
 from bench.runtime.errors import BenchError, one_line
 
 CHANNELS = 4  # more than these on the last axis means that the axes are in another order

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bench import noise, training
-from bench.runtime import files, stopwatch
+from bench.runtime import digests, files, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores.extractors import register
 
@@ -95,7 +95,7 @@ def load(folder):
     classifier = Classifier(about["channels"], about["classes"])
     with files.reading(folder / "classifier.safetensors"):
         classifier.load_state_dict(state)
-    weights = files.digest(b"".join(tensor.numpy().tobytes() for tensor in state.values()))
+    weights = digests.digest(b"".join(tensor.numpy().tobytes() for tensor in state.values()))
     return register(f"bench-classifier-{weights}", LAYERS, classifier, _extract)
 
 

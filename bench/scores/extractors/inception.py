@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.runtime import files, imports
+from bench.runtime import digests, files, imports
 from bench.runtime.errors import BenchError, reason
 from bench.scores.extractors import register
 
@@ -81,9 +81,9 @@ def load(folder, resizing=None):
     with files.reading(path):
         network.load_state_dict(absent | state, assign=True)  # the counters torch adds itself
     network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
-    weights = files.digest(
+    weights = digests.digest(
         [
-            [name, files.digest(state[name].numpy().tobytes())]
+            [name, digests.digest(state[name].numpy().tobytes())]
             for name in sorted(state)
             if name not in LOGITS
         ]

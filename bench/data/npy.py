@@ -6,15 +6,11 @@ the word of a header alone.
 
 import contextlib
 import math
-import struct
-import zipfile
 
-import numpy as np
 from numpy.lib import format as npy
 
 from bench.runtime.errors import BenchError
 
-LOCAL_HEADER = 30  # bytes before a member of a zip archive, of which the last four are the lengths of two fields that follow
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -56,36 +52,3 @@ def opened(where, archive, name, fits, expected):
                 f"of {dtype} {shape}"
             )
         yield file, shape, fortran, dtype
-
-
-def mapped(path, archive, name):
-    """The array `name` of the open zip archive at `path` as a `Mapped`. Raises ValueError where it is compressed, BenchError
-    where it is of objects."""
-    with opened(path, archive, name, lambda dtype, shape: not dtype.hasobject, "no objects") as (
-        file,
-        shape,
-        fortran,
-        dtype,
-    ):
-        into = file.tell()
-    member = archive.getinfo(f"{name}.npy")
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed")
-    with open(path, "rb") as file:
-        file.seek(member.header_offset + LOCAL_HEADER - 4)
-        lengths = struct.unpack("<HH", file.read(4))
-    first = member.header_offset + LOCAL_HEADER + sum(lengths) + into
-    return Mapped(path, dtype, "r", first, shape, "F" if fortran else "C")
-
-
-class Mapped(np.memmap):
-    """A map of an array, which begins anywhere in its file. What is taken from it is a copy, and so is what is calculated
-    with: numpy adds up the values of an array that is not aligned in another order, so that sums would end in other digits."""
-
-    def __getitem__(self, index):
-        return np.array(super().__getitem__(index))
-
-    def __array_ufunc__(self, function, method, *inputs, **options):
-        return getattr(function, method)(
-            *(np.array(each) if isinstance(each, Mapped) else each for each in inputs), **options
-        )
