@@ -1,5 +1,4 @@
-"""Shared pieces: a small data set, networks with closed-form answers, and one real run of the tiny
-experiment."""
+"""Shared pieces: a small data set, networks with closed-form answers, and one real run of the tiny experiment."""
 
 import os
 import shutil
@@ -8,12 +7,8 @@ import pytest
 import threadpoolctl
 import torch
 from filelock import FileLock
-from jaxtyping import install_import_hook
 
-# checks types and shapes of what bench imports from here on
-install_import_hook("bench", "beartype.beartype")
-
-from bench import cli  # noqa: E402
+from bench import cli
 from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import TINY, snakemake
 
@@ -25,8 +20,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """Several tests run at once; a stage called in this process takes one thread where it would
-    take all."""
+    """Several tests run at once; a stage called in this process takes one thread where it would take all."""
     monkeypatch.setitem(cli.OPTIONS["threads"], "default", 1)
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
@@ -50,8 +44,7 @@ def copy(tiny_run, tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's
-    sqlite store.
+    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's sqlite store.
 
     The workers of pytest-xdist share it: the first that needs it makes it, the others wait.
     """
