@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from bench.runtime import memory
 from bench.runtime.errors import BenchError
 
 EPILOG = """\
@@ -229,7 +228,6 @@ def main(arguments=None):
 
 def run(options):
     """Calls the stage that was asked for; what a stage needs is imported here, so that `--help` is quick."""
-    memory.keep()
     if options.stage == "thresholds":
         from bench.stages import reporting
 

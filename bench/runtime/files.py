@@ -54,7 +54,7 @@ def alone(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with FileLock(path.with_name(f".{path.name.lstrip('.')}.lock")):
         yield
 
 
