@@ -224,7 +224,7 @@ def importance(forward, x0_error_sq):
     t = np.arange(2, forward.schedule.N + 1)
     sigma_sq = np.sqrt(forward.schedule.skip_beta(t - 1, t) * forward.schedule.beta_tilde(t - 1, t))
     costs = terms.middle_term(
-        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])
+        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.tensor(x0_error_sq[2:])
     ).numpy()
     costs = np.concatenate(
         [[costs.max(initial=1.0)], costs]
