@@ -1,12 +1,13 @@
-"""Features of real images, extracted once and kept by what made them, and published statistics in their place.
+"""Features of real images, extracted once and kept by what made them, and published statistics in
+their place.
 
-results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer. The digest is of the
-data's content, the split, the number of images and the extractor's name, which tells its weights: settings of the same data
-share them. They are extracted in chunks that stay on disk, so that an interrupted extraction goes on, and whoever asks for
-the same ones meanwhile waits.
+results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer.
+The digest is of the data's content, the split, the number of images and the extractor's name, which
+tells its weights: settings of the same data share them. They are extracted in chunks that stay on
+disk, so that an interrupted extraction goes on, and whoever asks for the same ones meanwhile waits.
 
-A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu` and the covariance `sigma`
-of features; FID needs no more.
+A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu`
+and the covariance `sigma` of features; FID needs no more.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ CHUNK = 1024  # images whose features are written together
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with: features (n, d), or None where only their `gaussian`, the published one, is known."""
+    """What samples are compared with: features (n, d), or None where only their `gaussian`, the
+    published one, is known.
+    """
 
     gaussian: frechet.Gaussian
     features: np.ndarray | None = None
@@ -37,7 +40,8 @@ class Reference:
 
 
 def features(extractor, data, split, count):
-    """The folder with the features of the first `count` images of a split, 'train' or 'test', of a `bench.data.dataset.Data`.
+    """The folder with the features of the first `count` images of a split, 'train' or 'test', of a
+    `bench.data.dataset.Data`.
 
     extractor: as in `bench.scores.fidelity.features`. Nothing is extracted that is there and whole.
     """
@@ -67,7 +71,7 @@ def features(extractor, data, split, count):
 
 
 def read(folder, remedy):
-    """{layer: memory-mapped features} of a folder that `features` made; remedy: what ends an error."""
+    """{layer: memory-mapped features} of a folder of `features`; remedy: what ends an error."""
     layers = {path.stem for path in Path(folder).glob("*.npy")}
     return files.read_arrays(folder, {"features", *layers}, remedy)
 
@@ -81,7 +85,7 @@ def _whole(folder, count):
 
 
 def _extract(extractor, images, levels, folder, made_by, title):
-    """Writes the features of images to `folder`, from chunks that are written one by one beside it."""
+    """Writes the features of images to `folder`, from chunks written one by one beside it."""
     chunks = folder.with_name(f".{folder.name}.chunks")
     written = {first: chunks / f"{first}.npz" for first in range(0, len(images), CHUNK)}
     with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
@@ -101,7 +105,9 @@ def _extract(extractor, images, levels, folder, made_by, title):
 
 
 def statistics(path, dimension=None):
-    """The `bench.scores.frechet.Gaussian` of a statistics file; BenchError where it is none, or not of `dimension` features."""
+    """The `bench.scores.frechet.Gaussian` of a statistics file; BenchError where it is none, or not
+    of `dimension` features.
+    """
     where, remedy = (
         f"fidelity.reference: {path}",
         "expected an npz file with the arrays mu (d,) and sigma (d, d)",

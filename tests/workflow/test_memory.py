@@ -1,4 +1,6 @@
-"""Memory that a job has freed stays with it: a page that it has not got yet costs it a fault, which the kernel counts."""
+"""Memory that a job has freed stays with it: a page that it has not got yet costs it a fault, which
+the kernel counts.
+"""
 
 import json
 import os
@@ -32,7 +34,9 @@ print(json.dumps(found))
 
 
 def faults(**variables):
-    """Page faults of a process that allocates and frees `BLOCKS` blocks of `MB`, each time it does so."""
+    """Page faults of a process that allocates and frees `BLOCKS` blocks of `MB`, each time it does
+    so.
+    """
     environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
     command = [sys.executable, "-c", PROGRAM]
     found = subprocess.run(
