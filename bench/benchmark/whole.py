@@ -108,28 +108,7 @@ def figures(wall, stolen, found):
             slowest < 4,
             f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import MLflow, too",
         ),
-        _alone(
-            "what a job with a network imports, alone",
-            4,
-            "-c",
-            "import bench.experiment.loading; from bench.plan import forecast; forecast.start_up()",
-        ),
-        _alone("bench --help", 0.5, "-m", "bench", "--help"),
     ]
-
-
-def _alone(name, limit, *arguments):
-    """The least time that Python takes for `arguments`, of three."""
-
-    def seconds():
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - begun
-
-    least = min(seconds() for _ in range(3))
-    return Figure(
-        "whole", name, f"{least:.1f} s", f"< {limit} s", least < limit, "the least of three"
-    )
 
 
 def table(found):
