@@ -129,13 +129,13 @@ def count(network: torch.nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values())
 
 
-def measure(networks, device="cpu", seconds: float = SECONDS) -> dict:
-    """{name: {images_per_second, batch, parameters}}, in about `seconds`; one thread on a CPU."""
+def measure(networks, device="cpu") -> dict:
+    """{name: {images_per_second, batch, parameters}}, in about SECONDS; one thread on a CPU."""
     threads, rates = torch.get_num_threads(), {}
     torch.set_num_threads(1)
     for network in networks:
         step = network.make(device)
-        rate, batch = images_per_second(step, network.batch, seconds / len(networks), device)
+        rate, batch = images_per_second(step, network.batch, SECONDS / len(networks), device)
         rates[network.name] = {
             "images_per_second": float(f"{rate:.3g}"),
             "batch": batch,
