@@ -22,8 +22,9 @@ STAGES = {
         ["output"],
     ),
     "plan": (
-        "what an experiment takes, before anything runs: network passes, samples, disk and hours, by stage",
-        ["configfile", "threads"],
+        "what an experiment takes, before anything runs: network passes, samples, disk and time, "
+        "by stage",
+        ["configfile", "images-per-second", "device"],
     ),
     "store": (
         "create the MLflow store and the settings' experiments, before parallel jobs write to it",
@@ -159,6 +160,19 @@ OPTIONS = {
         metavar="FILE",
         help="overlays, merged into the experiment as Snakemake does",
     ),
+    "images-per-second": dict(
+        action="append",
+        default=[],
+        metavar="[NAME=]N",
+        help="speed of all mean networks, or of the network NAME, on the machine to plan for; "
+        "may be given several times (default: measure this machine)",
+    ),
+    "device": dict(
+        default=None,
+        metavar="NAME",
+        help="plan for a measured machine of bench/plan/devices.yaml, such as amd-epyc; to add one, "
+        "run bench plan on it and copy the last lines that it prints into that file",
+    ),
     "output": dict(
         default=None, metavar="FILE", help="where to write the resolved YAML (default: print it)"
     ),
@@ -252,11 +266,9 @@ def run(options):
     if options.stage == "config":
         return loading.write(experiment, options.output)
     if options.stage == "plan":
-        from bench.plan import forecast
+        from bench import plan
 
-        startup = forecast.start_up()
-        _set_threads(options.threads)
-        return print(forecast.report(experiment, startup))
+        return print(plan.report(experiment, options.images_per_second, options.device))
     if "threads" in options:
         _set_threads(options.threads)
     from bench.runtime import stopwatch
