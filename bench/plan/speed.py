@@ -3,7 +3,7 @@
 The time of a pass depends on a network's architecture and on the size of its images, not on what it has learned: it is
 measured with random weights, before anything is trained or downloaded. The architecture is the setting's own `unet`;
 that of a checkpoint, where the mean stage has imported it or it is a folder in diffusers' layout; or for the settings of
-the papers what is known of their checkpoints (workflows/published/networks.yaml).
+the papers what is known of their checkpoints (networks.yaml).
 """
 
 import json
@@ -20,7 +20,6 @@ import yaml
 from bench import heads
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
-from bench.report import published
 from bench.runtime import devices, files, paths
 from bench.scores.extractors import classifier, inception
 
@@ -130,8 +129,8 @@ def architecture(name, section):
                 return {
                     key: value for key, value in found.items() if key[0] != "_" and key not in GIVEN
                 }, str(path)
-    path = published.FOLDER / "networks.yaml"
-    with files.reading(path, published.REMEDY):
+    path = Path(__file__).with_name("networks.yaml")
+    with files.reading(path, "expected a file of this package"):
         known = yaml.safe_load(path.read_text())
     return (known[name], "published") if name in known else (None, None)
 
