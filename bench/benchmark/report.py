@@ -35,7 +35,7 @@ def benchmark():
     _say("the default run, from nothing")
     wall, stolen = whole.run(folder)
     with contextlib.chdir(folder):
-        experiment, jobs = loading.load(paths.CONFIG), whole.jobs()
+        experiment, jobs = loading.load(paths.Tables().config), whole.jobs()
         name = next(iter(experiment.settings))
         torch.set_num_threads(1)  # as the jobs that are compared with
         figures = whole.figures(wall, stolen, jobs)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -203,10 +204,11 @@ def test_steps_of_an_optimal_trajectory_are_bounded():
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """Settings of the papers' size, and an experiment of one of them with K grids, counts and draws of the papers."""
+    folder = tmp_path / "workflows" / "settings"
+    folder.mkdir(parents=True)
     for name, sections in SETTINGS.items():
         text = {**sections, "mean": {"checkpoint": "nowhere"}, "extractor": {"name": "inception"}}
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
-    monkeypatch.setattr(loading, "SETTINGS", tmp_path)
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(text))
     monkeypatch.chdir(tmp_path)
 
     def experiment(*names, **changes):
@@ -264,8 +266,8 @@ def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
 
 
 def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
-    path = loading.SETTINGS / "cifar10_cs.yaml"
-    path.write_text((loading.SETTINGS / "cifar10_ls.yaml").read_text().replace("linear", "cosine"))
+    path = Path("workflows/settings/cifar10_cs.yaml")
+    path.write_text(path.with_stem("cifar10_ls").read_text().replace("linear", "cosine"))
     experiment = settings("cifar10_ls", "cifar10_cs")
     found = passes.rows(
         experiment,
@@ -289,7 +291,7 @@ def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
     ],
 )
 def test_the_networks_of_the_papers(name, parameters):
-    known = yaml.safe_load((speed.published.FOLDER / "networks.yaml").read_text())[name]
+    known = yaml.safe_load(Path(speed.__file__).with_name("networks.yaml").read_text())[name]
     with torch.device("meta"):
         found = speed._size(speed.make_unet(known, (3, 64, 64)))
     if isinstance(parameters, dict):
@@ -309,7 +311,7 @@ def test_what_is_not_known_is_told_in_a_line(settings, monkeypatch):
     )
     moments = next(line.split() for line in text.splitlines() if " moments " in line)
     assert moments[2:] == ["1", "50,000,000", "mean", "model", "?", "?"]
-    folder = loading.SETTINGS / "results" / "strange" / "data"
+    folder = Path("results") / "strange" / "data"
     folder.mkdir(parents=True)
     (folder / "data.json").write_text(
         json.dumps({"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256})
