@@ -1,4 +1,4 @@
-"""DVC on the finished tiny run: stages ask Snakemake, and metrics, plots and parameters can be compared."""
+"""DVC on the finished tiny run: stages ask Snakemake; metrics and plots can be compared."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The workflow started from other folders, folders with awkward names, and settings of a person's own."""
+"""The workflow in other folders, in folders with awkward names, with a person's own settings."""
 
 import shlex
 import shutil
@@ -108,7 +108,7 @@ def test_an_overlay_adds_to_lists(tmp_path):
     digits, bedroom = experiment.setting("digits"), experiment.setting("lsun_bedroom")
     assert digits.variants("ddpm") == ["analytic_scalar", "beta"]
     assert digits.variants("ddim") == ["analytic_scalar", "zero"]
-    assert digits.bound.K == [*raw["bound"]["K"], 500]
+    assert [*raw["bound"]["K"], 500] == digits.bound.K
     assert bedroom.variants("ddpm")[-1] == "beta" and len(bedroom.variants("ddpm")) > 1
     target = "results/digits/bound.parquet"
     found = workflow(tmp_path, [], target, "--dry-run", "--configfile", "overlay.yaml")

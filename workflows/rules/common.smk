@@ -1,13 +1,14 @@
 # What the rules share: the validated experiment, and the parts of it that a stage depends on.
 #
-# `params: config` of a rule holds just those parts, so that changing a number reruns the stages that
-# use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the config.yaml
-# beside the experiment's tables, which is written when a run starts.
+# `params: config` of a rule holds just those parts, so that changing a number reruns the stages
+# that use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the
+# config.yaml beside the experiment's tables, which is written when a run starts.
 #
 # What a command says goes to the terminal and to the rule's log: `2>&1 | tee -i {log:q} >&2`.
 #
-# `snakemake --lint` asks for a conda environment of each rule. There is none: every rule runs the package
-# `bench` of the Python that runs Snakemake, whose versions pyproject.toml and constraints.txt declare.
+# `snakemake --lint` asks for a conda environment of each rule. There is none: every rule runs the
+# package `bench` of the Python that runs Snakemake, whose versions pyproject.toml and
+# constraints.txt declare.
 
 import fcntl
 import json
@@ -81,9 +82,9 @@ shell.prefix(
 )
 
 
-# Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait for
-# (mean, heads, moments and trajectories), 6 for the bound, which ends the longest chain, 5 for what all
-# scores wait for, 4 to 2 for samples.
+# Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait
+# for (mean, heads, moments and trajectories), 6 for the bound, which ends the longest chain, 5
+# for what all scores wait for, 4 to 2 for samples.
 
 # Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims
 # one (bench.runtime.devices).

@@ -1,4 +1,5 @@
-# Features of real images, kept in results/.features for every setting with the same data and extractor.
+# Features of real images, kept in results/.features for every setting with the same data and
+# extractor.
 rule reference:
     input:
         "results/{setting}/data",

@@ -1,7 +1,7 @@
-# One job samples every (variant, K) of a process whose variant needs the same (nothing, the moments, the
-# heads), or a shard of the images of each: a process takes seconds to start, and most variants need not
-# wait for the heads. Images carry what made them, and those that are right are kept when the job runs
-# again. What takes longest by default goes first.
+# One job samples every (variant, K) of a process whose variant needs the same (nothing, the
+# moments, the heads), or a shard of the images of each: a process takes seconds to start, and
+# most variants need not wait for the heads. Images carry what made them, and those that are right
+# are kept when the job runs again. What takes longest by default goes first.
 rule samples:
     input:
         "results/{setting}/data",
