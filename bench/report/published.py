@@ -7,7 +7,7 @@ import pandas
 from bench.runtime import files
 from bench.runtime.errors import BenchError
 
-FOLDER = Path(__file__).parent / "papers"
+FOLDER = Path(__file__).resolve().parent / "papers"
 REMEDY = "expected one of the published tables of this package"
 PAPERS = ("bao2022a", "bao2022b", "ou2025")
 
