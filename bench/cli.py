@@ -287,7 +287,7 @@ def run(options):
 
 
 FUNCTIONS = {
-    "store": "tracking.prepare",
+    "store": "store.prepare",
     "data": "preparation.prepare_data",
     "mean": "preparation.train_mean",
     "extractor": "preparation.prepare_extractor",
@@ -309,7 +309,7 @@ FUNCTIONS = {
 def _stage(options, experiment):
     """Calls the function of a stage, with what its command line says."""
     module, function = FUNCTIONS[options.stage].split(".")
-    package = "report" if module == "tracking" else "stages"
+    package = "report" if module == "store" else "stages"
     call = getattr(importlib.import_module(f"bench.{package}.{module}"), function)
     given = {
         "setting": "name",

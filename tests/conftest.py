@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from bench import cli
 from tests.helpers.models import LinearModel, make_data
-from tests.helpers.runs import TINY, snakemake
+from tests.helpers.runs import TABLES, TINY, snakemake
 
 
 def pytest_collection_modifyitems(items):
@@ -51,7 +51,7 @@ def tiny_run(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "results" / "table1.csv").exists():
+        if not (folder / TABLES / "table1.csv").exists():
             folder.mkdir(exist_ok=True)
             run = snakemake(folder, "all", "--configfile", str(TINY))
             assert run.returncode == 0, run.stderr[-4000:]

@@ -36,7 +36,7 @@ def benchmark():
     _say("the default run, from nothing")
     wall, stolen = whole.run(folder)
     with contextlib.chdir(folder):
-        experiment, jobs = loading.load(paths.CONFIG), whole.read_jobs()
+        experiment, jobs = loading.load(paths.Tables().config), whole.read_jobs()
         name = next(iter(experiment.settings))
         torch.set_num_threads(1)  # as the jobs that are compared with
         parts = {

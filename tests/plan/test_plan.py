@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -217,10 +218,11 @@ def test_steps_of_an_optimal_trajectory_are_bounded():
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """A function that makes an experiment of settings with the grids and counts of the papers."""
+    folder = tmp_path / "workflows" / "settings"
+    folder.mkdir(parents=True)
     for name, sections in SETTINGS.items():
         text = {**sections, "mean": {"checkpoint": "nowhere"}, "extractor": {"name": "inception"}}
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
-    monkeypatch.setattr(loading, "SETTINGS", tmp_path)
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(text))
     monkeypatch.chdir(tmp_path)
 
     def experiment(*names, **changes):
@@ -278,8 +280,8 @@ def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
 
 
 def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
-    path = loading.SETTINGS / "cifar10_cs.yaml"
-    path.write_text((loading.SETTINGS / "cifar10_ls.yaml").read_text().replace("linear", "cosine"))
+    path = Path("workflows/settings/cifar10_cs.yaml")
+    path.write_text(path.with_stem("cifar10_ls").read_text().replace("linear", "cosine"))
     experiment = settings("cifar10_ls", "cifar10_cs")
     found = passes.rows(experiment, known(experiment))
     assert [row.passes for row in found if row.stage == "reference"] == [60_000, 0]
@@ -321,7 +323,7 @@ def test_what_is_not_known_is_told_in_a_line(settings):
     remedy = "bench data --setting strange"
     assert f"strange: the size of its data is not known: {remedy}" in text
     assert "moments" not in text
-    folder = loading.SETTINGS / "results" / "strange" / "data"
+    folder = Path("results") / "strange" / "data"
     folder.mkdir(parents=True)
     size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256}
     (folder / "data.json").write_text(json.dumps(size))
