@@ -1,5 +1,5 @@
 """Takes a mean model from a folder: a UNet2DModel in diffusers' layout, a pipeline with `unet/` and `scheduler/`, or what
-`bench mean import` and the mean stage write.
+`bench import` and the mean stage write.
 
 The folder may be on the Hugging Face hub: `owner/name`, or `owner/name@revision` for one that stays the same. Then the
 configs and the weights are downloaded to the hub's own cache, safetensors where they are there.
@@ -23,7 +23,7 @@ CONFIGS = (
 HUB_ID = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
 EXPECTED = (
     "expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or unet/ with them), one "
-    "that bench mean import made, or the id of one on the Hugging Face hub, owner/name"
+    "that bench import made, or the id of one on the Hugging Face hub, owner/name"
 )
 
 
