@@ -270,11 +270,11 @@ BAD = {
     ),
     "wrong sha256": (
         other([Evil()], sha256="0" * 64),
-        f"model.pth: found sha256 .*, expected {'0' * 64}; nothing was read",
+        f"model.pth: found sha256 .*, expected {'0' * 64}; the file was not read",
     ),
     "wrong md5": (
         other([Evil()], md5="0" * 32),
-        f"model.pth: found md5 .*, expected {'0' * 32}; nothing was read of it",
+        f"model.pth: found md5 .*, expected {'0' * 32}; the file was not read",
     ),
     "head that is missing": (
         lambda: (save(ddim.random_state()), section(heads={"sn": "sn.pth"}))[1],
