@@ -37,7 +37,7 @@ STAGES = (
     stage(
         "bench moments --setting digits",
         "bench.stages.estimation:estimate_moments",
-        "Estimate the moments of the mean model at every step: results/SETTING/moments.npz.",
+        "Estimate the moments of the mean model at every step: results/SETTING/moments/.",
         setting,
         threads,
     ),
