@@ -260,12 +260,9 @@ CASES = {
         command("data", "--setting", "tinny"),
         "unknown setting 'tinny'; did you mean 'tiny'",
     ),
-    "unknown stage": (command("sample"), "invalid choice: 'sample'"),
-    "unknown option": (
-        command("data", *SETTING, "--thread", "1"),
-        "unrecognized arguments: --thread",
-    ),
-    "no setting": (command("moments"), "the following arguments are required: --setting"),
+    "unknown stage": (command("sample"), "no such command 'sample'"),
+    "unknown option": (command("data", *SETTING, "--thread", "1"), "no such option '--thread'"),
+    "no setting": (command("moments"), "missing option '--setting'"),
     "no such process": (
         command("samples", *SETTING, "--process", "ddmp"),
         "unknown process 'ddmp'; did you mean 'ddpm'",
@@ -276,7 +273,7 @@ CASES = {
     ),
     "threads": (
         command("moments", *SETTING, "--threads", "0"),
-        "--threads: expected at least 1, found 0",
+        "'--threads' (env var: 'BENCH_THREADS'): 0 is not in the range x>=1",
     ),
     "no configuration": (
         command("config", "--config", "nowhere.yaml"),
