@@ -1,5 +1,6 @@
-# `make results/table1.csv` and `make test` need Python >= 3.11 and nothing else: they make .venv when it is missing.
-# Any file under results/ can be made so; inside an activated environment plain snakemake, dvc and pytest do the same.
+# `make results/table1.csv` and `make test` need Python >= 3.11 and nothing else: they make .venv
+# when it is missing. Any file under results/ can be made so; inside an activated environment
+# plain snakemake, dvc and pytest do the same.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +17,8 @@ install: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-# results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10 minutes of measurements.
+# results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10
+# minutes of measurements.
 benchmark: .venv/installed
 	$(BIN)/bench benchmark
 

@@ -1,4 +1,4 @@
-"""Shared pieces: a small data set, networks with closed-form answers, and one real run of the tiny experiment."""
+"""Fixtures: a small data set, a network with a known answer, a real run of the tiny experiment."""
 
 import os
 import shutil
@@ -8,20 +8,19 @@ import threadpoolctl
 import torch
 from filelock import FileLock
 
-from bench import cli
 from tests.helpers.models import LinearModel, make_data
-from tests.helpers.runs import TINY, snakemake
+from tests.helpers.runs import TABLES, TINY, snakemake
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first: where files are shared out to workers, the others fit in beside it."""
+    """The longest file first: if workers share the files, the others fit in beside it."""
     items.sort(key=lambda item: item.path.stem != "test_recovery")
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """Several tests run at once; a stage called in this process takes one thread where it would take all."""
-    monkeypatch.setitem(cli.OPTIONS["threads"], "default", 1)
+    """Several tests run at once, so a stage that a test calls takes one thread, not all."""
+    monkeypatch.setenv("BENCH_THREADS", "1")
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
 
@@ -44,14 +43,15 @@ def copy(tiny_run, tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's sqlite store.
+    """A folder with a finished run of the tiny experiment: every stage and variant, and MLflow's
+    sqlite store.
 
     The workers of pytest-xdist share it: the first that needs it makes it, the others wait.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "results" / "table1.csv").exists():
+        if not (folder / TABLES / "table1.csv").exists():
             folder.mkdir(exist_ok=True)
             run = snakemake(folder, "all", "--configfile", str(TINY))
             assert run.returncode == 0, run.stderr[-4000:]

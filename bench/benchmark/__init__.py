@@ -1,20 +1,22 @@
-"""How near the harness comes to the networks' own time: what `make benchmark` measures and writes to results/benchmark.md.
+"""How near the harness comes to the networks' own time: `make benchmark`, results/benchmark.md.
 
-What the harness exists for costs network passes, and nothing else should show. Every figure is a ratio, or stands beside
-what it compares with, from one run on one machine: seconds of another day tell nothing. A module here is a part of the
-pipeline; its `figures` measure with the networks of a default run, which `whole` makes first, afresh, in a folder of its own.
+A figure is a ratio, or stands beside what it compares with, from one run on one machine: seconds
+of another day tell nothing. `whole` makes a default run in a folder of its own; the other modules
+measure a part of the pipeline each, with the networks of that run.
 """
 
 import contextlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. value: a text with its unit; target: what was asked for, '' for nothing; met: whether it is
-    reached, None where nothing was asked for; limit: what limits it, or what it means."""
+    """One line of the report.
+
+    value: a text with its unit; target: what was asked for, '' for nothing; met: whether it is
+    reached, None if nothing was asked for; limit: what limits the value, or what it means.
+    """
 
     part: str
     name: str
@@ -24,14 +26,32 @@ class Figure:
     limit: str = ""
 
 
+def passes_made(part: str, made: int, needed: int, limit: str, title: str = "") -> Figure:
+    """Images that went through a network, as a multiple of those that had to."""
+    name = f"{title}passes made / needed"
+    return Figure(part, name, f"{made / needed:.2f}", "1.00", made == needed, limit)
+
+
+def network_share(part: str, jobs, rest: str, title: str = "", least: float | None = None):
+    """The `Figure` of the time of jobs inside networks, as a share of all their time, ≥ `least`.
+
+    jobs: see `whole.read_jobs`; rest: what the other time is spent on.
+    """
+    inside, taken = total(jobs, "network"), total(jobs, "seconds")
+    share, running = inside / taken, taken - total(jobs, "start_up")
+    name = f"{title}time inside the network / wall time"
+    target, met = ("", None) if least is None else (f"≥ {least:.2f}", share >= least)
+    limit = f"without the start-up {inside / running:.2f}; {rest}"
+    return Figure(part, name, f"{share:.2f}", target, met, limit)
+
+
+def total(jobs, key: str) -> float:
+    """The sum of an entry of jobs."""
+    return sum(job[key] for job in jobs)
+
+
 @contextlib.contextmanager
 def quiet():
     """Hides the progress bars of what is measured."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         yield
-
-
-def cpuinfo():
-    """What Linux says of the processor, '' on other systems."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""

@@ -1,14 +1,14 @@
 """The moments: passes made, and what the stopping rule saves.
 
-Fewer draws make other numbers. How much other is told by a second set of as many draws as the run had: tables that differ no
-more than those two are equal for what can be known of them.
+Fewer draws make other numbers. How far they may move is told by a second set of as many draws as
+the run had: tables that differ no more than those two are equal as far as anyone can know.
 """
 
 import numpy as np
 import torch
 
 from bench import bound, covariance, denoiser, moments, process, trajectory
-from bench.benchmark import Figure, quiet
+from bench.benchmark import Figure, network_share, passes_made, quiet
 from bench.runtime import files, paths
 from bench.stages import inputs
 
@@ -16,104 +16,63 @@ TARGETS = (0.02, 0.01, 0.005)  # relative standard errors of E‖ε̂‖²/d
 IMAGES = 24
 
 
-def figures(experiment, name, jobs):
-    """The moments' figures; jobs: see `whole.jobs`."""
+def figures(experiment, name: str, jobs) -> list[Figure]:
+    """The moments' figures; jobs: see `whole.read_jobs`."""
     setting = experiment.setting(name)
-    job = next(job for job in jobs if job["stage"] == "moments")
-    needed = setting.schedule.N * setting.moments.draws
-    share = job["network"] / job["seconds"]
+    mine = [job for job in jobs if job["stage"] == "moments"]
+    N, draws = setting.schedule.N, setting.moments.draws
+    limit = f"N = {N} steps, {draws} draws at each"
     return [
-        Figure(
-            "moments",
-            "passes made / needed",
-            f"{job['images'] / needed:.2f}",
-            "1.00",
-            job["images"] == needed,
-            f"N = {setting.schedule.N} steps, {setting.moments.draws} draws at each",
-        ),
-        Figure(
-            "moments",
-            "time inside the network / wall time",
-            f"{share:.2f}",
-            limit=f"without the start-up {job['network'] / (job['seconds'] - job['start_up']):.2f}",
-        ),
-        *_saving(experiment, name),
+        passes_made("moments", mine[0]["images"], N * draws, limit),
+        network_share("moments", mine, "the rest draws noise and sums"),
+        *_stopping_rule(experiment, name),
     ]
 
 
-def _saving(experiment, name):
+def _stopping_rule(experiment, name):
     """How many passes the stopping rule makes, and how far the bound moves with its moments."""
     setting, place = experiment.setting(name), paths.Setting(name)
+    draws, batch = setting.moments.draws, setting.samples.batch
     with torch.inference_mode(), quiet():
         model, data, schedule = inputs.load_model(experiment, setting, place)
 
-        def estimated(seed, relative_error):
-            return moments.estimate(
-                model,
-                data,
-                schedule,
-                setting.moments.draws,
-                (seed, name),
-                setting.samples.batch,
-                relative_error,
-            )
+        def estimate(seed, relative_error):
+            stream = (seed, name)
+            return moments.estimate(model, data, schedule, draws, stream, batch, relative_error)
 
-        known = files.read_arrays(place.moments, moments.ARRAYS)
-        other = estimated(experiment.seed + 1, None)
-        ruled = {target: estimated(experiment.seed, target) for target in TARGETS}
-        tables = _tables(
-            model, data, schedule, setting, [known, other, *ruled.values()], (experiment.seed, name)
-        )
-    full, again, *rest = tables
-    found = [
-        Figure(
-            "moments",
-            "another draw of as many moments",
-            _moved(again, full),
-            limit="the largest change of the bound, bits/dim at any K, of scalar and of diagonal variants",
-        )
-    ]
-    for (target, made), table in zip(ruled.items(), rest, strict=True):
-        passes = made["draws"].sum() / (setting.schedule.N * setting.moments.draws)
-        found.append(
-            Figure(
-                "moments",
-                f"relative_error: {target}",
-                f"{passes:.2f} of the passes; {_moved(table, full)}",
-                limit=f"{made['draws'][1:].min()} to {made['draws'].max()} draws a step",
-            )
-        )
-    return found
+        def table(of_moments):
+            known = denoiser.Denoiser(model, {}, of_moments, data, schedule)
+            return _table(known, setting, (experiment.seed, name))
+
+        full = table(files.read_arrays(place.moments, moments.ARRAYS))
+        moved = _moved(table(estimate(experiment.seed + 1, None)), full)
+        limit = "largest change of the bound, bits/dim at any K, of scalar and of diagonal variants"
+        result = [Figure("moments", "another draw of as many moments", moved, limit=limit)]
+        for target in TARGETS:
+            ruled = estimate(experiment.seed, target)
+            share = ruled["draws"].sum() / (setting.schedule.N * draws)
+            value = f"{share:.2f} of the passes; {_moved(table(ruled), full)}"
+            limit = f"{ruled['draws'][1:].min()} to {ruled['draws'].max()} draws a step"
+            result.append(Figure("moments", f"relative_error: {target}", value, limit=limit))
+    return result
 
 
-def _tables(model, data, schedule, setting, several, names):
-    """The bound with each of several moments, [{(variant, K): mean over images}], from the same noise."""
-    variants = [
-        variant for variant in setting.variants("ddpm") if covariance.get(variant).uses_moments
-    ]
+def _table(known, setting, stream):
+    """{(variant, K): bound, the mean over images} of the variants that read moments."""
+    variants = [name for name in setting.variants("ddpm") if covariance.get(name).uses_moments]
     cells = [
-        bound.Cell("even", variant, K, tuple(trajectory.even(schedule.N, K)))
+        bound.Cell("even", variant, K, tuple(trajectory.even(known.schedule.N, K)))
         for variant in variants
         for K in setting.bound.K
     ]
-    forward, result = process.make("ddpm", schedule), []
-    for found in several:
-        values = bound.evaluate(
-            denoiser.Denoiser(model, {}, found, data, schedule), forward, cells, IMAGES, names
-        )
-        result.append(
-            {
-                (cell.variant, cell.K): of_cell.mean()
-                for cell, of_cell in zip(cells, values, strict=True)
-            }
-        )
-    return result
+    values = bound.evaluate(known, process.make("ddpm", known.schedule), cells, IMAGES, stream)
+    return {(cell.variant, cell.K): row.mean() for cell, row in zip(cells, values, strict=True)}
 
 
 def _moved(table, base):
     """The largest difference of two tables, of scalar and of diagonal variants."""
-    most = {"diagonal": 0.0, "scalar": 0.0}
-    for variant, steps in base:
-        kind = "diagonal" if variant.endswith("diagonal") else "scalar"
-        most[kind] = max(most[kind], np.abs(table[variant, steps] - base[variant, steps]))
-    return f"scalar {most['scalar']:.4f}, diagonal {most['diagonal']:.4f}"
+    most = {"scalar": 0.0, "diagonal": 0.0}
+    for cell in base:
+        kind = "diagonal" if cell[0].endswith("diagonal") else "scalar"
+        most[kind] = max(most[kind], np.abs(table[cell] - base[cell]))
+    return ", ".join(f"{kind} {value:.4f}" for kind, value in most.items())

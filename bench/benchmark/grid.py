@@ -1,7 +1,6 @@
-"""The bound of a whole grid from one pass per (image, step), beside the same grid cell by cell, as published code has it."""
+"""The bound of a whole grid from one pass per (image, step), beside the same grid cell by cell."""
 
 import concurrent.futures
-import itertools
 import multiprocessing
 import tempfile
 import threading
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from bench import bound, covariance, denoiser, heads, process, schedule, trajectory
-from bench.benchmark import Figure, quiet
+from bench.benchmark import Figure, network_share, passes_made, quiet
 from bench.data.dataset import Data
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
@@ -20,7 +19,7 @@ from bench.runtime import files, paths, stopwatch
 from bench.stages import inputs
 
 VARIANTS = 8
-IMAGES = 16  # fewer than in the table: with few images the harness's own arithmetic weighs more, so the ratio is a low one
+IMAGES = 16  # few: the harness's own arithmetic then weighs more, so the ratio is a low one
 UNET = {
     "block_out_channels": [16, 32],
     "layers_per_block": 1,
@@ -29,7 +28,7 @@ UNET = {
     "norm_num_groups": 8,
     "add_attention": False,
 }
-CASES = {
+CASES = {  # N, K, number of variants
     "N = 500, K = 10, 1 variant": (500, (10,), 1),
     "N = 4000": (4000, (10,), 1),
     "14 K": (500, tuple(range(10, 150, 10)), 1),
@@ -37,40 +36,22 @@ CASES = {
 }
 
 
-def figures(experiment, name, jobs):
-    """The bound's figures; jobs: see `whole.jobs`."""
+def figures(experiment, name: str, jobs) -> list[Figure]:
+    """The bound's figures; jobs: see `whole.read_jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    steps = inputs.read_trajectories(
-        place, setting.kinds("bound", "ddpm", setting.variants("ddpm"))
-    )
-    visited = {
-        t
-        for _, kind, K in setting.cells("bound", "ddpm")
-        for t in itertools.chain(
-            *(found[str(K)] for found in steps[kind].values() if str(K) in found)
-        )
-    }
-    job = next(job for job in jobs if job["stage"] == "bound")
-    needed = len(visited) * setting.bound.images
-    ran = job["seconds"] - job["start_up"]
+    kinds = setting.kinds("bound", "ddpm", setting.variants("ddpm"))
+    steps, cells = inputs.read_trajectories(place, kinds), setting.cells("bound", "ddpm")
+    visited = set()
+    for _, kind, K in cells:
+        for of_variant in steps[kind].values():
+            visited.update(of_variant.get(str(K), ()))
+    mine = [job for job in jobs if job["stage"] == "bound"]
+    images = setting.bound.images
+    limit = f"{len(visited)} steps, {images} images, {len(cells)} cells"
+    arithmetic = "float64 arithmetic of each cell, more for variances that depend on x_t"
     return [
-        Figure(
-            "bound",
-            "passes made / needed",
-            f"{job['images'] / needed:.2f}",
-            "1.00",
-            job["images"] == needed,
-            f"{len(visited)} steps, {setting.bound.images} images, {len(setting.cells('bound', 'ddpm'))} cells",
-        ),
-        Figure(
-            "bound",
-            "time inside the network / wall time",
-            f"{job['network'] / job['seconds']:.2f}",
-            "≥ 0.90",
-            job["network"] / job["seconds"] >= 0.9,
-            f"without the start-up {job['network'] / ran:.2f}; float64 arithmetic of each cell, more of it for variances that "
-            "depend on x_t",
-        ),
+        passes_made("bound", mine[0]["images"], len(visited) * images, limit),
+        network_share("bound", mine, arithmetic, least=0.9),
         _faster(experiment, name),
         _memory(),
     ]
@@ -79,43 +60,46 @@ def figures(experiment, name, jobs):
 def _faster(experiment, name):
     """The wall time of the grid against that of its cells one by one."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    variants = setting.variants("ddpm")[:VARIANTS]
+    variants, Ks = setting.variants("ddpm")[:VARIANTS], setting.bound.K
     with torch.inference_mode():
-        made = {
+        whole = inputs.load_denoiser(experiment, setting, place, variants)
+        alone = {
             variant: inputs.load_denoiser(experiment, setting, place, [variant])
             for variant in variants
         }
-        whole = inputs.load_denoiser(experiment, setting, place, variants)
     forward = process.make("ddpm", whole.schedule)
-    cells = [
-        bound.Cell("even", variant, steps, tuple(trajectory.even(whole.schedule.N, steps)))
-        for variant in variants
-        for steps in setting.bound.K
-    ]
+    cells = _cells(variants, Ks, whole.schedule.N)
 
-    def seconds(model, some):
+    def evaluate(model, some):
+        """(seconds, passes, values)"""
         begun = time.perf_counter()
         with quiet(), stopwatch.fresh() as account:
             values = bound.evaluate(model, forward, some, IMAGES, (experiment.seed, name))
         return time.perf_counter() - begun, account.images, values
 
-    first, passes, together = seconds(whole, cells)
-    single = [seconds(made[cell.variant], [cell]) for cell in cells]
-    again, *_ = seconds(whole, cells)
-    np.testing.assert_allclose(
-        together, np.concatenate([values for *_, values in single]), rtol=1e-9
-    )
-    ratio = sum(taken for taken, *_ in single) / ((first + again) / 2)
+    first, passes, together = evaluate(whole, cells)
+    single = [evaluate(alone[cell.variant], [cell]) for cell in cells]
+    again, *_ = evaluate(whole, cells)
+    one_by_one = np.concatenate([values for *_, values in single])
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-9)
+    ratio = sum(seconds for seconds, *_ in single) / ((first + again) / 2)
     fewer = sum(images for _, images, _ in single) / passes
-    Ks = ", ".join(map(str, setting.bound.K))
     return Figure(
         "bound",
-        f"times faster than cell by cell, {len(variants)} variants, K = {Ks}",
+        f"times faster than cell by cell, {len(variants)} variants, K = {', '.join(map(str, Ks))}",
         f"{ratio:.1f}",
         "≥ 10",
         ratio >= 10,
         f"{fewer:.1f} times fewer passes; {IMAGES} images, the same numbers",
     )
+
+
+def _cells(variants, Ks, N):
+    return [
+        bound.Cell("even", variant, K, tuple(trajectory.even(N, K)))
+        for variant in variants
+        for K in Ks
+    ]
 
 
 def _memory():
@@ -124,52 +108,43 @@ def _memory():
     with concurrent.futures.ProcessPoolExecutor(
         1, mp_context=context, max_tasks_per_child=1
     ) as pool:
-        found = {title: pool.submit(peak, *case).result() for title, case in CASES.items()}
-    (base, least), *others = found.items()
-    said = ", ".join(f"{title}: {value - least:+.0f} MB" for title, value in others)
-    grown = max(value - least for _, value in others)
+        peaks = {title: pool.submit(peak, *case).result() for title, case in CASES.items()}
+    (base, least), *others = peaks.items()
+    most = max(value for _, value in others) - least
     return Figure(
         "bound",
         "memory it adds",
-        said,
+        ", ".join(f"{title}: {value - least:+.0f} MB" for title, value in others),
         "not at all",
-        grown < 0.05 * least,
-        f"against {least:.0f} MB of a process with {base}; 3×16×16, 64 images; the moments are mapped, a row a step",
+        most < 0.05 * least,
+        f"against {least:.0f} MB with {base}; 3×16×16, 64 images; moments are mapped, a row a step",
     )
 
 
-def peak(N, Ks, variants):
-    """Memory in MB, but for what is mapped from files, of a process with a bound in it, at its peak."""
+def peak(N: int, Ks, variants: int) -> float:
+    """Memory in MB, without what is mapped from files, of a process with a bound at its peak."""
     torch.set_num_threads(1)
     random, shape = np.random.default_rng(0), (3, 16, 16)
     levels = random.integers(0, 256, size=(64, *shape), dtype=np.uint8)
     data = Data("random", levels, levels, 256, None, None, "0" * 16)
-    made = schedule.make("linear", N)
-    model = MeanModel(make_unet(UNET, shape), "epsilon", made, shape)
-    names = [name for name, variant in covariance.VARIANTS.items() if "ddpm" in variant.processes][
-        -variants:
-    ]
-    trained = heads.make(
-        dict.fromkeys(sorted({covariance.get(name).head for name in names} - {None}), "simple"),
-        model,
-    )
-    cells = [
-        bound.Cell("even", name, steps, tuple(trajectory.even(N, steps)))
-        for name in names
-        for steps in Ks
-    ]
+    chain = schedule.make("linear", N)
+    model = MeanModel(make_unet(UNET, shape), "epsilon", chain, shape)
+    ddpm = [name for name, variant in covariance.VARIANTS.items() if "ddpm" in variant.processes]
+    names = ddpm[-variants:]
+    wanted = sorted({covariance.get(name).head for name in names} - {None})
+    trained = dict(heads.make(dict.fromkeys(wanted, "simple"), model))
+    cells, forward = _cells(names, Ks, N), process.make("ddpm", chain)
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "moments"
-        read = ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
+        quantities = ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
         size = (N + 1, data.dim)
-        files.write_arrays(path, {name: random.uniform(0.2, 0.8, size=size) for name in read})
-        bound.evaluate(
-            denoiser.Denoiser(model, dict(trained), files.read_arrays(path, read), data, made),
-            process.make("ddpm", made),
-            cells[:1],
-            64,
-            (0, "memory"),
-        )  # what a first pass prepares is not counted
+        files.write_arrays(path, {name: random.uniform(0.2, 0.8, size=size) for name in quantities})
+
+        def evaluate(some):
+            known = denoiser.Denoiser(model, trained, files.read_arrays(path, quantities), data, chain)
+            bound.evaluate(known, forward, some, 64, (0, "memory"))
+
+        evaluate(cells[:1])  # not counted, as it prepares what later passes reuse
         most, stop = [anonymous()], threading.Event()
 
         def watch():
@@ -178,22 +153,15 @@ def peak(N, Ks, variants):
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        bound.evaluate(
-            denoiser.Denoiser(model, dict(trained), files.read_arrays(path, read), data, made),
-            process.make("ddpm", made),
-            cells,
-            64,
-            (0, "memory"),
-        )
+        evaluate(cells)
         stop.set()
         watcher.join()
     return most[0]
 
 
-def anonymous():
+def anonymous() -> float:
     """Memory of this process in MB that is no file's."""
-    status = Path("/proc/self/status").read_text()
-    return (
-        int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")))
-        / 1024
-    )
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status: has no RssAnon; expected Linux 4.5 or newer")

@@ -9,8 +9,9 @@ import sys
 import torch
 from tabulate import tabulate
 
-from bench.benchmark import cpuinfo, estimates, grid, levers, sampled, trained, trajectories, whole
+from bench.benchmark import estimates, grid, levers, sampled, trained, trajectories, whole
 from bench.experiment import loading
+from bench.plan import speed
 from bench.runtime import files, paths
 
 FOLDER = paths.RESULTS / ".benchmark"  # of the default run that is measured
@@ -35,45 +36,41 @@ def benchmark():
     _say("the default run, from nothing")
     wall, stolen = whole.run(folder)
     with contextlib.chdir(folder):
-        experiment, jobs = loading.load(paths.CONFIG), whole.jobs()
+        experiment, jobs = loading.load(paths.Tables().config), whole.read_jobs()
         name = next(iter(experiment.settings))
         torch.set_num_threads(1)  # as the jobs that are compared with
-        figures = whole.figures(wall, stolen, jobs)
-        for title, part in {
+        parts = {
             "the bound, cell by cell and in memory": lambda: grid.figures(experiment, name, jobs),
             "moments with the stopping rule": lambda: estimates.figures(experiment, name, jobs),
             "heads": lambda: trained.figures(experiment, name),
             "samples and scores": lambda: sampled.figures(experiment, name, jobs),
             "optimal trajectories": trajectories.figures,
             "levers": lambda: levers.figures(experiment, name),
-        }.items():
+        }
+        figures = whole.figures(wall, stolen, jobs)
+        for title, measure in parts.items():
             _say(title)
-            figures += part()
-    machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+            figures += measure()
+    _write(figures, jobs, load)
+    print(paths.BENCHMARK.with_suffix(".md"))
+
+
+def _write(figures, jobs, load):
+    """Writes the report, as text and as data."""
+    processor = torch.cuda.get_device_name() if torch.cuda.is_available() else speed.processor()
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    machine = f"{processor}, {os.cpu_count()} cores, {versions}"
     met = {True: "yes", False: "no", None: ""}
     rows = [
         [figure.part, figure.name, figure.value, figure.target, met[figure.met], figure.limit]
         for figure in figures
     ]
-    files.write_text(
-        paths.BENCHMARK.with_suffix(".md"),
-        TEXT.format(
-            machine=machine,
-            load=load,
-            figures=_table(rows, COLUMNS),
-            jobs=_table(whole.table(jobs), OF_JOBS),
-        ),
-    )
-    files.write_json(
-        paths.BENCHMARK,
-        {
-            "machine": machine,
-            "load": load,
-            "jobs": jobs,
-            "figures": [dataclasses.asdict(figure) for figure in figures],
-        },
-    )
-    print(paths.BENCHMARK.with_suffix(".md"))
+    tables = {"figures": _table(rows, COLUMNS), "jobs": _table(whole.table(jobs), OF_JOBS)}
+    text = TEXT.format(machine=machine, load=load, **tables)
+    files.write_text(paths.BENCHMARK.with_suffix(".md"), text)
+    data = [dataclasses.asdict(figure) for figure in figures]
+    about = {"machine": machine, "load": load, "jobs": jobs, "figures": data}
+    files.write_json(paths.BENCHMARK, about)
 
 
 def _say(what):
@@ -82,15 +79,3 @@ def _say(what):
 
 def _table(rows, columns):
     return tabulate(rows, columns, tablefmt="github", disable_numparse=True)
-
-
-def _processor():
-    """The processor's name, or where a GPU does the work that of the GPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    names = (
-        line.split(":")[1].strip()
-        for line in cpuinfo().splitlines()
-        if line.startswith("model name")
-    )
-    return next(names, platform.processor())

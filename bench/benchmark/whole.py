@@ -1,7 +1,8 @@
-"""The default experiment from nothing: its wall time beside the time inside its networks, and where the rest goes.
+"""The default experiment from nothing: its wall time beside the time inside its networks.
 
-Jobs run side by side, a core each, so times are counted in core-seconds: a job's time by its threads, the run's by the
-machine's cores. What a job is not inside its networks, and what no job is, is the overhead.
+Jobs run side by side, a core each, so times are counted in core-seconds: a job's time by its
+threads, the run's by the machine's cores. The overhead is what a job spends outside its networks,
+and the time in which a core has no job.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.benchmark import Figure
+from bench.benchmark import Figure, total
 from bench.runtime import files
 from bench.runtime.errors import BenchError
 
@@ -21,32 +22,24 @@ ROOT = Path(__file__).parents[2]
 TARGET = "results/table1.csv"
 
 
-def run(folder):
-    """Runs the default experiment in `folder`, which is emptied first; returns its wall time in seconds, and the core-seconds
-    that other machines of the same host took from this one meanwhile (steal, where the system counts it)."""
+def run(folder: Path) -> tuple[float, float]:
+    """Runs the default experiment in `folder`, which is emptied first.
+
+    Returns its wall time, and the core-seconds that other machines of the same host took from this
+    one meanwhile (steal, 0 if the system does not count it). BenchError if the run fails.
+    """
     files.remove(folder)
     folder.mkdir(parents=True)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--directory",
-        str(folder),
-        "--cores",
-        "all",
-        TARGET,
-    ]
-    store = {
-        name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
-    }  # its own, in the folder
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--cores", "all", TARGET]
+    environment = dict(os.environ)
+    environment.pop("MLFLOW_TRACKING_URI", None)  # it logs to a store of its own in the folder
     begun, before = time.perf_counter(), _stolen()
     with open(folder / "run.log", "w") as log:
-        code = subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, env=store, check=False
-        ).returncode
-    if code:
+        finished = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    if finished.returncode:
         raise BenchError(f"{folder / 'run.log'}: the default run failed; expected {TARGET}")
     return time.perf_counter() - begun, _stolen() - before
 
@@ -55,21 +48,26 @@ def _stolen():
     return getattr(psutil.cpu_times(), "steal", 0.0)
 
 
-def jobs():
-    """What every job with a network wrote of itself (see `bench.runtime.stopwatch`), in the order that they began in."""
-    found = [json.loads(path.read_text()) for path in Path("results/.jobs").rglob("*.json")]
-    return sorted(found, key=lambda job: job["began"])
+def read_jobs() -> list[dict]:
+    """What every job with a network wrote of itself (see `bench.runtime.stopwatch`), by start."""
+    accounts = [json.loads(path.read_text()) for path in Path("results/.jobs").rglob("*.json")]
+    return sorted(accounts, key=lambda job: job["began"])
 
 
-def figures(wall, stolen, found):
-    """wall, stolen: see `run`; found: `jobs` of it."""
+def figures(wall: float, stolen: float, jobs) -> list[Figure]:
+    """The figures of a run. wall, stolen: see `run`; jobs: see `read_jobs`."""
     cores = os.cpu_count()
     inside, taken, started = (
-        sum(job[key] * job["threads"] for job in found)
-        for key in ("network", "seconds", "start_up")
+        sum(job[key] * job["threads"] for job in jobs) for key in ("network", "seconds", "start_up")
     )
-    ratio = wall * cores / inside
-    slowest, outside = max(job["start_up"] for job in found), taken - inside
+    ratio, outside = wall * cores / inside, taken - inside
+    slowest = max(job["start_up"] for job in jobs)
+    steal = stolen / (wall * cores)
+    shares = (
+        f"of {wall * cores:.0f} core-s: {inside:.0f} networks, {started:.0f} start-up of the jobs "
+        f"with networks, {outside - started:.0f} else in them, {wall * cores - taken:.0f} other "
+        "jobs, and cores without a job"
+    )
     return [
         Figure(
             "whole",
@@ -77,7 +75,7 @@ def figures(wall, stolen, found):
             f"{wall:.0f} s",
             "≤ 360 s",
             wall <= 360,
-            f"{cores} cores, {stolen / (wall * cores):.0%} of whose time other machines of the same host took",
+            f"{cores} cores, {steal:.0%} of whose time other machines of the same host took",
         ),
         Figure(
             "whole",
@@ -85,69 +83,44 @@ def figures(wall, stolen, found):
             f"{ratio:.2f}",
             "≤ 1.3",
             ratio <= 1.3,
-            f"of {wall * cores:.0f} core-s: {inside:.0f} networks, {started:.0f} start-up of the jobs with networks, "
-            f"{outside - started:.0f} else in them, {wall * cores - taken:.0f} other jobs, and cores without a job",
+            shares,
         ),
         Figure(
             "whole",
             "wall time over seconds inside networks",
-            f"{wall / sum(job['network'] for job in found):.2f}",
+            f"{wall / total(jobs, 'network'):.2f}",
             limit="as jobs run side by side it may fall below 1",
         ),
         Figure(
             "whole",
             "overhead of a job with a network",
-            f"{outside / len(found):.1f} core-s, {outside:.0f} in all",
-            limit=f"all but its time inside the network; {started:.0f} of it before the first pass",
+            f"{outside / len(jobs):.1f} core-s, {outside:.0f} in all",
+            limit="all but its time inside the network",
         ),
         Figure(
             "whole",
             "start-up of a job with a network",
-            f"{started / len(found):.1f} s, at most {slowest:.1f} s",
+            f"{started / len(jobs):.1f} s, at most {slowest:.1f} s",
             "< 6 s",
             slowest < 6,
-            f"{len(found)} jobs, {started:.0f} s in all, two jobs at once; trainings import MLflow, too",
+            f"{len(jobs)} jobs, two at once; trainings import MLflow, too",
         ),
-        _alone(
-            "what a job with a network imports, alone",
-            6,
-            "-c",
-            "import bench.experiment.loading; from bench.plan import forecast; forecast.start_up()",
-        ),
-        _alone("bench --help", 0.5, "-m", "bench", "--help"),
     ]
 
 
-def _alone(name, limit, *arguments):
-    """The least time that Python takes for `arguments`, of three."""
-
-    def seconds():
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - begun
-
-    least = min(seconds() for _ in range(3))
-    return Figure(
-        "whole", name, f"{least:.1f} s", f"< {limit} s", least < limit, "the least of three"
-    )
-
-
-def table(found):
+def table(jobs) -> list[list]:
     """Rows (job, threads, wall, start-up, inside networks, rest, peak memory) of the jobs."""
-    return [
-        [
-            " ".join(str(job[key]) for key in ("stage", "process", "needs", "shard") if key in job),
-            job["threads"],
-            *(
-                f"{value:.1f}"
-                for value in (
-                    job["seconds"],
-                    job["start_up"],
-                    job["network"],
-                    job["seconds"] - job["start_up"] - job["network"],
-                )
-            ),
-            f"{job['peak_mb']:.0f}",
-        ]
-        for job in found
-    ]
+    rows = []
+    for job in jobs:
+        keys = [key for key in ("stage", "process", "needs", "shard") if key in job]
+        rest = job["seconds"] - job["start_up"] - job["network"]
+        times = [job["seconds"], job["start_up"], job["network"], rest]
+        rows.append(
+            [
+                " ".join(str(job[key]) for key in keys),
+                job["threads"],
+                *(f"{seconds:.1f}" for seconds in times),
+                f"{job['peak_mb']:.0f}",
+            ]
+        )
+    return rows

@@ -1,13 +1,13 @@
-"""Data sets: images as integer levels 0..levels − 1, or vectors of real numbers, split into train and test.
+"""Data sets: integer images with levels 0..levels − 1, or real vectors; a train and a test split.
 
-A reader is a module of `bench.data.readers` with a function `read` that returns a `Raw`; its name in a setting's
-`data.name` is the module's name, and the other keys of `data` are the function's keyword arguments, checked
-against their annotations. The data stage writes what a reader returns as npy files, which every later stage maps
-into memory: nothing is held as float but the batch at hand. Images that must be decoded are made while they are
-written, a few at a time (`Images`), so that a data set may be larger than memory.
+A reader is a module of `bench.data.readers` with a function `read` that returns a `Raw`. A setting
+names the module in `data.name`. The other keys of `data` are the function's keyword arguments; they
+are checked against their annotations. The data stage writes what a reader returns as npy files, and
+later stages map these into memory. Images that must be decoded (`Images`) are made while they are
+written, a few at a time, so a data set may be larger than memory.
 
-Where a reader's files come from is for `bench.data.sources`. One that knows how large its data set is before it reads it
-has a function `size` with the arguments of `read`, which returns a `Size`.
+`bench.data.sources` downloads a reader's files. A reader that knows the size of its data set before
+it reads it has a function `size` with the arguments of `read`; it returns a `Size`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ PIECE = 1 << 24  # bytes
 
 @dataclass(frozen=True)
 class Images:
-    """Images that are not in memory: `shape` is (n, channels, height, width), and `each()` makes the n one by one, as uint8."""
+    """Images of `shape` (n, channels, height, width) that `each()` makes one by one, as uint8."""
 
     shape: tuple
     each: Callable
@@ -45,10 +45,10 @@ class Images:
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader returns: uint8 levels of shape (n, channels, height, width), an array or `Images`; labels or None.
+    """What a reader returns: uint8 levels (n, channels, height, width) as an array or `Images`.
 
-    Continuous data have levels None and float64 values in place of levels, a vector as an image of d channels and one
-    pixel; where the law they are drawn from is known, `law` is that `bench.mixture.Mixture`.
+    Labels may be None. Continuous data have levels None and float64 values; a vector is an image of
+    d channels and one pixel. `law` is the `bench.mixture.Mixture` that they come from, if known.
     """
 
     train: np.ndarray | Images
@@ -61,7 +61,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a data set is: (channels, height, width), images in each split; levels as in `Raw`, and whether it has labels."""
+    """How large a data set is: shape of an image, images in each split, levels, labels or not."""
 
     shape: tuple
     train: int
@@ -74,7 +74,7 @@ class Size:
 class Data:
     """A prepared data set. Levels 0..levels − 1 are spread evenly over [lo, hi] = [−1, 1].
 
-    Continuous data have `levels` None, floats in place of levels, and an infinite range; `law` as in `Raw`.
+    Continuous data have `levels` None, float values and an infinite range. `law`: see `Raw`.
     """
 
     name: str
@@ -112,28 +112,25 @@ class Data:
         return (self.hi - self.lo) / 2
 
     def exact_nats(self, count):
-        """{"exact_nats": −log p(x) of the first `count` test points}, or {} where the law is not known."""
+        """{"exact_nats": −log p(x) of the first `count` test points}; {} if the law is unknown."""
         if self.law is None:
             return {}
         import torch
 
-        return {
-            "exact_nats": -self.law.law()
-            .log_prob(torch.from_numpy(self.to_float(self.test[:count])))
-            .numpy()
-        }
+        points = torch.from_numpy(self.to_float(self.test[:count]))
+        return {"exact_nats": -self.law.law().log_prob(points).numpy()}
 
     def to_float(self, levels):
-        """Levels (n, channels, height, width) as float64 values in [lo, hi], flattened to (n, dim)."""
+        """Levels (n, channels, height, width) as float64 values in [lo, hi], of shape (n, dim)."""
         flat = np.array(levels, dtype=np.float64).reshape(len(levels), -1)
         if self.levels is None:
             return flat
         return self.lo + flat * ((self.hi - self.lo) / (self.levels - 1))
 
     def to_levels(self, values):
-        """The nearest levels of float values (n, dim) as uint8 images, values beyond the range clipped to it.
+        """The nearest levels of float values (n, dim), as uint8 images. Clips to the range.
 
-        Continuous data stay as they are, in the shape of the data.
+        Continuous data keep their values and get the shape of the data.
         """
         if self.levels is None:
             return np.asarray(values, dtype=np.float64).reshape(-1, *self.shape)
@@ -152,9 +149,9 @@ def options(name):
 
 
 def size(name, given, folder):
-    """The `Size` of the data set `name` with the reader's options `given`, None where nobody knows it yet.
+    """The `Size` of the data set `name` with the reader's options `given`; None if it is not known.
 
-    A reader that does not say leaves it to what `prepare` wrote to `folder`, if it has.
+    If the reader has no `size`, it is read from what `prepare` wrote to `folder`.
     """
     module = reader(name)
     if hasattr(module, "size"):
@@ -162,19 +159,15 @@ def size(name, given, folder):
     if not (folder / "data.json").exists():
         return None
     about = files.read_json(folder / "data.json")
-    return Size(
-        tuple(about["shape"]),
-        about["train"],
-        about["test"],
-        about["levels"],
-        (folder / "train_labels.npy").exists(),
-    )
+    labels = (folder / "train_labels.npy").exists()
+    return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], labels)
 
 
 def prepare(name, folder, given=None, accept=None):
-    """Reads the data set `name` and writes it to `folder`: {train,test}.npy, labels and law where known, data.json.
+    """Reads a data set and writes it to `folder`: {train,test}.npy, labels, law, data.json.
 
-    given: options of the reader (see `options`); accept: called with the `Raw` before any image is made, to refuse it.
+    given: options of the reader (see `options`). accept: a function of the `Raw` that may refuse it
+    by an error; it is called before any image is made.
     """
     raw = reader(name).read(**given or {})
     _check(name, raw)
@@ -215,7 +208,7 @@ def prepare(name, folder, given=None, accept=None):
 
 
 def pieces(images):
-    """The rows of an array, or `Images`, in order and a few at a time: contiguous arrays of about `PIECE` bytes."""
+    """The rows of an array or of `Images`, in order: contiguous arrays of about `PIECE` bytes."""
     rows = max(1, PIECE // max(1, math.prod(images.shape[1:]) * images.dtype.itemsize))
     if isinstance(images, Images):
         rest = images.each()
@@ -227,7 +220,7 @@ def pieces(images):
 
 
 def _checked(name, key, array, levels, sha256):
-    """The pieces of an array on their way to its file: their values are looked at, and their bytes hashed."""
+    """The pieces of an array; the values of each are checked and its bytes are hashed."""
     quick = not isinstance(array, Images)
     with tqdm(
         total=len(array), desc=f"{name} {key}", unit="image", mininterval=1.0, disable=quick
@@ -261,11 +254,8 @@ def load(folder):
         about["sha256"],
         _law(folder),
     )
-    if [len(data.train), len(data.test), *data.shape] != [
-        about["train"],
-        about["test"],
-        *about["shape"],
-    ]:
+    shapes = [len(data.train), len(data.test), *data.shape]
+    if shapes != [about["train"], about["test"], *about["shape"]]:
         raise BenchError(
             f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}"
         )
@@ -295,12 +285,13 @@ def _check(name, raw):
     for split, images in (("train", raw.train), ("test", raw.test)):
         if not len(images):
             raise BenchError(
-                f"data set {name!r}: the {split} split is empty; expected both a train and a test split"
+                f"data set {name!r}: the {split} split is empty; "
+                "expected both a train and a test split"
             )
         if images.dtype != kind or len(images.shape) != 4:
             raise BenchError(
-                f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) in both "
-                f"splits, found {images.dtype} {images.shape}"
+                f"data set {name!r}: expected {kind.__name__} images (n, channels, height, width) "
+                f"in both splits, found {images.dtype} {images.shape}"
             )
         if images.shape[1:] != raw.train.shape[1:]:
             raise BenchError(

@@ -1,8 +1,9 @@
 """Data sets in idx files: MNIST and those that copied its format.
 
-An idx file is a magic number that gives the type of the values and the number of dimensions, the sizes of the
-dimensions as big-endian 32-bit integers, and then the values. A header may claim any size, so memory grows with the
-content that is there and never beyond what the header claims; the two must agree.
+An idx file begins with a magic number, which gives the type of the values and the number of
+dimensions. The sizes of the dimensions follow as big-endian 32-bit integers, then the values. A
+header may claim any size. So memory grows with the content of the file, not with the claim, and
+the two must agree.
 """
 
 import gzip
@@ -28,7 +29,7 @@ CHUNK = 1 << 20
 
 
 def downloads(server, *md5s):
-    """The official `DOWNLOADS` of a reader: the four gzipped files at `server`, their MD5 in the order of `FILES`."""
+    """The official `DOWNLOADS`: gzipped files at `server`, with MD5 in the order of `FILES`."""
     return [(f"{server}/{name}.gz", {"md5": md5}) for name, md5 in zip(FILES, md5s, strict=True)]
 
 
@@ -38,12 +39,12 @@ def size(path):
 
 
 def dataset(path, source, inside, archives):
-    """The MNIST-like data set at `path`, as a `Raw` of 1×28×28 images with 256 levels and labels 0..9.
+    """The MNIST-like data set at `path`, as a `Raw` of 1×28×28 images, 256 levels and labels 0..9.
 
-    path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each as it is or with .gz; or
-    an archive that has them in the folder `inside`; or a folder with such an archive, of a name like one of `archives`.
-    source: where a person finds these files, for the errors.
-    Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
+    path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, with or
+    without .gz; or an archive that has them in the folder `inside`; or a folder with such an
+    archive, whose name matches one of `archives`. source: where to find these files, for the
+    errors. Raises BenchError if a file is missing, truncated, or not as expected.
     """
     where, expected = f"data.path: {path}", f"the idx files from {source}"
     wanted = {f"{inside}/{name}{ending}": name for ending in ("", ".gz") for name in FILES}
@@ -70,7 +71,7 @@ def _split(where, found, split):
     pixels, values = found[f"{split}-images-idx3-ubyte"], found[name]
     if len(values) != len(pixels):
         raise BenchError(
-            f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one an image"
+            f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one per image"
         )
     if values.max() >= CLASSES:
         raise BenchError(f"{where}: {name}: found label {values.max()}, expected 0..{CLASSES - 1}")
@@ -78,10 +79,11 @@ def _split(where, found, split):
 
 
 def read(file, magic, where, sides=()):
-    """The uint8 array of shape (n, *sides), n ≥ 1, in an idx file, gzipped or not as its first bytes say.
+    """The uint8 array (n, *sides), n ≥ 1, in an idx file, which may be gzipped.
 
-    file: buffered and open for reading; magic: the number that it must begin with; where: what an error calls it.
-    Raises BenchError where the file is truncated, longer than its header says, or of another kind.
+    file: buffered and open for reading. magic: the number that it must begin with. where: the
+    file's name in errors. Raises BenchError if the file is truncated, longer than its header says,
+    or of another kind.
     """
     with one_line(f"{where}: truncated or not readable", "expected an idx file"):
         zipped = file.peek(2)[:2] == b"\x1f\x8b"
@@ -98,14 +100,15 @@ def _array(file, magic, where, sides):
         )
     if len(header) < 8 + 4 * len(sides):
         raise BenchError(
-            f"{where}: found {len(header)} bytes, expected an idx file with a header of {8 + 4 * len(sides)}"
+            f"{where}: found {len(header)} bytes, expected an idx file with a header of "
+            f"{8 + 4 * len(sides)}"
         )
     shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
     if shape[1:] != sides or not shape[0]:
         expected = ", ".join(["n", *map(str, sides)])
         raise BenchError(f"{where}: found shape {shape}, expected ({expected}) with n ≥ 1")
     content = bytearray()
-    # One chunk may come after what is claimed, so that a longer file is noticed and gzip's checksum compared.
+    # One more chunk than claimed shows a longer file, and lets gzip compare its checksum.
     while len(content) <= math.prod(shape) and (chunk := file.read(CHUNK)):
         content += chunk
     if len(content) != math.prod(shape):

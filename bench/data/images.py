@@ -1,7 +1,7 @@
-"""Files of images: decoded by Pillow, after what a header claims has been looked at.
+"""Files of images, decoded by Pillow after their header was checked.
 
-Pixels are taken as they are stored: no rotation from camera data, no background behind what is transparent, the first
-frame of several.
+Pixels are taken as they are stored: rotation in camera data is ignored, transparency is dropped,
+and of several frames the first is taken.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ Side = Annotated[
 
 @contextlib.contextmanager
 def opened(where, file, size=None):
-    """The Pillow image in a file, of which only the header has been read; what fails inside the block is told as well.
+    """The Pillow image in a file, of which only the header was read.
 
-    file: a path or an open binary file; size: the (width, height) that it must have.
-    Raises BenchError that begins with `where`.
+    file: a path or an open binary file. size: the (width, height) that it must have.
+    Raises BenchError, which begins with `where`, also for what fails inside the `with` block.
     """
     try:
         with warnings.catch_warnings():
@@ -35,18 +35,19 @@ def opened(where, file, size=None):
                 # Pillow clips integers beyond 255 in place of scaling them.
                 if image.mode.startswith(("I", "F")):
                     raise BenchError(
-                        f"{where}: found pixels of mode {image.mode}, expected 8 bits a channel"
+                        f"{where}: found pixels of mode {image.mode}, expected 8 bits per channel"
                     )
                 if size and image.size != size:
                     raise BenchError(
-                        f"{where}: found {image.width}×{image.height} pixels, expected {size[0]}×{size[1]}"
+                        f"{where}: found {image.width}×{image.height} pixels, "
+                        f"expected {size[0]}×{size[1]}"
                     )
                 yield image
     except BenchError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise BenchError(
-            f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer"
+            f"{where}: found more than {Image.MAX_IMAGE_PIXELS} pixels, expected at most so many"
         ) from error
     except Exception as error:  # decoders have many of their own
         raise BenchError(

@@ -1,7 +1,7 @@
-"""Files of a data set, found by the names that they must have: in a folder, or in an archive of a folder.
+"""Files of a data set, found by their names in a folder or in an archive of it.
 
-An archive is a `.tgz` or a Debian package, whose files are a tar archive inside. It is read where it is, in one pass and
-member by member; nothing is extracted, so no path inside it is ever a path here.
+An archive is a `.tgz` or a Debian package, which holds a tar archive. It is read in place, in one
+pass, member by member. Nothing is extracted, so no path inside it becomes a path here.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ DEBIAN_DATA = "data.tar.xz"
 
 
 def read(where, path, wanted, parse, expected, archives=()):
-    """{name: parse(what an error calls the file, name, open binary file)} of the files that are there.
+    """{name: parse(name for errors, name, open binary file)} of the files that exist.
 
-    path: a folder or an archive; wanted: {path in the archive: name}. In a folder a file may lie there, or further up
-    (a/b/c, b/c or c). Where a folder has none of them, the first archive in it is read: `archives` are the patterns of
-    their names. expected: the data set in words, for the errors.
-    Raises BenchError where the path is missing, or what is there cannot be read.
+    path: a folder or an archive. wanted: {path in the archive: name}. In a folder, the file a/b/c
+    may also be b/c or c. If a folder has none of the files, the first archive in it is read;
+    `archives` are patterns of the archives' names. expected: the data set in words, for the errors.
+    Raises BenchError if the path is missing, or its content cannot be read.
     """
     if not os.path.exists(path):
         raise BenchError(f"{where}: no such file or folder; expected {expected}")
@@ -91,7 +91,7 @@ def _tar(where, path):
             with gzip.open(file) as stream:
                 yield stream
             return
-        # An ar archive: for each member a header of 60 bytes and the content, padded to an even length.
+        # An ar archive: each member has a header of 60 bytes; its content has an even length.
         while header := file.read(60):
             name = header[:16].decode("latin1").rstrip(" /")
             if name == DEBIAN_DATA:

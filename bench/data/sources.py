@@ -1,9 +1,11 @@
-"""Where the files of the data sets come from, and the way to have them here.
+"""Where the files of the data sets come from, and how to download them.
 
-A reader whose files can be downloaded lists them as `DOWNLOADS`: {source: [(address, {kind of checksum: value})]}, the
-first source being the official one; one whose files must be got by hand says in `PLACE` which, and where from.
+If a reader's files can be downloaded, its `DOWNLOADS` lists them: {source: [(address, {kind of
+checksum: value})]}, the official source first. If they cannot, its `PLACE` says which files are
+needed and where a person finds them.
 """
 
+import shlex
 from pathlib import Path
 
 from bench.data import dataset
@@ -12,10 +14,13 @@ from bench.runtime.errors import BenchError, unknown
 
 
 def fetch(name, folder, source=None):
-    """Downloads the files of the data set `name` to `folder`, where they are not there yet; returns their paths.
+    """Downloads the files of the data set `name` to `folder`. Returns their paths.
 
-    source: one of the reader's (default: the official one). Raises BenchError for a data set without downloads, saying
-    where it is to be had, for an unknown source, or as `bench.runtime.download.fetch` does.
+    Files that are there are kept.
+
+    source: one of the reader's; the official one by default. Raises BenchError if the data set has
+    no download (the error says where to find it), if the source is unknown, or as
+    `bench.runtime.download.fetch` does.
     """
     known = {reader for reader in dataset.READERS if _of(reader) != (None, None)}
     if name not in known:
@@ -32,14 +37,15 @@ def fetch(name, folder, source=None):
             for url, checksums in sources[source]
         ]
     except BenchError as error:
-        others = " or ".join(other for other in sources if other != source)
-        raise BenchError(
-            f"{error}; elsewhere: --from {others}" if others else str(error)
-        ) from error
+        other = next((other for other in sources if other != source), None)
+        if other is None:
+            raise
+        retry = shlex.join(["bench", "fetch", name, "--from", other, "--into", str(folder)])
+        raise BenchError(f"{error}; try: {retry}") from error
 
 
 def listed():
-    """A line for each data set whose files are not part of an installed package: its name, and the sources or the advice."""
+    """A line for each data set that needs files: its name, and where the files come from."""
     lines = []
     for name in dataset.READERS:
         sources, place = _of(name)

@@ -1,10 +1,11 @@
 """Python pickles of arrays and containers, read without running any code.
 
-A pickle is a program: it may call any function that can be imported. Here it can call four functions, all of this
-module, and knows no other name, so that the worst it does is to build a strange value. Refusing other names
-(`find_class`) is not enough for that: an opcode may fetch what other code registered with copyreg, and the state
-given to a numpy dtype may claim flags and fields with which numpy takes bytes of the file for pointers. So the
-opcodes are a list too, and the state of dtypes and arrays is checked before numpy sees it.
+A pickle is a program: it may call any function that can be imported. Here it can call only four
+functions, all of this module. The worst that it can do is to build a strange value. Refusing other
+names (`find_class`) is not enough for that: an opcode may fetch what other code registered with
+copyreg, and the state given to a numpy dtype may claim flags and fields with which numpy takes
+bytes of the file for pointers. So the opcodes are a list too, and the state of dtypes and arrays is
+checked before numpy sees it.
 """
 
 import io
@@ -20,7 +21,8 @@ OPCODES = """
     NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
     STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
     UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
-    TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS DICT EMPTY_DICT SETITEM SETITEMS
+    TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS
+    DICT EMPTY_DICT SETITEM SETITEMS
     EMPTY_SET ADDITEMS FROZENSET
     GLOBAL STACK_GLOBAL REDUCE BUILD
 """
@@ -28,11 +30,11 @@ CODES = {getattr(pickle, opcode)[0] for opcode in OPCODES.split()}
 
 
 def read(file, name, encoding="bytes"):
-    """The value pickled in an open binary file: containers, numbers, strings, and arrays of numbers.
+    """The value in an open binary file: containers, numbers, strings, and arrays of numbers.
 
-    name: what an error calls the file; encoding: of the strings of Python 2, which stay bytes by default.
-    Raises BenchError where the pickle is truncated or corrupt, or asks for anything else. An error of reading the
-    file itself (OSError and the like) is the caller's.
+    name: the file's name in errors. encoding: of Python 2's strings, which stay bytes by default.
+    Raises BenchError if the pickle is truncated or corrupt, or asks for anything else. An error of
+    reading the file itself (OSError and the like) is the caller's.
     """
     # From memory a length that the pickle invents cannot ask for more than there is.
     content = io.BytesIO(file.read())
@@ -46,14 +48,14 @@ def read(file, name, encoding="bytes"):
 
 
 def _reconstruct(kind, shape, code):
-    """Numpy's function of this name, for the only arguments that numpy pickles: an empty array, whose state follows."""
+    """Numpy's function of this name, as numpy calls it: an empty array, whose state follows."""
     if kind is not _NDARRAY or shape != (0,) or code not in ("b", b"b"):
         raise pickle.UnpicklingError("_reconstruct with arguments that are not numpy's")
     return np.empty(0, np.int8)
 
 
 def _dtype(code, align=False, copy=True):
-    """A dtype of numbers, always a copy: its state follows, and must not change the dtype that all arrays share."""
+    """A dtype of numbers, always a copy: its state follows, and all arrays share the original."""
     code = _text(code)
     if not re.fullmatch(r"[biufc][0-9]{1,2}", code):
         raise pickle.UnpicklingError(f"dtype {code[:40]!r} refused, numbers only")
@@ -61,7 +63,7 @@ def _dtype(code, align=False, copy=True):
 
 
 def _encode(text, encoding):
-    """Bytes, as Python 3 writes them in protocol 2; another codec than latin1 could run code that others registered."""
+    """Bytes, as Python 3 writes them in protocol 2. Only latin1: another codec could run code."""
     if encoding not in ("latin1", b"latin1"):
         raise pickle.UnpicklingError("_codecs.encode refused for a codec other than latin1")
     return text.encode("latin1")
@@ -92,10 +94,10 @@ NAMES = {
 
 
 class _Unpickler(pickle._Unpickler):
-    """The unpickler in Python, since the one in C has no table of opcodes; it is as fast where strings are long."""
+    """The unpickler in Python: the one in C has no table of opcodes. Long strings are as fast."""
 
     def find_class(self, module, name):
-        """What a name stands for; the module is never imported, a dotted name is a name like any other."""
+        """What a name stands for. The module is never imported; a dotted name is just a name."""
         if (module, name) not in NAMES:
             raise pickle.UnpicklingError(f"{f'{module}.{name}'[:80]!r} refused")
         return NAMES[module, name]
@@ -134,7 +136,7 @@ def _dtype_state(state):
 
 
 def _array_state(state):
-    """The state of an array of numbers: version, shape, dtype, order, bytes as many as these ask for."""
+    """The state of an array of numbers: version, shape, dtype, order, bytes."""
     version, shape, dtype, fortran, raw = state
     if (
         version != 1

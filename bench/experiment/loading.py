@@ -1,10 +1,12 @@
 """The experiment as a validated value.
 
-An experiment is params.yaml, with any overlay that Snakemake merged into it, and one file a setting. Sections
-that describe the grid (processes, moments, bound, samples, fidelity) stand in params.yaml and hold for every
-setting whose own file does not have them; sections that describe what is measured (data, schedule, mean,
-heads, extractor) stand in the setting's file. `load` returns all of it resolved, or one line saying which key
-of which file is wrong.
+An experiment is params.yaml, with any overlay that Snakemake merged into it, and one file a
+setting. Sections that describe the grid (processes, moments, bound, samples, fidelity) stand in
+params.yaml and hold for every setting whose own file does not have them. Sections that describe
+what is measured (data, schedule, mean, heads, extractor) stand in the setting's file. A key that
+ends in `+` adds to a list: the overlay `processes: {ddpm: {variants+: [mine]}}` is one more row in
+every setting that has this list, whichever file it stands in. `load` returns all of it resolved,
+or one line saying which key of which file is wrong.
 """
 
 from pathlib import Path
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, trajectory
 from bench.data import dataset
+from bench.experiment import additions
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime.errors import BenchError, unknown
@@ -22,12 +25,12 @@ from bench.scores import extractors
 
 METRICS = ("nll", "fid", "kid", "precision", "recall", "isc")
 OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features of the reference
-SETTINGS = Path(__file__).parent.parent.parent / "workflows" / "settings"
 
 
-def load(path="params.yaml", overlays=()):
-    """The experiment described by the YAML file at `path`, with YAML files laid over it as Snakemake's --configfile does.
+def load(path="params.yaml", overlays=()) -> Experiment:
+    """The experiment of a YAML file, with overlays merged into it as Snakemake's --configfile does.
 
+    path: params.yaml, beside the folder workflows/ that has the settings, or a resolved file.
     Raises BenchError naming the file and the key.
     """
     raw, changes = read_yaml(path), {}
@@ -37,7 +40,7 @@ def load(path="params.yaml", overlays=()):
         for overlay in overlays:
             update_config(changes, read_yaml(overlay))
         update_config(raw, changes)
-    return resolve(raw, " + ".join(map(str, [path, *overlays])))
+    return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent)
 
 
 def read_yaml(path):
@@ -53,38 +56,45 @@ def read_yaml(path):
     return value
 
 
-def resolve(raw, path="params.yaml"):
+def resolve(raw, path="params.yaml", folder=".") -> Experiment:
     """Validates the merged mapping `raw` and reads the settings it names.
 
-    `settings` is a list of names of files in workflows/settings, or, in a resolved file, the mapping itself.
+    raw["settings"]: a list of settings, each the name of a file in workflows/settings/ of `folder`,
+    or the path of a YAML file, relative to the working folder; in a resolved file, the mapping of
+    them. path: what an error calls the file. Raises BenchError for the first mistake.
     """
-    names = raw.get("settings")
-    if isinstance(names, dict):
-        experiment = _validate(Experiment, raw, path)
-    elif isinstance(names, list) and names:
-        shared = {key: raw[key] for key in raw if key in Setting.model_fields}
-        settings = {
-            name: _validate(
-                Setting, {**shared, **_setting_file(name)}, _setting_path(name), shared, path
-            )
-            for name in names
-        }
-        rest = {key: value for key, value in raw.items() if key not in shared}
-        experiment = _validate(Experiment, {**rest, "settings": settings}, path)
-    else:
-        raise BenchError(f"{path}: settings: expected a list of setting names, found {names!r}")
+    raw, added = additions.split(raw)
+    additions.check(raw, added, path)
+    raw = additions.extend(raw, added)
+    if not isinstance(raw.get("settings"), dict):
+        shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
+        settings = {}
+        for name, file in _setting_files(raw.get("settings"), path, folder).items():
+            own = additions.extend(read_yaml(file), added)
+            settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
+        raw["settings"] = settings
+    experiment = _validate(Experiment, raw, path)
     _check_names(experiment, path)
     return experiment
 
 
-def _setting_path(name):
-    return SETTINGS / f"{name}.yaml"
-
-
-def _setting_file(name):
-    if not _setting_path(name).is_file():
-        raise unknown("setting", name, [file.stem for file in SETTINGS.glob("*.yaml")])
-    return read_yaml(_setting_path(name))
+def _setting_files(entries, path, folder):
+    """{name of a setting: its file} of the entries of `settings`."""
+    if not isinstance(entries, list) or not entries:
+        raise BenchError(f"{path}: settings: expected a list of setting names, found {entries!r}")
+    settings, found = Path(folder) / "workflows" / "settings", {}
+    for entry in map(str, entries):
+        is_path = Path(entry).suffix in (".yaml", ".yml")
+        file = Path(entry) if is_path else settings / f"{entry}.yaml"
+        if not is_path and not file.is_file():
+            raise unknown("setting", entry, [known.stem for known in settings.glob("*.yaml")])
+        if file.stem in found:
+            raise BenchError(
+                f"{path}: settings: expected no repetitions, found {_shown(found[file.stem])} "
+                f"and {_shown(file)}"
+            )
+        found[file.stem] = file
+    return found
 
 
 def _validate(model, value, path, shared=(), shared_path=None):
@@ -256,13 +266,13 @@ def _check_steps(stage, name, K, N):
 
 
 def write(experiment, path=None):
-    """Writes the resolved experiment as YAML that `load` reads back to an equal one; prints it where no path is given."""
+    """Writes the resolved experiment as YAML that `load` reads back; prints it if path is None."""
     text = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
     if path is None:
         print(text, end="")
     else:
         write_text(
             path,
-            "# Resolved from params.yaml, its overlays and workflows/settings; written by the workflow.\n"
-            + text,
+            "# Resolved from params.yaml, its overlays and the settings' files; "
+            "written by the workflow.\n" + text,
         )

@@ -14,15 +14,18 @@ from bench.experiment.sections import (
     HeadsSection,
     MeanSection,
     MomentsSection,
+    Name,
     Names,
     ProcessesSection,
     SamplesSection,
     ScheduleSection,
     Section,
+    SettingName,
 )
 from bench.process import PROCESSES
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
+from bench.runtime.paths import DEFAULT
 
 
 class Setting(Section):
@@ -129,12 +132,17 @@ def has_optimal(variant):
 
 
 class Experiment(Section):
-    """Everything a run is made of; `settings` holds every setting resolved. device: see `bench.runtime.devices.choose`."""
+    """Everything a run is made of; `settings` holds every setting resolved.
 
+    name: whose tables they are, see `bench.runtime.paths.Tables`; device: see
+    `bench.runtime.devices.choose`.
+    """
+
+    name: Name = DEFAULT
     seed: Annotated[int, Field(strict=True, ge=0)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     metrics: Names
-    settings: dict[str, Setting]
+    settings: dict[SettingName, Setting]
 
     @property
     def fidelity_metrics(self):
@@ -148,5 +156,5 @@ class Experiment(Section):
         return self.settings[name]
 
     def digest(self):
-        """A short hash of the whole resolved configuration but the device."""
-        return digest(self.model_dump(mode="json", exclude_none=True, exclude={"device"}))
+        """A short hash of the resolved configuration, but for its name and the device."""
+        return digest(self.model_dump(mode="json", exclude_none=True, exclude={"name", "device"}))

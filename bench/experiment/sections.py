@@ -20,6 +20,15 @@ def no_repeats(values):
     return values
 
 
+def of_a_setting(name):
+    """Refuses a name whose folder in results/ would be that of tables."""
+    if name in ("plots", "figures") or name.endswith("-tables"):
+        raise ValueError(f"expected another name than that of a folder of tables, found {name!r}")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+SettingName = Annotated[Name, AfterValidator(of_a_setting)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
 Steps = Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]

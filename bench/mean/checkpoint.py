@@ -1,8 +1,9 @@
-"""Takes a mean model from a folder: a UNet2DModel in diffusers' layout, a pipeline with `unet/` and `scheduler/`, or what
-`bench mean import` and the mean stage write.
+"""Takes a mean model from a folder in diffusers' layout, or from one that this project made.
 
-The folder may be on the Hugging Face hub: `owner/name`, or `owner/name@revision` for one that stays the same. Then the
-configs and the weights are downloaded to the hub's own cache, safetensors where they are there.
+The folder is a UNet2DModel, or a pipeline with `unet/` and `scheduler/`, or what `bench import` and
+the mean stage write. It may be on the Hugging Face hub: `owner/name`, or `owner/name@revision` for
+one that stays the same. Then the configs and weights are downloaded to the hub's own cache, as
+safetensors if they exist.
 """
 
 import re
@@ -22,16 +23,17 @@ CONFIGS = (
 )
 HUB_ID = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
 EXPECTED = (
-    "expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or unet/ with them), one "
-    "that bench mean import made, or the id of one on the Hugging Face hub, owner/name"
+    "expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or "
+    "unet/ with them), one that bench import made, or the id of one on the Hugging Face hub, "
+    "owner/name"
 )
 
 
 def read(path, schedule_section):
     """What `bench.mean.storage.save` keeps of the checkpoint at `path`, as a dict of its arguments.
 
-    Raises BenchError where there is no such folder, it holds no UNet2DModel, or its scheduler's config disagrees with the
-    setting's schedule.
+    Raises BenchError if there is no such folder, if it holds no UNet2DModel, or if its scheduler's
+    config disagrees with the setting's schedule.
     """
     folder, about = Path(path), {"source": str(path)}
     if not folder.is_dir():
@@ -56,7 +58,7 @@ def read(path, schedule_section):
 
 
 def _from_hub(path):
-    """The folder in the hub's cache that holds the snapshot of a repository, named after its revision."""
+    """The folder in the hub's cache with a snapshot of the repository; its name is the revision."""
     if not re.fullmatch(HUB_ID, path):
         raise BenchError(f"mean.checkpoint: {path}: no such folder; {EXPECTED}")
     from huggingface_hub import snapshot_download
@@ -74,14 +76,14 @@ def _from_hub(path):
         Exception
     ) as error:  # of huggingface_hub, its HTTP library or the disk, with no common class
         raise BenchError(
-            f"mean.checkpoint: {path}: no such folder, and not to be had from the Hugging Face hub "
+            f"mean.checkpoint: {path}: no such folder, and not found on the Hugging Face hub "
             f"({reason(error)}); {EXPECTED}"
         ) from error
     return folder
 
 
 def _prediction_type(folder, section):
-    """From the scheduler's config, which is checked against the setting; epsilon where there is none."""
+    """From the scheduler's config, which must fit the setting; epsilon if there is none."""
     path = folder / "scheduler" / "scheduler_config.json"
     if not path.exists():
         path = folder / "scheduler_config.json"
@@ -95,6 +97,6 @@ def _prediction_type(folder, section):
     if (name, N) != (section.name, section.N) or (name == "linear" and ends != expected):
         raise BenchError(
             f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, "
-            f"expected {section.name} with N = {section.N}, as the setting has it"
+            f"expected {section.name} with N = {section.N}, the schedule of the setting"
         )
     return found.get("prediction_type", "epsilon")

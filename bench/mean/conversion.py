@@ -1,11 +1,12 @@
-"""From a state dict in others' key layout to the modules used here: a table of names, checked both ways.
+"""From a state dict in others' key layout to the modules used here: a table of names.
 
-A published file is a state dict, {key: tensor}, or holds one: DDIM's is the list [model, optimizer, epoch, step, EMA], in
-which the names of the model's keys begin with `module.`; Analytic-DPM's is a mapping with the networks' averages under
-`ema_models_states`. What those repositories sample with, and so what is taken, are the averages.
+A published file is a state dict, {key: tensor}, or holds one. DDIM's is the list [model, optimizer,
+epoch, step, EMA], in which the model's keys begin with `module.`. Analytic-DPM's is a mapping with
+the networks' averages under `ema_models_states`. The averages are taken: those repositories sample
+with them.
 
-Sources: github.com/ermongroup/ddim, runners/diffusion.py and models/ema.py; github.com/baofff/Analytic-DPM,
-cifar_imagenet_codes/interface/utils/ckpt.py.
+Sources: github.com/ermongroup/ddim, runners/diffusion.py and models/ema.py;
+github.com/baofff/Analytic-DPM, cifar_imagenet_codes/interface/utils/ckpt.py.
 """
 
 import math
@@ -24,9 +25,10 @@ GROUPS = 32  # of every normalisation in the published networks, which no shape 
 class Network:
     """What a format makes of a state dict.
 
-    unet: a UNet2DModel in fp32 that predicts ε; variance, second: states of a `bench.heads.Head`, or None. `variance` is
-    the second half of the outputs of a network that has twice as many as inputs, the head improved_ddpm; `second` is an
-    output that was trained on the finished network, npr or sn as the file's name has it.
+    unet: a UNet2DModel in fp32 that predicts ε. variance, second: states of a `bench.heads.Head`,
+    or None. If a network has twice as many outputs as inputs, `variance` is the second half of
+    them, the head improved_ddpm. `second` is an output that was trained on the finished network:
+    npr or sn, which only the file's name tells.
     """
 
     unet: torch.nn.Module
@@ -35,10 +37,11 @@ class Network:
 
 
 def state_dict(path, remedy):
-    """The state dict {key: tensor} of the file at `path`, as torch.save writes it, without prefixes of a parallel model.
+    """The state dict {key: tensor} of a file that torch.save wrote.
 
-    remedy: what an error ends in. Nothing but tensors, numbers, strings and containers is read. Raises BenchError where the
-    file is missing, truncated, or holds anything else.
+    Prefixes of a parallel model are removed. remedy: the end of an error. Only tensors, numbers,
+    strings and containers are read. Raises BenchError if the file is missing, truncated, or holds
+    anything else.
     """
     with files.reading(path, remedy):
         try:
@@ -46,7 +49,8 @@ def state_dict(path, remedy):
         except pickle.UnpicklingError as error:
             # torch's own text advises to load the objects all the same
             raise BenchError(
-                f"{path}: truncated, or holds objects other than tensors, which are not read; {remedy}"
+                f"{path}: truncated, or holds objects other than tensors, which are not read; "
+                f"{remedy}"
             ) from error
     state = _unwrapped(value)
     if (
@@ -95,7 +99,7 @@ def check_layout(kind, state, layout):
 
 
 def shape(kind, state, key, dimensions):
-    """The shape of a tensor of the state dict. BenchError where it is missing or has other dimensions."""
+    """The shape of a tensor. BenchError if it is missing or has other dimensions."""
     if key not in state:
         raise another(
             kind, f"no {key}", "residual blocks, and convolutions of stride 2 between levels"
@@ -107,9 +111,10 @@ def shape(kind, state, key, dimensions):
 
 
 def level_options(kind, levels, width):
-    """The options of a UNet2DModel for its levels, [[(channels, whether attention follows) of every residual block] …].
+    """The options of a UNet2DModel for its levels.
 
-    levels: on the way down; width: of the first convolution. BenchError for levels that a UNet2DModel cannot have.
+    levels: on the way down, [[(channels, whether attention follows) of every residual block] …].
+    width: channels of the first convolution. BenchError for levels that a UNet2DModel cannot have.
     """
     counts = [len(level) for level in levels]
     if 0 in counts:
@@ -149,7 +154,10 @@ def level_options(kind, levels, width):
 
 
 def make_unet(options, heads):
-    """A UNet2DModel of these options in evaluation mode, `heads` heads in every attention, and no values yet (see `fill`)."""
+    """A UNet2DModel in evaluation mode with `heads` heads in every attention, without values.
+
+    `fill` gives it values.
+    """
     with torch.device("meta"):  # to draw values that are replaced takes seconds
         unet = imports.unet_2d()(**options).eval()
     set_heads(unet, heads)
@@ -157,9 +165,10 @@ def make_unet(options, heads):
 
 
 def set_heads(unet, heads):
-    """Gives every attention of a UNet2DModel `heads` heads, and notes the number in its config as `_attention_heads`.
+    """Gives every attention of a UNet2DModel `heads` heads.
 
-    The note is saved with the network. BenchError where the channels of an attention are not divisible.
+    The number is kept in its config as `_attention_heads`, and saved with the network. BenchError
+    if it does not divide the channels of an attention.
     """
     imports.declare_torchvision()
     from diffusers.models.attention_processor import Attention
@@ -170,33 +179,38 @@ def set_heads(unet, heads):
     for name, module in attentions.items():
         if heads < 1 or module.inner_dim % heads:
             raise BenchError(
-                f"{name}: {module.inner_dim} channels in {heads} heads; expected a number that divides them"
+                f"{name}: {module.inner_dim} channels; expected a number of attention heads that "
+                f"divides them, found {heads}"
             )
         module.heads = module.sliceable_head_dim = heads
         module.scale = (module.inner_dim // heads) ** -0.5
-    # A common divisor of the widths makes layers of the right sizes, and is the width itself where there is one for all.
-    # diffusers keeps names that begin with an underscore, and warns of other names that it does not know.
+    # A common divisor of the widths makes layers of the right sizes. If all widths are equal, it
+    # is the width. diffusers keeps names that begin with an underscore; of others it warns.
     width = math.gcd(*(module.inner_dim // heads for module in attentions.values()))
     unet.register_to_config(attention_head_dim=width, _attention_heads=heads)
 
 
 def check_keys(kind, state, modules):
-    """BenchError unless the keys of the state dict are the weight and the bias of each of `modules`."""
+    """BenchError unless the keys of the state dict are weight and bias of each of `modules`."""
     expected = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
     for what, keys in (("missing", expected - set(state)), ("unexpected", set(state) - expected)):
         if keys:
             first = ", ".join(sorted(keys)[:3])
             raise BenchError(
-                f"{kind} U-Net: {what} keys ({len(keys)}): {first}{', …' if len(keys) > 3 else ''}; "
+                f"{kind} U-Net: {what} keys ({len(keys)}): "
+                f"{first}{', …' if len(keys) > 3 else ''}; "
                 f"expected the {len(expected)} keys of an unconditional network"
             )
 
 
 def fill(kind, unet, found):
-    """Puts tensors {key in the network: tensor} into one of `make_unet`. BenchError for the first that has another shape."""
+    """Puts tensors {key in the network: tensor} into a network of `make_unet`.
+
+    BenchError for the first tensor that has another shape.
+    """
     state = unet.state_dict()
     for name, there in state.items():
-        # what is a convolution of width 1 over positions in others' attention is a linear layer here
+        # In others' attention, a linear layer is a convolution of width 1 over positions.
         tensor = found[name]
         if tensor.shape[:2] == there.shape == tensor.squeeze().shape:
             tensor = tensor.reshape(there.shape)

@@ -1,9 +1,9 @@
 """The mean model: a frozen network whose noise prediction ε̂(x_t, t) every variant shares.
 
-It is a `diffusers.UNet2DModel`, trained here (`bench.mean.train`) or taken from a checkpoint, and kept as
-`unet/` (diffusers' own folder, safetensors) beside `mean.json`. Networks that predict x_0 or
-v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else. For data whose law is
-known it is the exact answer (`bench.mean.oracle`).
+It is a `diffusers.UNet2DModel`, trained here (`bench.mean.train`) or taken from a checkpoint. It is
+kept as `unet/` (diffusers' own folder, safetensors) beside `mean.json`. Networks that predict x_0
+or v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanModel`, and nowhere else. For
+data whose law is known, the exact answer may take its place (`bench.mean.oracle`).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for
 
 @dataclass(frozen=True)
 class Features:
-    """What heads read: the last hidden feature map (batch, channels, h, w), and the time embedding (batch, e)."""
+    """What heads read: the last map (batch, channels, h, w), the time embedding (batch, e)."""
 
     hidden: torch.Tensor
     time: torch.Tensor
@@ -26,8 +26,12 @@ class Features:
 
 @dataclass(frozen=True)
 class Trunk:
-    """What a head is made for: channels of `Features`, outputs a pixel, groups and eps of the last GroupNorm, and how
-    residual blocks take the time (diffusers' names: default is a shift, scale_shift both)."""
+    """What a head is made for.
+
+    channels: of `Features`. out_channels: outputs per pixel. groups, eps: of the last GroupNorm.
+    time_scale_shift: how residual blocks take the time (diffusers' names: `default` is a shift,
+    `scale_shift` both).
+    """
 
     channels: int
     time_channels: int
@@ -53,10 +57,11 @@ class Trunk:
 class MeanModel:
     """ε̂ as a function of x_t and t.
 
-    unet: UNet2DModel; prediction_type: one of `PREDICTION_TYPES`; schedule: `bench.schedule.Schedule`; shape: (channels,
-    height, width); first_timestep, scale: the network is told (t − 1 + first_timestep) scale at step t, t − 1 by default as
-    diffusers counts from 0; heads: {name: state of a `bench.heads.Head`} of those that came with the network; device: where
-    the network runs, and where everything that it is given has to be.
+    unet: UNet2DModel. prediction_type: one of `PREDICTION_TYPES`. schedule:
+    `bench.schedule.Schedule`. shape: (channels, height, width). first_timestep, scale: at step t
+    the network gets the timestep (t − 1 + first_timestep) scale; by default t − 1, as diffusers
+    counts from 0. heads: {name: state of a `bench.heads.Head`} of those that came with the network.
+    device: where the network runs; its arguments must be there.
     """
 
     def __init__(

@@ -1,10 +1,12 @@
 """The exact mean model of data whose law is known, made imperfect on request.
 
-ε̂(x_t, t) = E[ε | x_t] + δ √2 sin(W x_t + φ), with a fixed random matrix W of unit rows on average and phases φ: a
-smooth field whose root mean square over x_t is about `imperfection` = δ per coordinate at every t, and which is known,
-so that what an imperfect mean does to a variance estimate can be told from the estimate's own error.
+ε̂(x_t, t) = E[ε | x_t] + δ √2 sin(W x_t + φ), with a fixed random matrix W, whose rows have unit
+length on average, and phases φ. The second term is a smooth field; its root mean square over x_t is
+about `imperfection` = δ per coordinate at every t. The field is known. So the effect of an
+imperfect mean on a variance estimate can be told from the estimate's own error.
 
-For heads, the trunk's last features are x_t and ε̂ themselves, and waves of t as the time embedding.
+For heads, the trunk's last features are x_t and ε̂ themselves, and waves of t as the time
+embedding.
 """
 
 import numpy as np
@@ -22,7 +24,8 @@ WAVES = 8  # of each of sine and cosine in the time embedding
 class OracleModel:
     """ε̂ of a diffused `bench.mixture.Mixture`, called like `bench.mean.model.MeanModel`.
 
-    schedule: `bench.schedule.Schedule`; imperfection: root mean square of the bias field per coordinate, ≥ 0.
+    schedule: `bench.schedule.Schedule`. imperfection: root mean square of the bias field per
+    coordinate, ≥ 0.
     """
 
     device = torch.device("cpu")  # small matrices in float64
@@ -69,5 +72,6 @@ def load(about, data, schedule):
 def _check(data):
     if data.law is None:
         raise BenchError(
-            f"mean.oracle: needs data whose law is known, such as the mixture; data set {data.name!r} has none"
+            f"mean.oracle: expected data whose law is known, such as data.name mixture; "
+            f"found data set {data.name!r}"
         )

@@ -1,12 +1,15 @@
-"""The mean model of a file that others published, made into a UNet2DModel and the heads that came with it.
+"""The mean model of a file that others published, as a UNet2DModel and its heads.
 
-A file is checked by its checksum where one is known, read as tensors only, and converted by its format
-(`bench.mean.formats`). NPR and SN heads were published as networks of their own: the trunk's weights again, and the head's.
-A head is taken from such a file only if its trunk is the mean model. Equal to rounding, not to the bit: the released trunks are
-what a moving average made of constant weights in fp32. Each of its steps w ← r w + (1 − r) w_0 rounds by up to about 2⁻²³ of w,
-and what is off shrinks by 1 − r = 10⁻⁴ a step, so that it stays within 2⁻²³/10⁻⁴ ≈ 10⁻³ of w.
+A file is checked by its checksum, if one is known, read as tensors only, and converted by its
+format (`bench.mean.formats`). NPR and SN heads were published as whole networks: the trunk's
+weights again, and the head's. A head is taken from such a file only if its trunk is the mean model.
 
-The way of the timesteps (`first`, `rescaled`) depends on the training; see `sections.PublishedSection`.
+The trunks need to agree to rounding only. The released trunks are moving averages of constant
+weights in fp32. Each step w ← r w + (1 − r) w_0 rounds by up to about 2⁻²³ of w, and the error
+shrinks by 1 − r = 10⁻⁴ per step. So it stays within 2⁻²³/10⁻⁴ ≈ 10⁻³ of w.
+
+Which timesteps the network gets (`first`, `rescaled`) depends on its training; see
+`sections.PublishedSection`.
 """
 
 import hashlib
@@ -20,14 +23,16 @@ from bench.mean.model import Trunk
 from bench.runtime import download, files
 from bench.runtime.errors import BenchError
 
-SAME_TRUNK = 1e-2  # relative difference of a tensor's norm, ten times what rounding explains; other trainings differ by 1
+# The largest relative difference of a tensor's norm: ten times what rounding explains. Trunks of
+# two trainings differ by 1.
+SAME_TRUNK = 1e-2
 
 
 def read(section):
-    """What `bench.mean.storage.save` keeps of the files of a `sections.PublishedSection`, as a dict of its arguments.
+    """What `bench.mean.storage.save` keeps of a `sections.PublishedSection`, as its arguments.
 
-    Raises BenchError where a file is missing, truncated or of another architecture, a checksum is wrong, or a file under
-    `heads` holds no head or another trunk.
+    Raises BenchError if a file is missing, truncated or of another architecture, if a checksum is
+    wrong, or if a file under `heads` holds no head or another trunk.
     """
     network = _network(
         section, "path", section.path, {"sha256": section.sha256, "md5": section.md5}
@@ -62,7 +67,8 @@ def _network(section, key, path, checksums=None):
         wrong = download.wrong(path, checksums or {})
     if wrong:
         raise BenchError(
-            f"{path}: {wrong}; nothing was read of it; download it again, or correct mean.published"
+            f"{path}: {wrong}; the file was not read; download it again, or correct the checksum "
+            "in mean.published"
         )
     state = conversion.state_dict(path, remedy)
     try:
@@ -76,21 +82,22 @@ def _head(section, name, path, unet):
     found = _network(section, f"heads.{name}", path)
     if found.second is None:
         raise BenchError(
-            f"{path}: mean.published.heads.{name}: holds no head beside the network; expected the output that "
-            "Extended-Analytic-DPM trains on it (out2, or norm_out2 and conv_out2)"
+            f"{path}: mean.published.heads.{name}: holds no head beside the network; expected the "
+            "output that Extended-Analytic-DPM trains on it (out2, or norm_out2 and conv_out2)"
         )
+    another = f"{path}: mean.published.heads.{name}: a head on another network than {section.path}"
     there, here = found.unet.state_dict(), unet.state_dict()
     for key, tensor in here.items():
         if key not in there or there[key].shape != tensor.shape:
+            shape = tuple(there[key].shape) if key in there else None
             raise BenchError(
-                f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} is of "
-                f"shape {tuple(there[key].shape) if key in there else None}, expected {tuple(tensor.shape)}"
+                f"{another}: {key} is of shape {shape}, expected {tuple(tensor.shape)}"
             )
         off = torch.linalg.norm(there[key] - tensor) / torch.linalg.norm(tensor).clamp(min=1e-12)
         if not off <= SAME_TRUNK:
             raise BenchError(
-                f"{path}: mean.published.heads.{name}: a head on another network than {section.path}: {key} differs "
-                f"by {off:.2g} of its size, expected at most {SAME_TRUNK:g}"
+                f"{another}: {key} differs by {off:.2g} of its size, "
+                f"expected at most {SAME_TRUNK:g}"
             )
     return found.second
 

@@ -1,4 +1,4 @@
-"""How a mean model is kept: `unet/` in diffusers' layout, heads that came with it, and `mean.json` with what is known of it."""
+"""How a mean model is kept: `unet/` in diffusers' layout, its heads, and `mean.json`."""
 
 from pathlib import Path
 
@@ -14,9 +14,10 @@ WEIGHTS = (
 
 
 def save(unet, prediction_type, folder, heads=None, **about):
-    """Writes the network and what is known of it (`about`: JSON values, such as the training log) to `folder`.
+    """Writes the network and what is known of it to `folder`.
 
-    heads: see `MeanModel`; each becomes `heads/<name>.safetensors`.
+    heads: see `MeanModel`; each becomes `heads/<name>.safetensors`. about: JSON values, such as the
+    training log.
     """
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
@@ -30,7 +31,10 @@ def save(unet, prediction_type, folder, heads=None, **about):
 
 
 def read(folder, remedy=None):
-    """What `save` was given for `folder`, as a dict of its arguments. BenchError, ending in `remedy`, where it is broken."""
+    """What `save` was given for `folder`, as a dict of its arguments.
+
+    Raises BenchError, which ends in `remedy`, if the folder is broken.
+    """
     about = files.read_json(folder / "mean.json", remedy)
     names = about.pop("heads", [])
     return {
@@ -44,7 +48,7 @@ def read(folder, remedy=None):
 
 
 def load(folder, schedule, data, device="cpu"):
-    """The mean model saved in `folder` for `data`, on `device`. BenchError where it is broken or does not fit."""
+    """The mean model saved in `folder` for `data`. BenchError if it is broken or does not fit."""
     about = files.read_json(folder / "mean.json")
     if "oracle" in about:
         with files.reading(folder / "mean.json"):
@@ -66,7 +70,10 @@ def load(folder, schedule, data, device="cpu"):
 
 
 def read_unet(folder, remedy=None):
-    """A UNet2DModel from a folder in diffusers' layout: config.json, and weights as safetensors or, failing that, as .bin."""
+    """A UNet2DModel from a folder in diffusers' layout: config.json, and weights.
+
+    The weights are safetensors if they exist, else .bin.
+    """
     UNet2DModel = imports.unet_2d()
     with files.reading(folder, remedy):
         safe = (Path(folder) / WEIGHTS[0]).exists()  # a .bin is read as tensors only, too

@@ -1,4 +1,4 @@
-"""Trains the mean model: a UNet2DModel on the ε objective E‖ε − ε̂(x_t, t)‖², t uniform on 1..N (Ho et al. 2020)."""
+"""Trains the mean model: a UNet2DModel on E‖ε − ε̂(x_t, t)‖², t uniform on 1..N (Ho 2020)."""
 
 import torch
 
@@ -8,7 +8,7 @@ from bench.runtime.errors import BenchError
 
 
 def make_unet(options, shape):
-    """A UNet2DModel for images of `shape`, from the keyword options of the setting. BenchError for a wrong one."""
+    """A UNet2DModel for images of `shape`. BenchError for options that it does not take."""
     UNet2DModel = imports.unet_2d()
     channels, height, width = shape
     try:
@@ -28,9 +28,9 @@ def make_unet(options, shape):
 def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"):
     """Returns (EMA network, training log).
 
-    data: `bench.data.dataset.Data`; section: `sections.MeanSection`; names: (seed, setting), the root of every draw;
-    checkpoint: path of the resumable state; on_loss: see `bench.training.train`.
-    device: where the network is trained.
+    data: `bench.data.dataset.Data`. section: `sections.MeanSection`. names: (seed, setting), the
+    root of every draw. checkpoint: path of the resumable state. on_loss: see
+    `bench.training.train`. device: where the network is trained.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
     layout = devices.layout(device)

@@ -1,151 +1,118 @@
-"""The plan of an experiment as a person reads it: what `bench.plan.passes` counts, and hours by how fast `bench.plan.speed` finds the
-networks on this machine."""
+"""The plan of an experiment as text: what `passes` counts, and time by the speed of networks."""
 
+import datetime
 import math
 import os
-import time
 
+import torch
+import yaml
 from tabulate import tabulate
 
 from bench.data import dataset
-from bench.plan import passes
-from bench.runtime import paths
+from bench.plan import passes, speed
+from bench.runtime import devices, paths
 
-STAGES = ("setting", "stage", "jobs", "passes", "of", "samples", "disk", "hours")
-NETWORKS = ("network", "architecture from", "parameters", "images/s", "images a pass")
+START_UP = 4.0  # seconds of a job before its first pass: Python, torch, diffusers, reading
+COLUMNS = ("setting", "stage", "passes", "samples", "disk", "time")
 REMARKS = """\
-passes: one image through a network once. disk: of results/, without the checkpoint that a training keeps while it runs (four
-times its network). hours: of this machine, one job after the other, each with {threads} threads: {startup:.1f} s to start, and
-the passes; not the arithmetic on what networks say, which for networks as small as those of digits may take longer. The load
-of the machine before it was measured was {load:.1f}: what else runs makes it slower.
+passes: images through a network; ≤ where fewer may do. disk: of results/, without heads.
+time: of one job after the other, with {start_up:g} s of start-up each and without the arithmetic
+between passes. Divide it by the number of jobs that run side by side, one for each core or GPU.
+"""
+MEASURED = """
+Speeds were measured here. For --device my-machine, add these lines to bench/plan/devices.yaml:
+
 """
 
 
-def start_up():
-    """Seconds that it takes to load what a job with a network needs, the first time that this is called."""
-    begun = time.perf_counter()
-    from bench.plan import speed  # noqa: F401
-    from bench.runtime import imports  # noqa: F401
+def report(experiment, images_per_second=(), device: str | None = None) -> str:
+    """The plan: a row for each stage of each setting, and the speed of each network.
 
-    imports.unet_2d()
-    return time.perf_counter() - begun
-
-
-def report(experiment, startup):
-    """The plan as a text: a row a stage, how fast each network is here, what is not known, and what was assumed.
-
-    startup: seconds that every job takes before it does anything.
+    images_per_second: texts `N` (all mean networks) or `NAME=N` (one network); device: a name in
+    devices.yaml. If both are absent, the networks are measured here, and the last lines are an
+    entry for devices.yaml. BenchError for an unknown name.
     """
-    import torch
-
-    from bench.plan import speed
-    from bench.runtime import devices
-
-    load = os.getloadavg()[0]
-    networks = {name: _networks(name, setting) for name, setting in experiment.settings.items()}
-    found = passes.rows(experiment, networks)
-    passed = {row.network.key: row.network for row in reversed(found) if row.network and row.passes}
-    speeds = speed.measure(list(passed.values()), device=devices.choose(experiment.device))
-    hours = [_hours(row, speeds, startup) for row in found]
-    lines = [
-        [row.setting, row.stage, *_line([row], [time], passed)]
-        for row, time in zip(found, hours, strict=True)
-    ]
-    lines.append(["total", "", *_line(found, hours, {})])
-    remarks = REMARKS.format(startup=startup, threads=torch.get_num_threads(), load=load)
-    rates = [
-        [
-            network.name,
-            network.origin,
-            f"{network.parameters:,}",
-            f"{speeds[key][0]:,.3g}",
-            speeds[key][1],
-        ]
-        for key, network in passed.items()
-    ]
-    return "\n".join(
-        [
-            _table(STAGES, lines, "llrrlrrr"),
-            "",
-            _table(NETWORKS, rates, "llrrr"),
-            "",
-            *_unknown(experiment, networks),
-            remarks,
-        ]
-    )
+    known, notes = _known(experiment)
+    rows = passes.rows(experiment, known)
+    used = {row.network for row in rows if row.passes}
+    networks = [network for _, *pair in known.values() for network in pair if network]
+    networks = {network.name: network for network in networks if network.name in used}
+    remarks = REMARKS.format(start_up=START_UP)
+    if images_per_second or device:
+        rates = speed.of_device(device, networks) if device else {}
+        rates |= speed.given(images_per_second, used & set(known), used)
+    else:
+        chosen = devices.choose(experiment.device)
+        about = _machine(chosen)  # before the load of the measurement
+        rates = speed.measure(networks.values(), chosen)
+        entry = {"my-machine": {**about, "networks": rates}}
+        remarks += MEASURED + yaml.safe_dump(entry, sort_keys=False, default_flow_style=None)
+    for name in sorted(used - set(rates)):
+        remedy = "" if name in networks else f", or import it: bench mean --setting {name}"
+        notes.append(f"{name}: its speed is not known: --images-per-second {name}=N{remedy}")
+    lines = [[row.setting, row.stage, *_cells([row], rates)] for row in rows]
+    lines.append(["total", "", *_cells(rows, rates)])
+    align = ("left", "left", "right", "right", "right", "right")
+    table = tabulate(lines, COLUMNS, disable_numparse=True, colalign=align)
+    return "\n".join([table, "", *notes, remarks])
 
 
-def _networks(name, setting):
-    """(`data.Size`, network of the mean model, network of the features) of a setting, each None where it is not known."""
-    from bench.plan import speed
-
-    size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
-    if size is None:
-        return None, None, None
-    features = speed.feature_network(name, setting, size.shape) if setting.extractor else None
-    return size, speed.mean_network(name, setting, size.shape), features
-
-
-def _unknown(experiment, networks):
-    """A line for each setting of which something is not known, with the command after which it is."""
-    for name, (size, mean, _) in networks.items():
-        reader = experiment.setting(name).data.name
+def _known(experiment):
+    """{setting: (size, mean, features)}, and a line for each setting of unknown size."""
+    known, notes = {}, []
+    for name, setting in experiment.settings.items():
+        size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
         if size is None:
-            yield f"{name}: how large the data are is not known before {reader} has read them: bench data --setting {name}"
-        elif mean is None:
-            yield f"{name}: the architecture of the mean model is not known before it is imported: bench mean --setting {name}"
+            notes.append(f"{name}: the size of its data is not known: bench data --setting {name}")
+            continue
+        mean = speed.mean_network(name, setting, size.shape)
+        known[name] = size, mean, speed.feature_network(name, setting, size.shape)
+    return known, notes
 
 
-def _hours(row, speeds, startup):
-    """The time of a row in hours, None where its passes or its network are not known."""
-    if row.passes is None or (row.passes and row.network is None):
-        return None
-    cost = row.passes if row.cost is None else row.cost
-    return ((cost / speeds[row.network.key][0] if cost else 0) + row.jobs * startup) / 3600
+def _machine(device):
+    """What an entry of devices.yaml says beside the speeds."""
+    gpu = device.type == "cuda"
+    return {
+        "hardware": torch.cuda.get_device_name(device) if gpu else f"{speed.processor()}, 1 thread",
+        "software": f"torch {torch.__version__}",
+        "by": "your name",
+        "date": str(datetime.date.today()),
+        "load": round(os.getloadavg()[0], 1),
+        "precision": "fp32",
+    }
 
 
-def _line(found, hours, passed):
-    """The cells of a line of the table, the third and on, for the sum of some rows."""
-    of = (
-        {
-            passed[row.network.key].name if row.network else "mean model"
-            for row in found
-            if row.passes
-        }
-        if len(found) == 1
-        else ()
-    )
+def _cells(rows, rates):
+    """The columns passes, samples, disk and time of the sum of `rows`."""
+    seconds = [
+        row.jobs * START_UP
+        + (row.cost / rates[row.network]["images_per_second"] if row.cost else 0)
+        for row in rows
+        if not row.cost or row.network in rates
+    ]
+    disk = [row.disk for row in rows if row.disk is not None]
+    at_most = "≤ " if any(row.at_most for row in rows) else ""
     return [
-        sum(row.jobs for row in found),
-        _sum([row.passes for row in found], "{:,}".format, any(row.at_most for row in found)),
-        "".join(of),
-        _sum([row.samples for row in found], "{:,}".format),
-        _sum([row.disk for row in found], _bytes),
-        _sum(hours, lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.2g}"),
+        short(sum(row.passes for row in rows), sign=at_most),
+        short(sum(row.samples for row in rows)),
+        short(sum(disk), "B", sign="≥ " * (len(disk) < len(rows))) if disk else "?",
+        duration(sum(seconds), sign="≥ " * (len(seconds) < len(rows))) if seconds else "?",
     ]
 
 
-def _sum(values, written, at_most=False):
-    """The sum of what is known of `values` as a text, with a sign where some are not known or it is the most it can be."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "?"
-    missing = len(known) < len(values)
-    sign = "≈ " if missing and at_most else "≥ " if missing else "≤ " if at_most else ""
-    return sign + written(sum(known)) if sum(known) else ""
+def short(value: float, unit: str = "", sign: str = "") -> str:
+    """`value` to two significant digits, in thousands, millions, …; '' for 0."""
+    if not value:
+        return ""
+    value = float(f"{value:.2g}")
+    power = min(max(int(math.log10(value)) // 3, 0), 5)
+    return f"{sign}{value / 1000**power:g} {('', 'k', 'M', 'G', 'T', 'P')[power]}{unit}".rstrip()
 
 
-def _bytes(count):
-    """A number of bytes in kB, MB, GB or TB."""
-    power = min(int(math.log10(max(count, 1000))) // 3, 4)
-    return f"{count / 1000**power:.3g} {' kMGT'[power]}B"
-
-
-def _table(columns, lines, align):
-    names = {"l": "left", "r": "right"}
-    return tabulate(
-        lines,
-        columns,
-        disable_numparse=True,
-        colalign=[names[side] for side in align] if lines else None,
-    )
+def duration(seconds: float, sign: str = "") -> str:
+    """A time to two significant digits, in seconds, minutes or hours."""
+    units = {"h": 3600, "min": 60, "s": 1}
+    unit = next((name for name, size in units.items() if seconds >= size), "s")
+    value = float(f"{seconds / units[unit]:.2g}")
+    return f"{sign}{value:,.0f} {unit}" if value >= 10 else f"{sign}{value:g} {unit}"

@@ -1,14 +1,16 @@
-"""How many images a second this machine passes through the networks of a setting.
+"""How many images a second pass the networks of a setting: measured here, or known of a device.
 
-The time of a pass depends on a network's architecture and on the size of its images, not on what it has learned: it is
-measured with random weights, before anything is trained or downloaded. The architecture is the setting's own `unet`;
-that of a checkpoint, where the mean stage has imported it or it is a folder in diffusers' layout; or for the settings of
-the papers what is known of their checkpoints (workflows/published/networks.yaml).
+The time of a pass depends on the architecture and the size of images, not on what was learned: it
+is measured with random weights, before anything is trained or downloaded. On a CPU a job of the
+workflow has one thread, and other jobs run beside it: the measure is CPU time of one thread.
 """
 
 import json
 import math
+import platform
+import re
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,209 +19,189 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench import heads
-from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
-from bench.report import published
-from bench.runtime import devices, digests, files, paths
+from bench.runtime import devices, files, paths
+from bench.runtime.errors import BenchError, unknown
 from bench.scores.extractors import classifier, inception
 
 SECONDS = 10.0  # of measurement, shared by the networks
 REPEATS = 20  # passes after which the time of one is known well enough
+PUBLISHED = Path(__file__).with_name("networks.yaml")  # architectures of published checkpoints
+DEVICES = Path(__file__).with_name("devices.yaml")  # measured speeds
 GIVEN = ("sample_size", "in_channels", "out_channels")  # of a UNet2DModel, by the data
-INCEPTION = 2048  # features
-CLASSES = 10  # of the classifier; they make no difference
 
 
 @dataclass(frozen=True)
 class Network:
     """A network before it has weights.
 
-    name: for a person; key: equal for networks that are equal; origin: where the architecture is from; parameters: how many
-    numbers its weights are; features: outputs an image; make: device → a function that passes n images and returns what comes
-    out; batch: as many as the stages pass together; heads: how many numbers the weights of the heads on its trunk are.
+    name: the setting's for its mean model, `inception`, or `SETTING/classifier`; parameters: how
+    many; outputs: numbers an image; batch: images that the stages pass together; make: given a
+    device, a function that passes n images.
     """
 
     name: str
-    key: str
-    origin: str
     parameters: int
-    features: int
-    make: Callable
+    outputs: int
     batch: int
-    heads: int = 0
+    make: Callable
 
 
-def mean_network(name, setting, shape):
-    """The `Network` of a setting's mean model for images of `shape`, None where its architecture is not known."""
+def mean_network(name: str, setting, shape) -> Network | None:
+    """The mean model of a setting for images of `shape`, None if its architecture is not known."""
     batch, dim = setting.samples.batch, math.prod(shape)
     if setting.mean.oracle:
-        model = _oracle(setting)
-
-        def closed_form(device):
-            return lambda n: model(
-                torch.randn(n, dim, dtype=torch.float64), torch.full((n,), setting.schedule.N)
-            )[0]
-
-        key = digests.digest([setting.data.model_dump(), setting.schedule.N])
-        return Network(
-            f"oracle of {name}",
-            key,
-            "closed form",
-            0,
-            dim,
-            closed_form,
-            batch,
-            _heads(setting, model),
-        )
-    options, origin = architecture(name, setting.mean)
+        return Network(name, 0, dim, batch, lambda device: _oracle(setting, dim))
+    options = architecture(name, setting.mean)
     if options is None:
         return None
-    with torch.device("meta"):
-        unet = make_unet(options, shape)
-        of_heads = _heads(
-            setting, MeanModel(unet, "epsilon", setting.schedule.make(), shape, device="meta")
-        )
 
-    def passes(device):
+    def make(device):
         layout = devices.layout(device)
-        made = make_unet(options, shape).eval().to(device, memory_format=layout)
+        unet = make_unet(options, shape).eval().to(device, memory_format=layout)
 
         def step(n):
             images = torch.randn(n, *shape, device=device).contiguous(memory_format=layout)
-            return made(
-                images, torch.zeros(n, dtype=torch.int64, device=device), return_dict=False
-            )[0]
+            t = torch.zeros(n, dtype=torch.int64, device=device)
+            return unet(images, t, return_dict=False)[0]
 
         return step
 
-    return Network(
-        f"U-Net of {name}",
-        digests.digest([options, shape]),
-        origin,
-        _size(unet),
-        dim,
-        passes,
-        batch,
-        of_heads,
-    )
+    with torch.device("meta"):
+        parameters = count(make_unet(options, shape))
+    return Network(name, parameters, dim, batch, make)
 
 
-def _heads(setting, model):
-    """How many numbers the weights of a setting's heads on `model` are; one that is imported counts as the smallest."""
-    targets = setting.heads.targets if setting.heads else {}
-    return _size(
-        heads.make(
-            {name: "simple" if mode == "imported" else mode for name, mode in targets.items()},
-            model,
-        )
-    )
+def _oracle(setting, dim):
+    """A function that passes n vectors through the closed form of the mean."""
+    from bench.data.readers.mixture import law_of
+    from bench.mean.oracle import OracleModel
+
+    law = law_of(setting.data.options["components"], setting.data.options["dim"])
+    N = setting.schedule.N
+    model = OracleModel(law, setting.schedule.make(), setting.mean.oracle.imperfection)
+    return lambda n: model(torch.randn(n, dim, dtype=torch.float64), torch.full((n,), N))[0]
 
 
-def architecture(name, section):
-    """(options of UNet2DModel, where they are from) of a `sections.MeanSection`; (None, None) where they are not known."""
+def architecture(name: str, section) -> dict | None:
+    """The options of UNet2DModel of a `sections.MeanSection`, None if they are not known.
+
+    They are `mean.unet`, or those of the checkpoint if the mean stage has imported it or it is a
+    folder in diffusers' layout, or those of networks.yaml for the settings of the papers.
+    """
     if section.unet:
-        return section.unet, "mean.unet"
+        return section.unet
     folders = [paths.Setting(name).mean / "unet"]
     if section.checkpoint:
         folders += [Path(section.checkpoint) / "unet", Path(section.checkpoint)]
     for path in (folder / "config.json" for folder in folders):
         if path.exists():
             with files.reading(path):
-                found = json.loads(path.read_text())
-                return {
-                    key: value for key, value in found.items() if key[0] != "_" and key not in GIVEN
-                }, str(path)
-    path = published.FOLDER / "networks.yaml"
-    with files.reading(path, published.REMEDY):
-        known = yaml.safe_load(path.read_text())
-    return (known[name], "published") if name in known else (None, None)
+                options = json.loads(path.read_text())
+                return {k: v for k, v in options.items() if k[0] != "_" and k not in GIVEN}
+    return yaml.safe_load(PUBLISHED.read_text()).get(name)
 
 
-def feature_network(name, setting, shape):
-    """The `Network` of a setting's feature extractor, None where features take no network."""
-    if setting.extractor.name == "inception":
+def feature_network(name: str, setting, shape) -> Network | None:
+    """The network of a setting's feature extractor, None if features take no network."""
+    kind = setting.extractor and setting.extractor.name
+    if kind == "inception":
 
-        def passes(device):
+        def make(device):
             extract = inception.untrained(device)
             return lambda n: extract(torch.zeros(n, *shape, dtype=torch.uint8, device=device))
 
-        return Network(
-            "Inception",
-            "inception",
-            "torch-fidelity",
-            inception.parameters(),
-            INCEPTION,
-            passes,
-            inception.BATCH,
-        )
-    if setting.extractor.name == "classifier":
-        network = classifier.Classifier(shape[0], CLASSES).eval()
+        return Network("inception", inception.parameters(), 2048, inception.BATCH, make)
+    if kind == "classifier":
+        network = classifier.Classifier(shape[0], 10).eval()  # of 10 classes; any number does
 
-        def classify(device):
+        def make(device):
             body = network.body.to(device)
             return lambda n: body(torch.randn(n, *shape, device=device))
 
-        return Network(
-            f"classifier of {name}",
-            f"classifier {shape}",
-            "extractor.name",
-            _size(network),
-            classifier.FEATURES,
-            classify,
-            setting.samples.batch,
-        )
+        batch, name = setting.samples.batch, f"{name}/classifier"
+        return Network(name, count(network), classifier.FEATURES, batch, make)
     return None
 
 
-def _oracle(setting):
-    """The closed form of the noise prediction, for data whose law follows from the configuration."""
-    from bench.data.readers.mixture import law_of
-    from bench.mean.oracle import OracleModel
-
-    options = setting.data.options
-    return OracleModel(
-        law_of(options["components"], options["dim"]),
-        setting.schedule.make(),
-        setting.mean.oracle.imperfection,
-    )
-
-
-def _size(network):
+def count(network: torch.nn.Module) -> int:
+    """How many numbers the weights of a network are."""
     return sum(tensor.numel() for tensor in network.state_dict().values())
 
 
-def measure(networks, seconds=SECONDS, device="cpu"):
-    """{key: (images a second, images a pass)} of every `Network`, in about `seconds` altogether."""
+def measure(networks, device="cpu") -> dict:
+    """{name: {images_per_second, batch, parameters}}, in about SECONDS; one thread on a CPU."""
+    threads, rates = torch.get_num_threads(), {}
+    torch.set_num_threads(1)
+    for network in networks:
+        step = network.make(device)
+        rate, batch = images_per_second(step, network.batch, SECONDS / len(networks), device)
+        rates[network.name] = {
+            "images_per_second": float(f"{rate:.3g}"),
+            "batch": batch,
+            "parameters": network.parameters,
+        }
+    torch.set_num_threads(threads)
+    return rates
+
+
+def images_per_second(step: Callable, batch: int, seconds: float, device="cpu"):
+    """(images a second, images a pass) of `step`, a function that passes n images.
+
+    A pass has `batch` images, or as many as take a quarter of `seconds`; the median pass counts.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    clock = time.perf_counter if on_gpu else time.process_time
+
+    def timed(n):
+        begun = clock()
+        with torch.inference_mode():
+            step(n)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        return clock() - begun
+
+    end = clock() + seconds
+    timed(1)  # not counted, as it prepares what later passes reuse
+    n = max(1, min(batch, int(seconds / 4 / timed(1))))
+    times = [timed(n)]
+    while len(times) < REPEATS and clock() + times[-1] < end:
+        times.append(timed(n))
+    return n / statistics.median(times), n
+
+
+def of_device(device: str, networks: dict) -> dict:
+    """{name: entry} of the `networks` that devices.yaml has; BenchError for an unknown device."""
+    table = yaml.safe_load(DEVICES.read_text())
+    if device not in table:
+        raise BenchError(f"--device: {unknown('device', device, table)}")
+    entries = table[device]["networks"]
     return {
-        network.key: images_per_second(
-            network.make(device), network.batch, seconds / len(networks), device
-        )
-        for network in networks
+        name: entries[name]
+        for name, network in networks.items()
+        if name in entries and entries[name]["parameters"] == network.parameters
     }
 
 
-def images_per_second(step, batch, seconds, device="cpu"):
-    """(images a second, images a pass) of `step`, a function that passes n images through a network.
+def given(texts, means, names) -> dict:
+    """{name: {images_per_second}} of --images-per-second, texts `N` or `NAME=N`.
 
-    Passes grow up to `batch` images, as long as the next one fits into the time left; the median of those of the last
-    size counts. A network of which one pass takes longer than `seconds` is passed two images, one after the other.
+    means: the networks that a plain N is for; names: all networks. BenchError for another text.
     """
+    rates = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not re.fullmatch(r"\d*\.?\d+", number) or not float(number):
+            raise BenchError(f"--images-per-second: expected N or NAME=N with N > 0, found {text}")
+        if name and name not in names:
+            raise BenchError(f"--images-per-second: {unknown('network', name, names)}")
+        for each in [name] if name else sorted(means):
+            rates[each] = {"images_per_second": float(number)}
+    return rates
 
-    def timed(n):
-        begun = time.perf_counter()
-        with torch.inference_mode():
-            step(n)
-        if torch.device(device).type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - begun
 
-    end, n = time.perf_counter() + seconds, 1
-    timed(1)  # what a first pass prepares is not counted
-    times = [timed(1)]
-    while n < batch and time.perf_counter() + 2 * times[-1] < end:
-        n = min(2 * n, batch)
-        times = [timed(n)]
-    while len(times) < REPEATS and time.perf_counter() + times[-1] < end:
-        times.append(timed(n))
-    return n / statistics.median(times), n
+def processor() -> str:
+    """The name of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

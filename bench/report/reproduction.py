@@ -1,16 +1,17 @@
 """Do the published numbers hold? Every published cell beside what was measured, and a verdict.
 
-A published cell is compared where setting, metric, process, trajectory, variant and K agree with a measured one. It holds if
+A published cell is compared where setting, metric, process, trajectory, variant and K agree with a
+measured one. It holds if
 
     |measured − published| ≤ u + absolute + relative · |published| + 2 SE
 
-with u half a unit of the last printed digit, SE the standard error of the measured value, and for every metric a
-tolerance that workflows/published/tolerances.csv declares with its reason. A cell that was measured under other
-circumstances than the paper's (M, η, clipping, the networks' precision, the number of samples, the feature extractor) is
-shown and not judged. So each published cell is in one of four classes, and its numbers say which.
+with u half a unit of the last printed digit, SE the standard error of the measured value, and for
+every metric a tolerance that papers/tolerances.csv declares with its reason. A cell that was
+measured under other circumstances than the paper's (M, η, clipping, the networks' precision, the
+number of samples, the feature extractor) is shown and not judged. So each published cell is in one
+of four classes.
 """
 
-import re
 from decimal import Decimal
 
 import numpy as np
@@ -20,31 +21,38 @@ from bench import process, thresholds
 
 KEY = ("metric", "process", "trajectory", "variant")
 WITHIN, OFF, OTHER, NOT = CLASSES = ("within", "off", "other circumstances", "not attempted")
-LEAST_K = "least_K_fid6"
-AROUND_SIX = (
-    6.0,
-    6.12,
-)  # Bao 2022a's Table 3 asks for "around 6", and 6.12 is the largest FID that it takes for it
-BASELINES = {
-    "ddpm": ("ddpm", ("beta_tilde", "beta")),
-    "ddim": ("ddim", ("zero",)),
-    "improved_ddpm": ("ddpm", ("improved_ddpm",)),
+NOT_ATTEMPTED = {
+    "measured": None,
+    "stderr": None,
+    "difference": None,
+    "tolerance": None,
+    "status": NOT,
+    "reason": "",
 }
+LEAST_K = "least_K_fid6"
+# Bao 2022a's Table 3 asks for an FID "around 6"; 6.12 is the largest FID that it takes for it.
+AROUND_SIX = (6.0, 6.12)
+# The rows of that table that are not one variant of ours: the better of the process's baselines.
+BASELINES = {"ddpm": ("beta_tilde", "beta"), "ddim": ("zero",)}
 
 
-def compare(published, measured, tolerances):
-    """The frame of `published.read()` with measured, stderr, difference, tolerance, status (of `CLASSES`) and reason.
+def compare(
+    published: pandas.DataFrame, measured: list[dict], tolerances: dict[str, dict]
+) -> pandas.DataFrame:
+    """Adds columns measured, stderr, difference, tolerance, status and reason to published cells.
 
-    measured: dicts with setting, metric, process, trajectory, variant, K, value and, where they are known, stderr, n,
-    extractor, draws (M) and eta (of ddim); tolerances: as `published.tolerances`.
+    published: as `published.read`. measured: dicts with setting, metric, process, trajectory,
+    variant, K, value and, where they are known, stderr, n, extractor, draws (M) and eta (of ddim).
+    tolerances: as `published.tolerances`. status is one of `CLASSES`; tolerance is None for a cell
+    that is not judged.
     """
     found = {_key(row, row["setting"]): row for row in measured}
-    return pandas.DataFrame(
-        [
-            {**cell, **_verdict(cell, found.get(_key(cell, cell["dataset"])), tolerances)}
-            for cell in published.to_dict("records")
-        ]
-    )
+    rows = []
+    for cell in published.to_dict("records"):
+        row = found.get(_key(cell, cell["dataset"]))
+        verdict = NOT_ATTEMPTED if row is None else _verdict(cell, row, tolerances)
+        rows.append({**cell, **verdict})
+    return pandas.DataFrame(rows)
 
 
 def _key(row, setting):
@@ -52,54 +60,46 @@ def _key(row, setting):
 
 
 def _verdict(cell, row, tolerances):
-    if row is None:
-        return {
-            "measured": None,
-            "stderr": None,
-            "difference": None,
-            "tolerance": None,
-            "status": NOT,
-            "reason": "",
-        }
+    """The columns that `compare` adds to a published cell that was measured."""
     declared, text = tolerances[cell["metric"]], printed(cell)
     stderr = 0.0 if pandas.isna(row.get("stderr")) else row["stderr"]
-    difference, reason = row["value"] - float(text), _circumstances(cell, row, declared)
+    difference = row["value"] - float(text)
     tolerance = (
         resolution(text)
         + declared["absolute"]
         + declared["relative"] * abs(float(text))
         + 2 * stderr
     )
-    status = OTHER if reason else WITHIN if abs(difference) <= tolerance else OFF
+    reason = _other_circumstances(cell, row, declared)
+    status = WITHIN if abs(difference) <= tolerance else OFF
     return {
         "measured": row["value"],
         "stderr": row.get("stderr"),
         "difference": difference,
         "tolerance": None if reason else tolerance,
-        "status": status,
+        "status": OTHER if reason else status,
         "reason": reason,
     }
 
 
-def printed(cell):
-    """What a published cell says, as it is printed: its value, or K itself where that is what the table is about."""
+def printed(cell: dict) -> str:
+    """What the table prints for a published cell: its value, or K where the table is about K."""
     return cell["K"] if cell["metric"] == LEAST_K else cell["value"]
 
 
-def resolution(text):
-    """Half a unit of the last digit of a printed decimal; 0 for a printed 0, which is exact in these tables."""
+def resolution(text: str) -> float:
+    """Half a unit of the last digit of a printed decimal; 0 for a printed 0, which is exact."""
     number = Decimal(text)
     return 0.5 * 10.0 ** number.as_tuple().exponent if number else 0.0
 
 
-def _circumstances(cell, row, declared):
-    """In what the measured row differs from how the cell was published; '' where they can be compared."""
-    draws = re.search(r"M=(\d+)", cell["note"])
-    if draws and row.get("draws") != int(draws[1]):
-        return f"M = {row.get('draws')}, published with {draws[1]}"
+def _other_circumstances(cell, row, declared):
+    """How the measured row differs from the published cell; '' if the two can be compared."""
+    if cell["draws"] and str(row.get("draws")) != cell["draws"]:
+        return f"M = {row.get('draws')}, published with {cell['draws']}"
     if row.get("eta") and cell["process"] == "ddim":
         return f"η = {row['eta']:g}, published with 0"
-    if "not clipped" in cell["note"]:
+    if cell["clip_levels"] == "none":
         return "the last noisy step is clipped, published without"
     if declared["images"] and row.get("n") != declared["images"]:
         return f"{row.get('n')} samples, published with {declared['images']}"
@@ -110,105 +110,96 @@ def _circumstances(cell, row, declared):
     return row.get("reason", "")
 
 
-def beside(comparison):
-    """{(setting, metric, process, trajectory, variant, K): the columns of cells.csv that tell the published number}.
+def beside(comparison: pandas.DataFrame) -> dict[tuple, dict]:
+    """The columns of cells.csv that show the published number, for each cell that was attempted.
 
-    A cell that was published twice shows the one that it can be compared with, then the one from a primary source.
+    Keys: (setting, metric, process, trajectory, variant, K). Of a cell that was published twice it
+    is the one that can be compared, then the one from a primary source.
     """
     attempted = comparison[comparison.status != NOT]
     rank = [attempted.status == OTHER, attempted.provenance != "primary", np.arange(len(attempted))]
     found = {}
     for cell in attempted.iloc[np.lexsort(rank[::-1])].to_dict("records"):
-        within = None if cell["status"] == OTHER else cell["status"] == WITHIN
-        found.setdefault(
-            _key(cell, cell["dataset"]),
-            {
-                "published": float(printed(cell)),
-                "published_source": f"{cell['source']} Table {cell['table']}",
-                "provenance": cell["provenance"],
-                "difference": cell["difference"],
-                "tolerance": cell["tolerance"],
-                "within": within,
-            },
-        )
+        columns = {
+            "published": float(printed(cell)),
+            "published_source": f"{cell['source']} Table {cell['table']}",
+            "provenance": cell["provenance"],
+            "difference": cell["difference"],
+            "tolerance": cell["tolerance"],
+            "within": None if cell["status"] == OTHER else cell["status"] == WITHIN,
+        }
+        found.setdefault(_key(cell, cell["dataset"]), columns)
     return found
 
 
-def least_steps(published, frame, table2):
-    """Rows of `compare` for the least number of steps that reaches FID 6, published as cells of metric `LEAST_K`.
+def least_steps(
+    published: pandas.DataFrame, frame: pandas.DataFrame, table2: pandas.DataFrame
+) -> list[dict]:
+    """Rows of `compare` for the least number of steps that reaches FID 6.
 
-    frame: cells.csv's; table2: as `tables.table2`. A published K is attempted where that very K was sampled on the
-    trajectory of the note; where the target was reached nowhere, the value is infinite.
+    published: as `published.read`, whose cells of metric `LEAST_K` are meant; frame: cells.csv's;
+    table2: as `tables.table2`. A published K is attempted if that very K was sampled on the cell's
+    trajectory. If no K reached the target, the value is infinite.
     """
+    scores = frame[frame.metric == "fid"]
     rows = []
     for cell in published[published.metric == LEAST_K].to_dict("records"):
-        family, variants = BASELINES.get(cell["variant"]) or (
-            cell["note"].split()[0],
-            (cell["variant"],),
-        )
-        trajectory = "quadratic_ddim" if "quadratic" in cell["note"] else "even"
-        cells, targets = [
-            frame[
-                (frame.setting == cell["dataset"])
-                & (frame.process == family)
-                & frame.variant.isin(variants)
-            ]
-            for frame in (frame[frame.metric == "fid"], table2)
-        ]
-        here = cells[(cells.trajectory == trajectory) & (int(cell["K"]) == cells.K)]
-        if len(here):
-            least = min((int(K) for K in targets.least_K if not K.startswith(">")), default=np.inf)
-            target = targets.target_fid.iloc[0]
-            low, high = AROUND_SIX
-            reason = "" if low <= target <= high else f"target FID {target:g}, published with 6"
-            rows.append(
-                {
-                    **{name: cell[name] for name in (*KEY, "K")},
-                    "setting": cell["dataset"],
-                    "value": least,
-                    "n": here.n.iloc[0],
-                    "extractor": here.extractor.iloc[0],
-                    "reason": reason,
-                }
-            )
+        same = _of_row(scores, cell)
+        same = same[(same.trajectory == cell["trajectory"]) & (int(cell["K"]) == same.K)]
+        if same.empty:
+            continue
+        reached = _of_row(table2, cell)
+        least = [int(K) for K in reached.least_K if not K.startswith(">")]
+        target = reached.target_fid.iloc[0]
+        low, high = AROUND_SIX
+        row = {
+            **{name: cell[name] for name in (*KEY, "K")},
+            "setting": cell["dataset"],
+            "value": min(least, default=np.inf),
+            "n": same.n.iloc[0],
+            "extractor": same.extractor.iloc[0],
+            "reason": "" if low <= target <= high else f"target FID {target:g}, published with 6",
+        }
+        rows.append(row)
     return rows
 
 
-def schedule_rows(table3):
+def _of_row(frame, cell):
+    """The rows of `frame` that belong to a published cell's setting, process and variant."""
+    variants = BASELINES.get(cell["variant"], (cell["variant"],))
+    setting, family = frame.setting == cell["dataset"], frame.process == cell["process"]
+    return frame[setting & family & frame.variant.isin(variants)]
+
+
+def schedule_rows(table3: list[dict]) -> list[dict]:
     """Rows of `compare` from the rows of `thresholds.table`."""
-    return [
-        {
-            "setting": row["setting"],
-            "metric": row["quantity"],
-            "process": row["process"],
-            "trajectory": "even",
-            "variant": "-",
-            "K": row["K"],
-            "value": row["value"],
-        }
-        for row in table3
-    ]
+    rows = []
+    for row in table3:
+        same = {name: row[name] for name in ("setting", "process", "K", "value")}
+        rows.append({**same, "metric": row["quantity"], "trajectory": "even", "variant": "-"})
+    return rows
 
 
-def analytic_rows(cells, schedule, moments):
-    """Rows of `compare` for published estimates σ_2² of Analytic-DPM, from the moments of their setting."""
+def analytic_rows(cells: list[dict], schedule, moments) -> list[dict]:
+    """Rows of `compare` for published estimates σ_2² of Analytic-DPM.
+
+    cells: published cells of one setting; schedule: its `bench.schedule.Schedule`; moments: its
+    moments, see `bench.moments`.
+    """
     rows = []
     for cell in cells:
         forward = process.make(cell["process"], schedule, thresholds.DDIM_ETA)
         value, stderr = thresholds.analytic(moments, forward, int(cell["K"]))
-        rows.append(
-            {
-                **{name: cell[name] for name in (*KEY, "K")},
-                "setting": cell["dataset"],
-                "value": value,
-                "stderr": stderr,
-            }
-        )
+        key = {name: cell[name] for name in (*KEY, "K")}
+        rows.append({**key, "setting": cell["dataset"], "value": value, "stderr": stderr})
     return rows
 
 
-def summary(comparison, *names):
-    """How many published cells with the same `names` (columns) are in each of `CLASSES`; the last row has the sums."""
+def summary(comparison: pandas.DataFrame, *names: str) -> pandas.DataFrame:
+    """How many published cells with the same `names` (columns) are in each of `CLASSES`.
+
+    The last row has the sums.
+    """
     counts = comparison.groupby(list(names), sort=False).status.value_counts().unstack(fill_value=0)
     counts = counts.reindex(columns=CLASSES, fill_value=0)
     counts.insert(0, "attempted", counts[WITHIN] + counts[OFF])
@@ -217,43 +208,44 @@ def summary(comparison, *names):
     return pandas.concat([counts.reset_index(), pandas.DataFrame([total])], ignore_index=True)
 
 
-def markdown(comparison, tolerances):
-    """results/reproduction.md: the counts, the cells that are off, why others were not judged, and the tolerances."""
-    comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
-    off, other = (comparison[comparison.status == status] for status in (OFF, OTHER))
-    counted = [
-        summary(comparison, *names) for names in (("paper", "table", "provenance"), ("setting",))
-    ]
-    parts = [INTRODUCTION, *map(_markdown, counted)]
-    parts += [f"## Off: {len(off)}\n", _markdown(_listed(off)) if len(off) else "None.\n"]
-    if len(other):
-        reasons = (
-            other.groupby(["paper", "table", "setting", "reason"], sort=False)
-            .size()
-            .rename("cells")
-            .reset_index()
-        )
-        parts += [f"## Other circumstances: {len(other)}\n", _markdown(reasons)]
-    declared = [
-        {
-            **row,
-            "absolute": f"{row['absolute']:g}",
-            "relative": f"{row['relative']:g}",
-            "images": row["images"] or "",
-        }
-        for row in tolerances.values()
-    ]
-    return "\n".join([*parts, "## Tolerances\n", _markdown(pandas.DataFrame(declared))])
-
-
 INTRODUCTION = """# Reproduction
 
-Every published cell is in one of four classes: *within* or *off* the tolerance of its metric, measured under *other
-circumstances* than the paper's, or *not attempted*. Attempted are the first two. *Primary* numbers are the paper's own,
-*quoted* ones were read off another paper that copies them. The tolerance is absolute + relative · |published| as declared
-below, half a unit of the last printed digit, and two standard errors of the measured value. 96 cells of Bao2022a's Table 7
+Every published cell is in one of four classes: *within* or *off* the tolerance of its metric,
+measured under *other circumstances* than the paper's, or *not attempted*. Attempted are the first
+two. *Primary* numbers are the paper's own, *quoted* ones were read off another paper that copies
+them. The tolerance is absolute + relative · |published| as declared below, half a unit of the
+last printed digit, and two standard errors of the measured value. 96 cells of Bao2022a's Table 7
 follow from the schedules alone and are attempted in every run. Cell by cell: `reproduction.csv`.
 """
+
+
+def markdown(comparison: pandas.DataFrame, tolerances: dict[str, dict]) -> str:
+    """reproduction.md: counts, the cells that are off, why others are not judged, tolerances."""
+    comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
+    off = comparison[comparison.status == OFF]
+    other = comparison[comparison.status == OTHER]
+    parts = [
+        INTRODUCTION,
+        _markdown(summary(comparison, "paper", "table", "provenance")),
+        _markdown(summary(comparison, "setting")),
+        f"## Off: {len(off)}\n",
+        _markdown(_listed(off)) if len(off) else "None.\n",
+    ]
+    if len(other):
+        groups = other.groupby(["paper", "table", "setting", "reason"], sort=False)
+        reasons = groups.size().rename("cells").reset_index()
+        parts += [f"## Other circumstances: {len(other)}\n", _markdown(reasons)]
+    parts += ["## Tolerances\n", _markdown(_declared(tolerances))]
+    return "\n".join(parts)
+
+
+def _declared(tolerances):
+    """The tolerances as a frame for reading."""
+    rows = []
+    for row in tolerances.values():
+        numbers = {name: f"{row[name]:g}" for name in ("absolute", "relative")}
+        rows.append({**row, **numbers, "images": row["images"] or ""})
+    return pandas.DataFrame(rows)
 
 
 def _listed(cells):
@@ -264,20 +256,8 @@ def _listed(cells):
         difference=[f"{value:+.3g}" for value in cells.difference],
         tolerance=[f"{value:.2g}" for value in cells.tolerance],
     )
-    return frame[
-        [
-            "paper",
-            "table",
-            "provenance",
-            "setting",
-            *KEY,
-            "K",
-            "measured",
-            "published",
-            "difference",
-            "tolerance",
-        ]
-    ]
+    numbers = ["measured", "published", "difference", "tolerance"]
+    return frame[["paper", "table", "provenance", "setting", *KEY, "K", *numbers]]
 
 
 def _markdown(frame):

@@ -276,10 +276,6 @@ def metrics(frame):
 
 
 def curves(frame, metric):
-    """A metric against K on the first trajectory, a column per process and variant; for plots of `dvc plots`."""
+    """A metric against K on the first trajectory, a row a cell; for `dvc plots`."""
     block = frame[frame.metric.isin(named(metric)) & (frame.trajectory == frame.trajectory.iloc[0])]
-    names = block.process + "_" + block.variant if block.process.nunique() > 1 else block.variant
-    wide = block.assign(curve=names).pivot_table(
-        index=["setting", "K"], columns="curve", values="value", sort=False
-    )
-    return wide.sort_index().reset_index()
+    return block[["setting", "process", "variant", "K", "value"]]

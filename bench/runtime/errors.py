@@ -1,23 +1,23 @@
-"""The one error a person sees: a line that names the key or file, what was found and what was expected."""
+"""The one error that a person sees: a line with the key or file, what was expected and found."""
 
 import contextlib
 import difflib
 
 
 class BenchError(Exception):
-    """A mistake in the input (configuration, file, command line), told in one line without a traceback."""
+    """A mistake in the input (configuration, file, command line), told in one line."""
 
 
 def reason(error):
-    """What a foreign exception says, on one line of at most 120 characters; its type's name where it says nothing."""
+    """What a foreign exception says, in at most 120 characters; else its type's name."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 @contextlib.contextmanager
 def one_line(fault, ending=""):
-    """Turns any failure into one line: `fault`, what the failure says in brackets, and `ending` where there is one.
+    """Turns a failure inside a `with` block into a line: `fault` (what it says); `ending`.
 
-    For a `with` statement or as a decorator. Raises BenchError from the failure; one raised inside stays as it is.
+    Also a decorator. Raises BenchError from the failure. A BenchError from inside stays as it is.
     """
     try:
         yield
@@ -32,7 +32,7 @@ def one_line(fault, ending=""):
 
 
 def unknown(kind, name, known):
-    """A BenchError saying that `name` is no `kind`, with the nearest known name and the list of them."""
+    """A BenchError: `name` is no `kind`. It gives the nearest known name and all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -1,10 +1,12 @@
 """Where everything is, relative to the folder a run is started in."""
 
+import os
 from pathlib import Path
 
 RESULTS = Path("results")
-CONFIG = RESULTS / "config.yaml"
-CELLS = RESULTS / "cells.csv"
+DEFAULT = "default"  # the experiment of params.yaml
+THRESHOLDS = RESULTS / "table3.csv"  # of schedules alone, and so of no experiment
+THEORY = RESULTS / "theory.csv"
 FEATURES = RESULTS / ".features"  # of every setting's reference images
 BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
 STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.report.tracking`
@@ -42,8 +44,43 @@ class Setting:
     def fidelity(self, process):
         return self.folder / "fidelity" / f"{process}.json"
 
-    def figure(self, metric):
-        return self.folder / "figures" / f"{metric}.png"
+
+class Tables:
+    """The files of one experiment: results/ of the default one, results/<name>-tables/ of another.
+
+    Settings are shared by experiments, see `Setting`; tables are each experiment's own.
+    """
+
+    def __init__(self, name=DEFAULT):
+        self.folder = RESULTS if name == DEFAULT else RESULTS / f"{name}-tables"
+        self.config = self.folder / "config.yaml"
+        self.cells = self.folder / "cells.csv"
+        self.paired = self.folder / "paired.csv"
+        self.reproduction = self.folder / "reproduction.csv"
+        self.reproduction_report = self.folder / "reproduction.md"
+        self.table1 = self.folder / "table1.csv"
+        self.table1_report = self.folder / "table1.md"
+        self.table2 = self.folder / "table2.csv"
+        self.metrics = self.folder / "metrics.json"
+        self.tracking = self.folder / "tracking.json"
+
+    def plot(self, metric):
+        return self.folder / "plots" / f"{metric}.csv"
+
+    def figure(self, setting, metric):
+        return self.folder / "figures" / setting / f"{metric}.png"
+
+
+def experiment_of(path):
+    """The name of the experiment that a table belongs to; None for a file that is no table."""
+    path = Path(os.path.normpath(path))
+    if path in (THRESHOLDS, THEORY) or not path.is_relative_to(RESULTS):
+        return None
+    folder, *rest = path.relative_to(RESULTS).parts
+    if folder.endswith("-tables"):
+        return folder.removesuffix("-tables")
+    is_table = not rest and Path(folder).suffix in (".csv", ".md", ".json")
+    return DEFAULT if is_table or folder in ("plots", "figures") else None
 
 
 def job(setting, stage, *which):

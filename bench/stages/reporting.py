@@ -1,38 +1,28 @@
-"""The last stages: from what was measured to results/cells.csv, the tables, the figures and MLflow."""
+"""The last stages: from what was measured to cells.csv, the tables, the figures and MLflow.
+
+An experiment's tables are in results/ or results/<name>-tables/, see `bench.runtime.paths.Tables`.
+"""
 
 import pandas
 
 from bench import thresholds
 from bench.data import dataset
-from bench.report import figures, pictures, published, reproduction, tables, tracking
+from bench.report import figures, pictures, published, reproduction, store, tables, tracking
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.stages.inputs import read_samples
 from bench.theory import claims
 
-TABLE_FILES = (
-    "cells.csv",
-    "table1.csv",
-    "table1.md",
-    "table2.csv",
-    "paired.csv",
-    "metrics.json",
-    "reproduction.csv",
-    "reproduction.md",
-)
-
 
 def write_thresholds():
     """results/table3.csv, from the schedules alone."""
-    files.write_csv(
-        paths.RESULTS / "table3.csv", pandas.DataFrame(thresholds.table(published.sigma2_cells()))
-    )
+    files.write_csv(paths.THRESHOLDS, pandas.DataFrame(thresholds.table(published.sigma2_cells())))
 
 
 def check_theory(experiment):
     """results/theory.csv; BenchError where a verdict is false, after the file is written."""
     frame = pandas.DataFrame(claims.check(experiment.seed))
-    files.write_csv(paths.RESULTS / "theory.csv", frame)
+    files.write_csv(paths.THEORY, frame)
     failed = frame[~frame.verdict]
     if len(failed):
         raise BenchError(
@@ -42,8 +32,8 @@ def check_theory(experiment):
 
 
 def gather_cells(experiment):
-    """results/cells.csv and results/paired.csv, and beside the published numbers results/reproduction.csv and .md."""
-    rows, pairs = [], []
+    """cells.csv and paired.csv; reproduction.csv and .md, beside the published numbers."""
+    written, rows, pairs = paths.Tables(experiment.name), [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
         if "nll" in experiment.metrics and setting.variants("ddpm"):
@@ -57,17 +47,13 @@ def gather_cells(experiment):
                 )
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
-    files.write_csv(paths.CELLS, tables.cells(rows, reproduction.beside(comparison)))
-    files.write_csv(paths.RESULTS / "reproduction.csv", comparison)
-    files.write_text(
-        paths.RESULTS / "reproduction.md", reproduction.markdown(comparison, tolerances)
-    )
+    files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
+    files.write_csv(written.reproduction, comparison)
+    files.write_text(written.reproduction_report, reproduction.markdown(comparison, tolerances))
     empty = pandas.DataFrame(
         columns=["setting", "trajectory", "K", "variant", "best", "difference", "stderr"]
     )
-    files.write_csv(
-        paths.RESULTS / "paired.csv", pandas.concat(pairs, ignore_index=True) if pairs else empty
-    )
+    files.write_csv(written.paired, pandas.concat(pairs, ignore_index=True) if pairs else empty)
 
 
 def _measured(experiment, rows):
@@ -107,26 +93,38 @@ def _targets(experiment):
 
 def write_tables(experiment):
     """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws, from cells.csv."""
-    frame = files.read_csv(paths.CELLS)
-    pairs = files.read_csv(paths.RESULTS / "paired.csv")
+    written = paths.Tables(experiment.name)
+    frame, pairs = files.read_csv(written.cells), files.read_csv(written.paired)
     for metric in experiment.metrics:
-        files.write_csv(paths.RESULTS / "plots" / f"{metric}.csv", tables.curves(frame, metric))
-    files.write_csv(paths.RESULTS / "table2.csv", tables.table2(frame, _targets(experiment)))
-    files.write_json(paths.RESULTS / "metrics.json", tables.metrics(frame))
-    files.write_text(paths.RESULTS / "table1.md", tables.table1_markdown(frame, pairs))
-    files.write_csv(paths.RESULTS / "table1.csv", tables.table1(frame))
+        files.write_csv(written.plot(metric), tables.curves(frame, metric))
+    files.write_csv(written.table2, tables.table2(frame, _targets(experiment)))
+    files.write_json(written.metrics, tables.metrics(frame))
+    files.write_text(written.table1_report, tables.table1_markdown(frame, pairs))
+    files.write_csv(written.table1, tables.table1(frame))
 
 
 def draw_figures(experiment, name):
-    """results/<setting>/figures/<metric>.png"""
-    frame = files.read_csv(paths.CELLS)
+    """figures/<setting>/<metric>.png"""
+    written = paths.Tables(experiment.name)
+    frame = files.read_csv(written.cells)
     for metric in experiment.metrics:
-        figures.curves(frame[frame.setting == name], metric, paths.Setting(name).figure(metric))
+        figures.curves(frame[frame.setting == name], metric, written.figure(name, metric))
 
 
 def log_runs(experiment):
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
-    frame = files.read_csv(paths.CELLS)
+    written = paths.Tables(experiment.name)
+    frame = files.read_csv(written.cells)
+    shown = [
+        written.cells,
+        written.table1,
+        written.table1_report,
+        written.table2,
+        written.paired,
+        written.metrics,
+        written.reproduction,
+        written.reproduction_report,
+    ]
     for name in experiment.settings:
         block, about = (
             frame[frame.setting == name],
@@ -142,13 +140,9 @@ def log_runs(experiment):
                 _grids(experiment, name, process, variant),
                 about,
             )
-        shown = [paths.RESULTS / file for file in TABLE_FILES]
-        shown += [paths.Setting(name).figure(metric) for metric in experiment.metrics]
-        tracking.log_tables(experiment, name, shown, _numbers(experiment, name))
-    files.write_json(
-        paths.RESULTS / "tracking.json",
-        {"tracking_uri": tracking.uri(), "config": experiment.digest()},
-    )
+        drawn = [written.figure(name, metric) for metric in experiment.metrics]
+        tracking.log_tables(experiment, name, shown + drawn, _numbers(experiment, name))
+    files.write_json(written.tracking, {"tracking_uri": store.uri(), "config": experiment.digest()})
 
 
 def _grids(experiment, name, process, variant):

@@ -1,4 +1,4 @@
-"""The benchmark on a run of the tiny experiment: every figure is there, and passes are those that are needed.
+"""The benchmark on a tiny run: every figure is there, and no pass too many is made.
 
 What it says of seconds is not looked at.
 """
@@ -14,7 +14,7 @@ from bench.benchmark import estimates, grid, levers, report, trained, trajectori
 
 @pytest.fixture(scope="module")
 def measured(tiny_run, tmp_path_factory):
-    """(benchmark.json, benchmark.md) of the tiny run in the place of the default one, measured quickly."""
+    """(benchmark.json, benchmark.md) of the tiny run in place of the default one."""
     folder = tmp_path_factory.mktemp("benchmark")
 
     def copied(into):
@@ -25,7 +25,6 @@ def measured(tiny_run, tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(whole, "run", copied)
         patch.setattr(levers, "ROUNDS", 2)
-        patch.setattr(levers, "BATCHES", (4, 8, 16))
         patch.setattr(levers.shutil, "which", lambda name: None)
         patch.setattr(trained, "STEPS", 3)
         patch.setattr(

@@ -327,8 +327,8 @@ def test_wrong_images(plain, content, words):
 @pytest.mark.parametrize(
     "labels, words",
     [
-        ([1, 2, 3, 4], "found 4 labels, expected 5, one an image"),
-        ([1, 2, 3, 4, 5, 6], "found 6 labels, expected 5, one an image"),
+        ([1, 2, 3, 4], "found 4 labels, expected 5, one per image"),
+        ([1, 2, 3, 4, 5, 6], "found 6 labels, expected 5, one per image"),
         ([0, 1, 2, 3, 10], "found label 10, expected 0..9"),
         ([], "found shape (0,), expected (n) with n ≥ 1"),
     ],

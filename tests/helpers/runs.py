@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "workflows" / "experiments" / "tiny.yaml"
+TABLES = "results/tiny-tables"  # of that experiment
+CONFIG = f"{TABLES}/config.yaml"
 
 
 def environment(**extra):

@@ -167,8 +167,7 @@ def test_what_is_in_the_cache_needs_no_network(unet, hub, monkeypatch):
         at(monkeypatch, closed.getsockname()[1])
         found = checkpoint.read("owner/name", SCHEDULE)
         with pytest.raises(
-            BenchError,
-            match="other/name: no such folder, and not to be had from the Hugging Face hub",
+            BenchError, match="other/name: no such folder, and not found on the Hugging Face hub"
         ) as error:
             checkpoint.read("other/name", SCHEDULE)
     assert found["revision"] == SHA and torch.equal(
@@ -180,7 +179,7 @@ def test_what_is_in_the_cache_needs_no_network(unet, hub, monkeypatch):
 @pytest.mark.parametrize("name", ["owner/nothing", "owner/name@v2"])
 def test_what_the_hub_does_not_have(hub, name):
     with pytest.raises(
-        BenchError, match=f"{name}: no such folder, and not to be had from the Hugging Face hub"
+        BenchError, match=f"{name}: no such folder, and not found on the Hugging Face hub"
     ) as error:
         checkpoint.read(name, SCHEDULE)
     assert "\n" not in str(error.value)

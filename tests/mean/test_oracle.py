@@ -45,5 +45,5 @@ def test_the_bias_has_the_size_asked_for(data):
 def test_data_of_unknown_law_are_refused(tmp_path):
     raw = digits.read()
     data = dataset.Data("digits", raw.train, raw.test, 17, None, None, "")
-    with pytest.raises(BenchError, match="mean.oracle: needs data whose law is known"):
+    with pytest.raises(BenchError, match="mean.oracle: expected data whose law is known"):
         oracle.save(OracleSection(), data, tmp_path / "mean")

@@ -117,7 +117,6 @@ def test_both_heads_come_with_the_mean_model(through, capsys):
     else:
         cli.main(
             [
-                "mean",
                 "import",
                 "model.pth",
                 "--format",
@@ -164,7 +163,6 @@ def test_three_heads_and_the_timesteps_of_an_imported_file():
     save(state, "npr.pth")
     cli.main(
         [
-            "mean",
             "import",
             "model.pth",
             "--format",
@@ -272,11 +270,11 @@ BAD = {
     ),
     "wrong sha256": (
         other([Evil()], sha256="0" * 64),
-        f"model.pth: found sha256 .*, expected {'0' * 64}; nothing was read",
+        f"model.pth: found sha256 .*, expected {'0' * 64}; the file was not read",
     ),
     "wrong md5": (
         other([Evil()], md5="0" * 32),
-        f"model.pth: found md5 .*, expected {'0' * 32}; nothing was read of it",
+        f"model.pth: found md5 .*, expected {'0' * 32}; the file was not read",
     ),
     "head that is missing": (
         lambda: (save(ddim.random_state()), section(heads={"sn": "sn.pth"}))[1],
@@ -353,15 +351,15 @@ def test_keys_that_are_wrong(options, message):
         (["--option", "md5=[1"], r"--option md5=\[1: not valid YAML"),
         (
             ["--option", "path=x", "--into", "model.pth"],
-            "--into: model.pth: is there already; expected a new folder",
+            "--into: model.pth: exists already; expected a new folder",
         ),
         ([], "model.pth: not a state dict of the improved-diffusion U-Net"),
     ],
 )
-def test_bench_mean_import_tells_mistakes_in_a_line(arguments, message):
+def test_bench_import_tells_mistakes_in_a_line(arguments, message):
     save(ddim.random_state())
-    with pytest.raises(SystemExit, match=f"^bench mean import: error: {message}") as error:
-        cli.main(["mean", "import", "model.pth", "--format", "improved_diffusion", *arguments])
+    with pytest.raises(SystemExit, match=f"^bench import: error: {message}") as error:
+        cli.main(["import", "model.pth", "--format", "improved_diffusion", *arguments])
     assert "\n" not in str(error.value) and os.listdir() == ["model.pth"]
 
 

@@ -181,4 +181,6 @@ def test_metrics_and_curves(frame):
         "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}},
     }
     curve = tables.curves(frame, "nll")
-    assert list(curve.K) == [10, 50] and list(curve.columns) == ["setting", "K", "bad", "good"]
+    assert list(curve.columns) == ["setting", "process", "variant", "K", "value"]
+    wide = curve.pivot(index="K", columns="variant", values="value")
+    assert list(wide.index) == [10, 50] and list(wide.columns) == ["bad", "good"]

@@ -5,9 +5,10 @@ import pytest
 from mlflow import MlflowClient
 
 from bench.experiment import loading
-from bench.report import tracking
+from bench.report import store, tracking
 from bench.runtime.errors import BenchError
 from tests.experiment.test_loading import RAW
+from tests.helpers.runs import ROOT
 
 CELLS = pandas.DataFrame(
     [
@@ -36,9 +37,9 @@ CELLS = pandas.DataFrame(
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    experiment = loading.resolve(RAW)
-    tracking.prepare(experiment)
-    client = MlflowClient(tracking_uri=tracking.uri())
+    experiment = loading.resolve(RAW, folder=ROOT)
+    store.prepare(experiment)
+    client = MlflowClient(tracking_uri=store.uri())
     client.bench = experiment
     client.runs = lambda: client.search_runs(
         [client.get_experiment_by_name("digits").experiment_id]
@@ -130,18 +131,18 @@ def test_a_deleted_experiment_is_restored(client):
 def test_a_server_that_is_not_there_is_one_line(client, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(BenchError, match="MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"):
-        tracking.prepare(client.bench)
+        store.prepare(client.bench)
 
 
 def test_another_store_is_honoured(client, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    tracking.prepare(client.bench)
+    store.prepare(client.bench)
     log(client)
     assert (tmp_path / "other.db").exists() and client.runs() == []
 
 
 def test_a_locked_database_is_tried_again(monkeypatch):
-    monkeypatch.setattr(tracking.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
     answers = [RuntimeError("(sqlite3.OperationalError) database is locked")] * 3 + ["done"]
 
     def call():
@@ -150,6 +151,6 @@ def test_a_locked_database_is_tried_again(monkeypatch):
             raise answer
         return answer
 
-    assert tracking._retry(call) == "done"
+    assert store.retry(call) == "done"
     with pytest.raises(ZeroDivisionError):
-        tracking._retry(lambda: 1 / 0)
+        store.retry(lambda: 1 / 0)

@@ -18,7 +18,7 @@ from bench.mean import checkpoint
 from bench.mean.train import make_unet
 from bench.runtime import files
 from bench.runtime.errors import BenchError
-from tests.helpers.runs import TINY, snakemake
+from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
 from tests.mean.test_mean import OPTIONS
 
 SETTING = ["--setting", "tiny"]
@@ -28,7 +28,7 @@ def config(path, value):
     """Sets a dotted key of the resolved configuration (`*` is the setting) and runs `bench config`."""
 
     def arrange(folder, patch):
-        file = folder / "results" / "config.yaml"
+        file = folder / CONFIG
         raw = yaml.safe_load(file.read_text())
         *parents, last = path.replace("*", "settings.tiny").split(".")
         place = raw
@@ -99,9 +99,17 @@ def pickled_images(folder, patch):
 
 def unwritable(folder, patch):
     """A file where the folder of the extractor's checkpoints should be, and one where results should be written."""
-    (folder / "results" / "plots").rename(folder / "results" / "elsewhere")
-    (folder / "results" / "plots").write_text("in the way")
+    (folder / TABLES / "plots").rename(folder / TABLES / "elsewhere")
+    (folder / TABLES / "plots").write_text("in the way")
     return ["tables"]
+
+
+def another_setting(folder, patch):
+    """A params.yaml, beside the settings' files, that names a setting which is not there."""
+    (folder / "workflows").symlink_to(ROOT / "workflows")
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump({**raw, "settings": ["tinny"]}))
+    return ["config", "--config", "params.yaml"]
 
 
 def no_server(folder, patch):
@@ -247,20 +255,14 @@ CASES = {
         "mean.published.attention_heads: unknown key 'attention_heads'",
     ),
     "no settings": (config("settings", []), "settings: expected a list of setting names, found []"),
-    "unknown setting in a list": (
-        config("settings", ["tinny"]),
-        "unknown setting 'tinny'; did you mean 'tiny'",
-    ),
+    "unknown setting in a list": (another_setting, "unknown setting 'tinny'; did you mean 'tiny'"),
     "unknown setting": (
         command("data", "--setting", "tinny"),
         "unknown setting 'tinny'; did you mean 'tiny'",
     ),
-    "unknown stage": (command("sample"), "invalid choice: 'sample'"),
-    "unknown option": (
-        command("data", *SETTING, "--thread", "1"),
-        "unrecognized arguments: --thread",
-    ),
-    "no setting": (command("moments"), "the following arguments are required: --setting"),
+    "unknown stage": (command("sample"), "no such command 'sample'"),
+    "unknown option": (command("data", *SETTING, "--thread", "1"), "no such option '--thread'"),
+    "no setting": (command("moments"), "missing option '--setting'"),
     "no such process": (
         command("samples", *SETTING, "--process", "ddmp"),
         "unknown process 'ddmp'; did you mean 'ddpm'",
@@ -271,7 +273,7 @@ CASES = {
     ),
     "threads": (
         command("moments", *SETTING, "--threads", "0"),
-        "--threads: expected at least 1, found 0",
+        "'--threads' (env var: 'BENCH_THREADS'): 0 is not in the range x>=1",
     ),
     "no configuration": (
         command("config", "--config", "nowhere.yaml"),
@@ -336,8 +338,8 @@ CASES = {
         "npr/even_K5/0.npz: corrupt or truncated",
     ),
     "truncated csv": (
-        broken("cells.csv", "tables", keep=0, options=[]),
-        "results/cells.csv: corrupt or truncated",
+        broken("tiny-tables/cells.csv", "tables", keep=0, options=[]),
+        f"{TABLES}/cells.csv: corrupt or truncated",
     ),
     "missing data": (
         broken("tiny/data/data.json", "moments", keep=None),
@@ -422,7 +424,7 @@ CASES = {
         then(config("*.extractor.train", None), "extractor", *SETTING),
         "extractor.train: missing",
     ),
-    "file in the way": (unwritable, "results/plots/nll.csv: cannot be written"),
+    "file in the way": (unwritable, f"{TABLES}/plots/nll.csv: cannot be written"),
     "no MLflow server": (no_server, "MLFLOW_TRACKING_URI: http://127.0.0.1:9 does not answer"),
 }
 
@@ -440,7 +442,7 @@ def test_bad_input(case, copy, monkeypatch, capsys):
     arguments = arrange(copy, monkeypatch)
     before = contents(copy)
     if "--config" not in arguments and arguments[0] not in ("sample",):
-        arguments += ["--config", "results/config.yaml"]
+        arguments += ["--config", CONFIG]
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     told = (
@@ -494,7 +496,7 @@ def test_bad_overlay(case, tmp_path):
     changes, message = OVERLAYS[case]
     overlay = tmp_path / "bad.yaml"
     overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | yaml.safe_load(changes)))
-    found = snakemake(tmp_path, "results/table1.csv", "--configfile", str(overlay))
+    found = snakemake(tmp_path, "tables", "--configfile", str(overlay))
     assert found.returncode == 1 and "Traceback" not in found.stderr
     (told,) = [line for line in found.stderr.splitlines() if "error" in line.lower()]
     assert told.startswith("error: ") and message in told

@@ -47,7 +47,7 @@ def faults(**variables):
 
 def test_freed_memory_of_a_job_is_used_again():
     rules = (ROOT / "workflows" / "rules" / "common.smk").read_text()
-    variables = dict(re.findall(r"(MALLOC_\w+)=(\S+?)[ ;]", rules))
+    variables = dict(re.findall(r"(MALLOC_\w+)=([-\d]+)", rules))
     first, *later = faults(**variables)
     assert first > PAGES / 2
     assert max(later) < PAGES / 100

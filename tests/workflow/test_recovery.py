@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from bench import cli
 from bench.mean import storage
 from bench.training import CHECKPOINT_EVERY
-from tests.helpers.runs import ROOT, TINY, environment, snakemake
+from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, environment, snakemake
 
 PATIENCE = 400  # seconds until a job that a test waits for is taken to have hung
 
@@ -91,8 +91,8 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
     assert len(tables) >= 8
     for table in [
         *tables,
-        "results/table1.md",
-        "results/metrics.json",
+        f"{TABLES}/table1.md",
+        f"{TABLES}/metrics.json",
         "results/tiny/moments/eps_sq.npy",
         "results/tiny/bound.parquet",
     ]:
@@ -102,7 +102,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
 def test_training_killed_goes_on_from_its_checkpoint(tiny_run, tmp_path, monkeypatch, capsys):
     """The weights are those of an undisturbed training, and the first steps are not made again."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    raw = yaml.safe_load((tiny_run / "results" / "config.yaml").read_text())
+    raw = yaml.safe_load((tiny_run / CONFIG).read_text())
     raw["settings"]["tiny"]["mean"]["train"] |= {"steps": CHECKPOINT_EVERY + 60, "batch": 8}
     weights, logs = {}, {}
     for name in ("undisturbed", "killed"):
@@ -144,7 +144,7 @@ def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
     """Whether it asks for files that the first is making (Snakemake says so) or for others (we do)."""
     arguments = ["--configfile", str(TINY)]
     target = "results/tiny/bound.parquet"
-    before = (copy / "results" / "config.yaml").read_bytes()
+    before = (copy / CONFIG).read_bytes()
     log = tmp_path / "log"
     first = start(copy, log, target, "--cores", "1", "--forcerun", target, *arguments)
     try:
@@ -162,7 +162,7 @@ def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
     assert disjoint.stderr.splitlines()[-1] == (
         f"error: {copy}: another snakemake is running in this folder; wait for it to finish, or stop it first"
     )
-    assert first.returncode == 0 and (copy / "results" / "config.yaml").read_bytes() == before
+    assert first.returncode == 0 and (copy / CONFIG).read_bytes() == before
 
 
 @contextlib.contextmanager
@@ -176,8 +176,8 @@ def full_disk(limit=0):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-SETTING = ["--setting", "tiny", "--config", "results/config.yaml"]
-ALL = ["--config", "results/config.yaml"]
+SETTING = ["--setting", "tiny", "--config", CONFIG]
+ALL = ["--config", CONFIG]
 STAGES = {
     "data": (SETTING, "results/tiny/data"),
     "mean": (SETTING, "MLflow store sqlite:///mlflow.db"),
@@ -190,11 +190,11 @@ STAGES = {
     ),
     "reference": (SETTING, "results/tiny/reference.json"),
     "fidelity": ([*SETTING, "--process", "ddpm"], "results/tiny/fidelity/ddpm.json"),
-    "figures": (SETTING, "results/tiny/figures/nll.png"),
-    "cells": (ALL, "results/cells.csv"),
-    "tables": (ALL, "results/plots/nll.csv"),
+    "figures": (SETTING, f"{TABLES}/figures/tiny/nll.png"),
+    "cells": (ALL, f"{TABLES}/cells.csv"),
+    "tables": (ALL, f"{TABLES}/plots/nll.csv"),
     "thresholds": ([], "results/table3.csv"),
-    "config": ([*ALL, "--output", "results/config.yaml"], "results/config.yaml"),
+    "config": ([*ALL, "--output", CONFIG], CONFIG),
 }
 
 
@@ -242,7 +242,7 @@ def test_networks_on_a_full_disk(tmp_path, monkeypatch):
 
 def test_a_file_where_results_should_be(tmp_path):
     (tmp_path / "results").write_text("in the way")
-    found = snakemake(tmp_path, "results/table1.csv", "--configfile", str(TINY))
+    found = snakemake(tmp_path, "tables", "--configfile", str(TINY))
     assert found.returncode == 1 and "Traceback" not in found.stderr
     assert found.stderr.splitlines()[-1] == (
         f"error: {tmp_path / 'results'}: expected a folder that can be written to, for the results"
@@ -271,7 +271,7 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
     from bench.stages import inputs
 
     monkeypatch.chdir(copy)
-    experiment = loading.load("results/config.yaml")
+    experiment = loading.load(CONFIG)
     setting, place = experiment.setting("tiny"), paths.Setting("tiny")
     denoiser = inputs.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
     forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
@@ -303,7 +303,7 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
 
 def changed_config(folder, change):
     """A copy of the run's resolved configuration with `change` made to the section of its setting; its path."""
-    raw = yaml.safe_load((folder / "results" / "config.yaml").read_text())
+    raw = yaml.safe_load((folder / CONFIG).read_text())
     change(raw["settings"]["tiny"])
     (folder / "changed.yaml").write_text(yaml.safe_dump(raw))
     return "changed.yaml"

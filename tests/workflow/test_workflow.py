@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from bench import cli
 from bench.experiment import loading
-from tests.helpers.runs import ROOT, TINY, snakemake
+from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
 
 VARIANTS = {
     "ddpm": [
@@ -39,13 +39,15 @@ VARIANTS = {
     ],
 }
 
+WRITTEN = ("write_tables", "tables")  # the rule that writes them, and the target
+
 
 def again(folder, *arguments, overlay=TINY):
-    return snakemake(folder, "results/table1.csv", *arguments, "--configfile", str(overlay))
+    return snakemake(folder, "tables", *arguments, "--configfile", str(overlay))
 
 
 def test_every_cell_is_measured(tiny_run):
-    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    cells = pandas.read_csv(tiny_run / TABLES / "cells.csv")
     measured = set(cells[["process", "variant", "metric"]].itertuples(index=False, name=None))
     expected = {("ddpm", variant, "nll_bpd") for variant in VARIANTS["ddpm"]}
     expected |= {
@@ -62,7 +64,7 @@ def test_every_cell_is_measured(tiny_run):
 
 def test_the_papers_pattern_on_the_tiny_setting(tiny_run):
     """At K = 5 β̃ is far off, β is behind the closed form, and the imperfect-mean diagonal is ahead of its scalar."""
-    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    cells = pandas.read_csv(tiny_run / TABLES / "cells.csv")
     nll = (
         cells[(cells.metric == "nll_bpd") & (cells.trajectory == "even") & (cells.K == 5)]
         .set_index("variant")
@@ -75,7 +77,7 @@ def test_the_papers_pattern_on_the_tiny_setting(tiny_run):
 
 
 def test_tables_hold_the_cells(tiny_run):
-    results = tiny_run / "results"
+    results = tiny_run / TABLES
     cells = pandas.read_csv(results / "cells.csv")
     wide = pandas.read_csv(results / "table1.csv").set_index(
         ["metric", "process", "trajectory", "variant"]
@@ -89,14 +91,14 @@ def test_tables_hold_the_cells(tiny_run):
         "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
     )
     assert len(pandas.read_csv(results / "table2.csv")) == 18
-    table3 = pandas.read_csv(results / "table3.csv")
+    table3 = pandas.read_csv(tiny_run / "results" / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
     assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {
         "nll_bpd_K5",
         "fid_K5",
         "kid_K5",
     }
-    assert (results / "tiny" / "figures" / "nll.png").stat().st_size > 10_000
+    assert (results / "figures" / "tiny" / "nll.png").stat().st_size > 10_000
 
 
 def test_bounds_are_kept_per_image(tiny_run):
@@ -111,9 +113,9 @@ def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
     experiment = client.get_experiment_by_name("tiny")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     cell_runs = {f"{process}/{variant}" for process, names in VARIANTS.items() for variant in names}
-    assert set(runs) == cell_runs | {"mean", "heads", "extractor", "tables"}
+    assert set(runs) == cell_runs | {"mean", "heads", "extractor", "tiny-tables"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    cells = pandas.read_csv(tiny_run / "results" / "cells.csv")
+    cells = pandas.read_csv(tiny_run / TABLES / "cells.csv")
     npr = cells[
         (cells.process == "ddpm")
         & (cells.variant == "npr")
@@ -125,7 +127,9 @@ def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
     assert [point.step for point in client.get_metric_history(runs["mean"].info.run_id, "loss")][
         0
     ] == 20
-    tables = {file.path for file in client.list_artifacts(runs["tables"].info.run_id, "tables")}
+    tables = {
+        file.path for file in client.list_artifacts(runs["tiny-tables"].info.run_id, "tables")
+    }
     assert {"tables/table1.csv", "tables/table1.md", "tables/cells.csv"} <= tables
     grids = [file.path for file in client.list_artifacts(runs["ddim/zero"].info.run_id, "samples")]
     assert "samples/even_K5.png" in grids
@@ -153,7 +157,7 @@ def jobs_after(folder, tmp_path, change):
 def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
     found = jobs_after(tiny_run, tmp_path, lambda text: text.replace("count: 40", "count: 50"))
     # as many held-out images as samples
-    assert found == {"reference", "samples", "fidelity", "cells", "figures", "tables"}
+    assert found == {"reference", "samples", "fidelity", "cells", "figures", *WRITTEN}
 
 
 def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
@@ -161,12 +165,12 @@ def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
     found = jobs_after(
         tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")
     )
-    assert found == {"cells", "figures", "tables"}
+    assert found == {"cells", "figures", *WRITTEN}
 
 
 def test_another_experiment_in_the_same_folder_runs_all_its_jobs(copy):
-    """The tables that are there are another experiment's, and so is the MLflow store that was prepared."""
-    run = snakemake(copy, "--dry-run", "results/table1.csv")
+    """What is there is another experiment's, and so is the MLflow store that was prepared."""
+    run = snakemake(copy, "--dry-run", "tables")
     jobs = set(re.findall(r"^(?:local)?rule (\w+):", run.stdout + run.stderr, re.M))
     assert jobs >= {
         "data",
@@ -181,7 +185,7 @@ def test_another_experiment_in_the_same_folder_runs_all_its_jobs(copy):
         "fidelity",
         "cells",
         "figures",
-        "tables",
+        *WRITTEN,
     }
 
 
@@ -196,7 +200,7 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
         "fidelity",
         "cells",
         "figures",
-        "tables",
+        *WRITTEN,
     }
 
 
@@ -231,17 +235,7 @@ def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, va
         (tiny / name).rename(tiny / f"{name}.away")
     monkeypatch.chdir(copy)
     cli.main(
-        [
-            "samples",
-            "--config",
-            "results/config.yaml",
-            "--setting",
-            "tiny",
-            "--process",
-            "ddpm",
-            "--needs",
-            needs,
-        ]
+        ["samples", "--config", CONFIG, "--setting", "tiny", "--process", "ddpm", "--needs", needs]
     )
     assert (made.read_bytes(), manifest.read_bytes()) == before
     assert list((tiny / "samples" / "ddpm").glob("*.json")) == [manifest]
@@ -253,7 +247,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*.npz")}
     damaged = folder / "npr" / "even_K5" / "0.npz"
     os.truncate(damaged, 100)
-    config = copy / "results" / "config.yaml"
+    config = copy / CONFIG
     samples = "    samples:\n      K:\n      - 5\n"
     config.write_text(config.read_text().replace(samples, f"{samples}      - 7\n"))
     monkeypatch.chdir(copy)
@@ -289,17 +283,7 @@ def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
     os.truncate(path, 20)
     monkeypatch.chdir(copy)
     with pytest.raises(SystemExit) as told:
-        cli.main(
-            [
-                "fidelity",
-                "--setting",
-                "tiny",
-                "--process",
-                "ddim",
-                "--config",
-                "results/config.yaml",
-            ]
-        )
+        cli.main(["fidelity", "--setting", "tiny", "--process", "ddim", "--config", CONFIG])
     _, command = told.value.code.split("make it again with: snakemake --cores all ")
     found = snakemake(copy, "--configfile", str(TINY), *command.split())
     assert found.returncode == 0, found.stderr
@@ -316,13 +300,13 @@ def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
         tiny / "moments" / "eps_sq.npy",
         tiny / "fidelity" / "ddpm.json",
         tiny / "bound.parquet",
-        copy / "results" / "cells.csv",
-        copy / "results" / "table1.csv",
+        copy / TABLES / "cells.csv",
+        copy / TABLES / "table1.csv",
     ]
     before = [path.read_bytes() for path in made]
     for path in made[1:]:
         path.unlink()
-    setting = ["--config", "results/config.yaml", "--setting", "tiny"]
+    setting = ["--config", CONFIG, "--setting", "tiny"]
     threads = ["--threads", "1"]
     for stage in (
         ["data", *setting],
@@ -349,7 +333,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     raw["moments"], raw["fidelity"] = {"draws": 200}, {"target_fid": 1.0, "resamples": 5}
     raw["bound"] = {"K": [5, 40], "trajectories": ["even", "optimal"], "images": 400}
     raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200, "shards": 1}
-    small = loading.resolve(raw).model_dump(mode="json")
+    small = loading.resolve(raw, folder=ROOT).model_dump(mode="json")
     small["settings"]["mixture_2d"]["schedule"]["N"] = 40
     small["settings"]["mixture_2d"]["heads"]["train"] |= {"steps": 300, "batch": 256, "warmup": 10}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(small))

@@ -1,7 +1,3 @@
-def variants_of_bound(wildcards):
-    return experiment.settings[wildcards.setting].variants("ddpm")
-
-
 rule bound:
     input:
         "results/{setting}/data",
@@ -9,12 +5,15 @@ rule bound:
         lambda wildcards: cell_inputs(wildcards, "bound", "ddpm", variants_of_bound(wildcards)),
     output:
         "results/{setting}/bound.parquet",
+    log:
+        "results/.logs/{setting}/bound.log",
+    priority: 6
+    threads: 1
+    resources:
+        gpu=GPU,
     params:
         config=parts("schedule", "bound", "processes.ddpm"),
         code=lambda wildcards: variant_code(variants_of_bound(wildcards)),
-    threads: 1
-    priority: 6
-    resources:
-        gpu=GPU,
     shell:
-        "bench bound --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+        "bench bound --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

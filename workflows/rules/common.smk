@@ -1,7 +1,14 @@
 # What the rules share: the validated experiment, and the parts of it that a stage depends on.
 #
-# A rule's `params: config` holds just those parts, so that changing a number reruns the stages that use it and
-# what comes after them. Every `bench` command reads all of it from results/config.yaml, written when a run starts.
+# `params: config` of a rule holds just those parts, so that changing a number reruns the stages
+# that use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the
+# config.yaml beside the experiment's tables, which is written when a run starts.
+#
+# What a command says goes to the terminal and to the rule's log: `2>&1 | tee -i {log:q} >&2`.
+#
+# `snakemake --lint` asks for a conda environment of each rule. There is none: every rule runs the
+# package `bench` of the Python that runs Snakemake, whose versions pyproject.toml and
+# constraints.txt declare.
 
 import json
 import os
@@ -14,41 +21,82 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-sys.path.insert(0, workflow.basedir)
-
 from bench.experiment import loading
 from bench import covariance, trajectory
-from bench.report import tracking
+from bench.report import published, store
+from bench.runtime import paths
 from bench.runtime.errors import BenchError
 
-# glibc keeps memory that a network pass has freed for the next one. By default it gives it back, and the kernel clears
-# every page of it again: a fifth of the time of a pass on a CPU. Blocks over 32 MB, its highest threshold, still go back.
-MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432; "
-
-# `bench` is found beside the Python that runs Snakemake, whether its environment is activated or not.
-shell.prefix(f"set -euo pipefail; {MEMORY}export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
-
-RESOLVED = "results/config.yaml"
-
-# params.yaml and its overlays, as an error names them
-CONFIG_FILES = " + ".join(sorted({min(file, os.path.relpath(file), key=len) for file in map(str, workflow.configfiles)},
-                                 key=lambda file: Path(file).name != "params.yaml"))
+# params.yaml and its overlays, each by its shorter path, as an error names them
+CONFIG_FILES = [
+    min(file, os.path.relpath(file), key=len) for file in map(str, workflow.configfiles)
+]
+CONFIG_FILES.sort(key=lambda file: Path(file).name != "params.yaml")
 
 try:
-    experiment = loading.resolve(config, CONFIG_FILES)
+    experiment = loading.resolve(config, " + ".join(CONFIG_FILES), workflow.basedir)
 except BenchError as error:
     sys.exit(f"error: {error}")
 
+TABLES = paths.Tables(experiment.name)
+TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
+
+
+def refuse_tables_of_another_experiment(arguments):
+    """Ends the run with a line that says what to type, if an argument is a table of another experiment.
+
+    arguments: of the command line; Snakemake tells its targets only after the rules are read.
+    """
+    files = " + ".join(CONFIG_FILES)
+    for argument in arguments:
+        owner = paths.experiment_of(argument)
+        if owner in (None, experiment.name):
+            continue
+        command = ["snakemake", "--cores", "all", "tables"]
+        if Path(workflow.basedir) != Path.cwd():
+            command += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
+        overlay = Path(workflow.basedir) / "workflows" / "experiments" / f"{owner}.yaml"
+        if experiment.name != paths.DEFAULT:
+            command += ["--configfile", *CONFIG_FILES[1:]]
+        elif overlay.exists():
+            command += ["--configfile", os.path.relpath(overlay)]
+        sys.exit(
+            f"error: {argument}: a table of the experiment {owner!r}, but {files} describes "
+            f"{experiment.name!r}; type: {shlex.join(command)}"
+        )
+
+
+refuse_tables_of_another_experiment(sys.argv[1:])
+
 for folder in (Path("results"), Path(".")):
     if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        sys.exit(f"error: {folder.resolve()}: expected a folder that can be written to, for the results")
+        sys.exit(
+            f"error: {folder.resolve()}: expected a folder that can be written to, for the results"
+        )
+
+# `bench` is that of the Python that runs Snakemake, whether its environment is activated or not.
+# -P: a folder called bench in the working folder is not it.
+BENCH = [sys.executable, "-P", "-m", "bench"]
+
+# glibc keeps the memory that a network pass has freed for the next one. By default it gives it back,
+# and the kernel clears every page of it again: a fifth of the time of a pass on a CPU. Blocks over
+# 32 MB, its highest threshold, still go back.
+MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
+
+shell.prefix(
+    f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
+    f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
+)
 
 
-# Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait for (mean, heads, moments and
-# trajectories), 6 for the bound, which ends the longest chain, 5 for what all scores wait for, 4 to 2 for samples.
+# Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait
+# for (mean, heads, moments and trajectories), 6 for the bound, which ends the longest chain, 5
+# for what all scores wait for, 4 to 2 for samples.
 
-# Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims one (bench.device).
+# Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims
+# one (bench.runtime.devices).
 GPU = int(experiment.device != "cpu")
+
 
 wildcard_constraints:
     setting="|".join(experiment.settings),
@@ -60,12 +108,18 @@ wildcard_constraints:
 
 def parts(*names):
     """A params function: the seed and the named sections of the job's setting."""
-    return lambda wildcards: ", ".join([f"seed: {experiment.seed}", *(part(wildcards, name) for name in names)])
+    return lambda wildcards: ", ".join(
+        [f"seed: {experiment.seed}", *(part(wildcards, name) for name in names)]
+    )
 
 
 def part(wildcards, name):
-    """A section of the job's setting by its dotted name, as canonical JSON; an option that is not set changes nothing."""
-    value = experiment.settings[wildcards.setting].model_dump(mode="json", exclude_none=True)
+    """A section of the job's setting as canonical JSON, without options that are not set.
+
+    name: dotted.
+    """
+    setting = experiment.settings[wildcards.setting]
+    value = setting.model_dump(mode="json", exclude_none=True)
     for key in name.split("."):
         value = (value or {}).get(key)
     return f"{name}: {json.dumps(value, sort_keys=True)}"
@@ -77,11 +131,15 @@ def of(wildcards, name):
 
 
 def cell_inputs(wildcards, stage, process, variants):
-    """What the cells of a stage read for `variants`: their trajectories, and the moments and the heads where one needs them."""
+    """What cells of `variants` read: trajectories, and moments and heads if a variant needs them."""
     setting = experiment.settings[wildcards.setting]
-    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in setting.kinds(stage, process, variants)]
-    inputs += [of(wildcards, "moments")] if setting.needs_moments(variants) else []
-    return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
+    kinds = setting.kinds(stage, process, variants)
+    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
+    if setting.needs_moments(variants):
+        inputs.append(of(wildcards, "moments"))
+    if setting.heads_of(variants):
+        inputs.append(of(wildcards, "heads"))
+    return inputs
 
 
 def variant_code(variants):
@@ -89,40 +147,91 @@ def variant_code(variants):
     return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 
-def start():
-    """Writes results/config.yaml and begins to prepare the MLflow store, unless another run in this folder is at work.
+def variants_of_bound(wildcards):
+    return experiment.settings[wildcards.setting].variants("ddpm")
 
-    Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel releases this one
-    when its process ends, however it ends.
+
+def variants_of_job(wildcards):
+    """The variants of the process that need what the samples job is for."""
+    groups = experiment.settings[wildcards.setting].variants_by_need(wildcards.process)
+    return groups.get(wildcards.needs, [])
+
+
+def estimates_for_heads(wildcards):
+    needed = experiment.settings[wildcards.setting].heads_need_moments
+    return [of(wildcards, "moments")] if needed else []
+
+
+def estimates_for_trajectories(wildcards):
+    """Only optimal trajectories are estimated; the others follow from N and K."""
+    estimated = wildcards.kind == "optimal"
+    return [of(wildcards, "data"), of(wildcards, "moments")] if estimated else []
+
+
+def trajectories_asked(wildcards):
+    asked = experiment.settings[wildcards.setting].trajectories().get(wildcards.kind, {})
+    return json.dumps(asked, sort_keys=True)
+
+
+def samples_of_process(wildcards):
+    setting = experiment.settings[wildcards.setting]
+    return [
+        of(wildcards, f"samples/{wildcards.process}/{needs}-{shard}.json")
+        for needs in setting.variants_by_need(wildcards.process)
+        for shard in range(setting.samples.shards)
+    ]
+
+
+def measured(name):
+    """The files that the metrics of a setting come from."""
+    setting, files = experiment.settings[name], []
+    if "nll" in experiment.metrics and setting.variants("ddpm"):
+        files.append(f"results/{name}/bound.parquet")
+    if experiment.fidelity_metrics:
+        files += [
+            f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
+        ]
+    return files
+
+
+def start():
+    """Writes config.yaml and begins to prepare the MLflow store, unless another run is at work here.
+
+    Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel
+    releases this one when its process ends, however it ends.
     """
     global RUNNING  # a lock is held as long as there is the object
     RUNNING = FileLock(".snakemake/run.lock")
     try:
         RUNNING.acquire(blocking=False)
     except Timeout:
-        sys.exit(f"error: {Path.cwd()}: another snakemake is running in this folder; wait for it to finish, or stop it first")
+        sys.exit(
+            f"error: {Path.cwd()}: another snakemake is running in this folder; "
+            "wait for it to finish, or stop it first"
+        )
     try:
-        loading.write(experiment, RESOLVED)
+        loading.write(experiment, TABLES.config)
         prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")
 
 
 def prepare_store():
-    """Begins to make the MLflow store, which takes seconds, while the data are read; a job that logs meanwhile waits for it.
+    """Begins to make the MLflow store, which takes seconds, while the data are read.
 
-    Not a rule whose output others take as ancient: where such a rule has to run, Snakemake (9.27) forgets every other
-    reason that those who take it have to run.
+    A job that logs meanwhile waits for it. This is no rule, whose output others would take as ancient,
+    because Snakemake (9.27) would then forget every other reason that those others have to run.
     """
-    if not tracking.prepared(experiment):
-        tracking.check()
-        command = [Path(sys.executable).with_name("bench"), "store", "--config", RESOLVED]
+    if not store.prepared(experiment):
+        store.check()
+        command = [*BENCH, "store", "--config", TABLES.config]
         threading.Thread(target=subprocess.run, args=(command,)).start()
 
 
 def announce(started):
-    """Says where the table is, and shows its head, if this run made it."""
-    table = Path("results/table1.md")
+    """Says where the tables are, and shows the head of the first, if this run made it."""
+    table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
         print(*table.read_text().splitlines()[:18], "", sep="\n")
-        print(f"The tables: {table} (all of it), results/table1.csv. Every run: mlflow ui --host 127.0.0.1")
+        print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
+        print("Every run: mlflow ui --host 127.0.0.1")

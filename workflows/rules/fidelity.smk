@@ -1,10 +1,5 @@
-def samples_of_process(wildcards):
-    setting = experiment.settings[wildcards.setting]
-    return [of(wildcards, f"samples/{wildcards.process}/{needs}-{shard}.json")
-            for needs in setting.variants_by_need(wildcards.process) for shard in range(setting.samples.shards)]
-
-
-# Features of real images, kept in results/.features for every setting that has the same data and extractor.
+# Features of real images, kept in results/.features for every setting with the same data and
+# extractor.
 rule reference:
     input:
         "results/{setting}/data",
@@ -12,17 +7,22 @@ rule reference:
         lambda wildcards: experiment.settings[wildcards.setting].fidelity.reference or [],
     output:
         "results/{setting}/reference.json",
-    params:
-        config=parts("fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"),
-    threads: 1
+    log:
+        "results/.logs/{setting}/reference.log",
     priority: 5
+    threads: 1
     resources:
         gpu=GPU,
+    params:
+        config=parts(
+            "fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"
+        ),
     shell:
-        "bench reference --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+        "bench reference --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"
 
 
-# All variants of a process in one job: extracting features takes seconds here, starting a process too.
+# All variants of a process in one job: extracting features takes seconds, and so does a process.
 rule fidelity:
     input:
         "results/{setting}/data",
@@ -31,11 +31,15 @@ rule fidelity:
         samples_of_process,
     output:
         "results/{setting}/fidelity/{process}.json",
-    params:
-        config=parts("fidelity.resamples"),
-        metrics=experiment.fidelity_metrics,
+    log:
+        "results/.logs/{setting}/fidelity-{process}.log",
     threads: 1
     resources:
         gpu=GPU,
+    params:
+        config=parts("fidelity.resamples"),
+        metrics=experiment.fidelity_metrics,
     shell:
-        "bench fidelity --config {RESOLVED} --setting {wildcards.setting} --process {wildcards.process} --threads {threads}"
+        "bench fidelity --config $CONFIG --setting {wildcards.setting:q} --process {wildcards.process:q}"
+        " --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

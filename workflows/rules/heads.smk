@@ -2,14 +2,17 @@ rule heads:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: [of(wildcards, "moments")] if experiment.settings[wildcards.setting].heads_need_moments else [],
+        estimates_for_heads,
     output:
         directory("results/{setting}/heads"),
-    params:
-        config=parts("schedule", "heads"),
-    threads: 1
+    log:
+        "results/.logs/{setting}/heads.log",
     priority: 9
+    threads: 1
     resources:
         gpu=GPU,
+    params:
+        config=parts("schedule", "heads"),
     shell:
-        "bench heads --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+        "bench heads --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

@@ -3,11 +3,14 @@ rule mean:
         "results/{setting}/data",
     output:
         directory("results/{setting}/mean"),
-    params:
-        config=parts("schedule", "mean"),
-    threads: 1  # a second one is worth a fifth, and halts both where anything else wants its core
+    log:
+        "results/.logs/{setting}/mean.log",
     priority: 10
+    threads: 1  # a second one is worth a fifth, and halts both where anything else wants its core
     resources:
         gpu=GPU,
+    params:
+        config=parts("schedule", "mean"),
     shell:
-        "bench mean --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+        "bench mean --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

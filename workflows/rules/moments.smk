@@ -4,11 +4,14 @@ rule moments:
         "results/{setting}/mean",
     output:
         directory("results/{setting}/moments"),
-    params:
-        config=parts("schedule", "moments"),
-    threads: 1
+    log:
+        "results/.logs/{setting}/moments.log",
     priority: 8
+    threads: 1
     resources:
         gpu=GPU,
+    params:
+        config=parts("schedule", "moments"),
     shell:
-        "bench moments --config {RESOLVED} --setting {wildcards.setting} --threads {threads}"
+        "bench moments --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

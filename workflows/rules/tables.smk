@@ -1,79 +1,97 @@
-def measured(wildcards):
-    """What the metrics asked for come from, over all settings."""
-    files = []
-    for name, setting in experiment.settings.items():
-        if "nll" in experiment.metrics and setting.variants("ddpm"):
-            files.append(f"results/{name}/bound.parquet")
-        if experiment.fidelity_metrics:
-            files += [f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()]
-    return files
-
-
-FIGURES = [f"results/{name}/figures/{metric}.png" for name in experiment.settings for metric in experiment.metrics]
-
-
 rule cells:
     input:
-        measured,
-        published=sorted(str(path) for path in Path(workflow.basedir).glob("workflows/published/*.csv")),
+        measured=[file for name in experiment.settings for file in measured(name)],
+        published=lambda wildcards: published.paths(),
     output:
-        "results/cells.csv",
-        "results/paired.csv",
-        "results/reproduction.csv",
-        "results/reproduction.md",
+        TABLES.cells,
+        TABLES.paired,
+        TABLES.reproduction,
+        TABLES.reproduction_report,
+    log:
+        f"{TABLE_LOGS}/cells.log",
     params:
         metrics=experiment.metrics,
         targets={name: setting.fidelity.target_fid for name, setting in experiment.settings.items()},
     shell:
-        "bench cells --config {RESOLVED}"
+        "bench cells --config $CONFIG 2>&1 | tee -i {log:q} >&2"
 
 
 rule figures:
     input:
-        "results/cells.csv",
+        TABLES.cells,
     output:
-        [f"results/{{setting}}/figures/{metric}.png" for metric in experiment.metrics],
+        [TABLES.figure("{setting}", metric) for metric in experiment.metrics],
+    log:
+        f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
         metrics=experiment.metrics,
     shell:
-        "bench figures --config {RESOLVED} --setting {wildcards.setting}"
+        "bench figures --config $CONFIG --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
 
 
-rule tables:
+rule write_tables:
     input:
-        "results/cells.csv",
-        "results/paired.csv",
-        "results/reproduction.csv",
-        "results/reproduction.md",
-        FIGURES,
+        TABLES.cells,
+        TABLES.paired,
+        TABLES.reproduction,
+        TABLES.reproduction_report,
+        paths.THRESHOLDS,
+        [
+            TABLES.figure(name, metric)
+            for name in experiment.settings
+            for metric in experiment.metrics
+        ],
     output:
-        "results/table1.csv",
-        "results/table1.md",
-        "results/table2.csv",
-        "results/metrics.json",
-        "results/tracking.json",
-        [f"results/plots/{metric}.csv" for metric in experiment.metrics],
+        TABLES.table1,
+        TABLES.table1_report,
+        TABLES.table2,
+        TABLES.metrics,
+        TABLES.tracking,
+        [TABLES.plot(metric) for metric in experiment.metrics],
+    log:
+        f"{TABLE_LOGS}/tables.log",
     params:
         config=experiment.digest(),
-        store=tracking.uri(),
+        store=store.uri(),
     shell:
-        "bench tables --config {RESOLVED} && bench track --config {RESOLVED}"
+        "(bench tables --config $CONFIG && bench track --config $CONFIG) 2>&1 | tee -i {log:q} >&2"
+
+
+# All tables of the experiment, whatever its name.
+rule tables:
+    input:
+        TABLES.table1,
+        paths.THRESHOLDS,
+
+
+# measure_<setting>: what the tables need of one setting.
+for name in experiment.settings:
+
+    rule:
+        name:
+            f"measure_{name}"
+        input:
+            measured(name),
 
 
 rule thresholds:
     input:
-        sorted(str(path) for path in Path(workflow.basedir).glob("workflows/published/*.csv")),
+        lambda wildcards: published.paths(),
     output:
-        "results/table3.csv",
+        paths.THRESHOLDS,
+    log:
+        "results/.logs/thresholds.log",
     shell:
-        "bench thresholds"
+        "bench thresholds 2>&1 | tee -i {log:q} >&2"
 
 
 rule theory:
     output:
-        "results/theory.csv",
+        paths.THEORY,
+    log:
+        "results/.logs/theory.log",
+    threads: 1  # small matrices: a second thread makes it slower
     params:
         seed=experiment.seed,
-    threads: 1  # small matrices: a second thread makes it slower
     shell:
-        "bench theory --config {RESOLVED} --threads {threads}"
+        "bench theory --config $CONFIG --threads {threads} 2>&1 | tee -i {log:q} >&2"

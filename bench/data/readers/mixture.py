@@ -1,7 +1,7 @@
-"""Vectors from a Gaussian mixture with random full covariances: data whose every answer is known (`bench.mixture`).
+"""Vectors from a Gaussian mixture with random full covariances (`bench.mixture`).
 
-The mixture and its draws are a function of the options alone, not of the experiment's seed: like any data set they stay
-what they are when the Monte Carlo noise of an experiment is changed.
+Every question about these data has a known answer. The mixture and its draws depend on the options
+alone, not on the experiment's seed: if the Monte Carlo noise changes, the data stay the same.
 """
 
 from bench.data.dataset import Raw, Size
@@ -9,7 +9,7 @@ from bench.experiment.sections import Count
 
 
 def read(components: Count, dim: Count, train: Count, test: Count):
-    """`train` and `test` draws in `dim` dimensions from a mixture of `components` Gaussians, as a `Raw` with its law."""
+    """Draws in `dim` dimensions from a mixture of `components` Gaussians, with its law."""
     law = law_of(components, dim)
     splits = (
         law.draw(("data", components, dim, split), count).numpy()[:, :, None, None]

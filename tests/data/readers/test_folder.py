@@ -234,7 +234,7 @@ def png(width, height, depth=8, kind=2, pixels=b""):
         (
             "many.png",
             png(10_000, 10_000),
-            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected fewer",
+            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected at most so many",
         ),
         (
             "more.png",
@@ -249,7 +249,7 @@ def png(width, height, depth=8, kind=2, pixels=b""):
         (
             "sixteen.png",
             png(2, 2, 16, 0, bytes(10)),
-            "'deep/sixteen.png': found pixels of mode I;16, expected 8 bits a channel",
+            "'deep/sixteen.png': found pixels of mode I;16, expected 8 bits per channel",
         ),
         ("two\nlines.png", b"", r"'deep/two\nlines.png': cannot be decoded ("),
     ],

@@ -145,7 +145,8 @@ def test_missing(tmp_path):
     (folder / "train_64x64").mkdir()
     wrong(
         folder,
-        "train_64x64 and valid_64x64 not found, nor train_data_batch_1.npz, train_data_batch_10.npz; expected",
+        "neither train_64x64 and valid_64x64 nor train_data_batch_1.npz, train_data_batch_10.npz "
+        "found; expected",
     )
     (folder / "valid_64x64").mkdir()
     with pytest.raises(BenchError, match="'imagenet64': the train split is empty"):
@@ -164,11 +165,11 @@ def test_missing(tmp_path):
         ({"data": ROWS[NAMES[6]][:0]}, "data: found uint8 (0, 12288)"),
         (
             {"data": np.asfortranarray(ROWS[NAMES[6]])},
-            "data: found an array in Fortran order, expected a row an image",
+            "data: found an array in Fortran order, expected C order, one row per image",
         ),
         (
             {"labels": None},
-            "array 'labels' not found; expected whole numbers of shape (2,), one an image",
+            "array 'labels' not found; expected whole numbers of shape (2,), one per image",
         ),
         (
             {"labels": np.array([1, 2, 3])},

@@ -141,7 +141,7 @@ def test_missing(tmp_path):
     wrong(archive(tmp_path / "empty.npz"), "(the file has: nothing)")
     with pytest.raises(
         BenchError,
-        match="data.test: found 'arr_0', as data.train; expected the name of another array",
+        match="data.test: found 'arr_0', the same as data.train; expected another array's name",
     ):
         npz.read(str(path), train="arr_0", test="arr_0")
 
@@ -175,7 +175,7 @@ def test_wrong_images(tmp_path, array, words):
 @pytest.mark.parametrize(
     "labels, words",
     [
-        (np.arange(5), "found int64 (5,), expected whole numbers of shape (6,), one an image"),
+        (np.arange(5), "found int64 (5,), expected whole numbers of shape (6,), one per image"),
         (np.zeros((6, 10), np.uint8), "found uint8 (6, 10)"),
         (np.zeros(6), "found float64 (6,)"),
         (np.array(list("abcdef")), "found <U1 (6,)"),

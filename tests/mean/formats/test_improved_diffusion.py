@@ -389,7 +389,8 @@ def test_another_state_dict_is_refused_in_one_line(change, message):
 
 def test_a_number_of_heads_that_does_not_divide_is_refused():
     with pytest.raises(
-        BenchError, match="64 channels in 5 heads; expected a number that divides them"
+        BenchError,
+        match="64 channels; expected a number of attention heads that divides them, found 5",
     ):
         improved_diffusion.read(random_state(), 5)
 

@@ -270,7 +270,7 @@ def test_the_options_that_names_and_shapes_tell():
         ),
         (
             changed("conv_out.weight", torch.zeros(6, 32, 3, 3)),
-            "found 6 output channels; expected 3, as it reads 3",
+            "found 6 output channels; expected 3 for 3 input channels",
         ),
         (
             changed("temb.dense.1.weight", torch.zeros(96, 128)),

@@ -242,7 +242,7 @@ def test_hostile_pickle_runs_nothing(small, tmp_path, protocol):
         refused(
             tmp_path / "extractor",
             file,
-            f"{file}: corrupt, or asks for more than tensors, which is refused",
+            f"{file}: corrupt, or holds objects other than tensors, which are not read",
             REMEDY,
         )
         assert not mark.exists()
@@ -328,7 +328,7 @@ def test_shared_and_transposed_tensors_are_copied(small, tmp_path):
 def test_data_that_are_no_images(tmp_path, data):
     with pytest.raises(
         BenchError,
-        match="inception sees images of 1 or 3 channels with grey levels, found data set",
+        match="inception needs images of 1 or 3 channels with levels, found data set",
     ):
         prepare(tmp_path / "extractor", None, data)
 

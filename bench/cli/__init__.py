@@ -1,0 +1,81 @@
+"""The `bench` command: what people type, and what the workflow's rules run.
+
+What people use is in `bench.cli.commands`, the stages are in `bench.cli.stages`. A command imports
+what it needs when it runs, so `bench --help` loads click and nothing else. `SECTIONS` is the order
+of the help.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bench.cli import commands, stages
+
+SECTIONS = {
+    "Commands": (
+        commands.plan,
+        commands.config,
+        commands.fetch,
+        commands.import_mean,
+        commands.check,
+        commands.benchmark,
+    ),
+    "Stages, which the workflow runs": stages.STAGES,
+    "Housekeeping": stages.HOUSEKEEPING,
+}
+
+
+class Root(click.Group):
+    """The group of all commands, whose help lists them by `SECTIONS`."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, members in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(member.name, member.get_short_help_str(limit=200)) for member in members]
+                )
+
+
+@click.group(
+    cls=Root,
+    commands=[member for members in SECTIONS.values() for member in members],
+    context_settings={"max_content_width": 100, "show_default": True},
+)
+def root() -> None:
+    """Reference benchmark of reverse-process variances for diffusion models.
+
+    \b
+    The whole pipeline:   snakemake --cores all results/table1.csv
+    One stage by hand:    bench moments --setting digits
+
+    A stage reads what earlier stages wrote to results/SETTING/ in the current folder.
+    `bench COMMAND --help` explains a command and gives an example.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command.
+
+    Parameters
+    ----------
+    arguments
+        The words after `bench`. By default those of the command line.
+
+    Raises
+    ------
+    SystemExit
+        With a one-line message (exit code 1) if the command fails, with 2 if the command line is
+        wrong, with 1 if whoever reads the output stops reading.
+    """
+    try:
+        root.main(arguments, prog_name="bench", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "bench"
+        problem = " ".join(error.format_message().split()).removesuffix(".")
+        problem = problem[0].lower() + problem[1:]
+        click.echo(f"{path}: error: {problem} (see {path} --help)", err=True)
+        sys.exit(2)

@@ -1,0 +1,168 @@
+"""The commands that people use: before a run, and beside it."""
+
+from pathlib import Path
+
+import click
+
+from bench.cli import options
+from bench.runtime.errors import BenchError
+
+
+@options.command("bench plan --configfile workflows/experiments/tiny.yaml")
+@options.config
+@click.option(
+    "--configfile",
+    metavar="FILE",
+    multiple=True,
+    help="An overlay of the experiment, as Snakemake's. May be given several times.",
+)
+@click.option(
+    "--images-per-second",
+    metavar="[NAME=]N",
+    multiple=True,
+    help="The speed of a network on another machine: N for every mean network, or NAME=N for one. "
+    "NAME is a setting, inception, or SETTING/classifier. May be given several times.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="A machine of bench/plan/devices.yaml whose speed was measured. A plan that measures "
+    "ends with the lines that add this machine to it.",
+)
+def plan(
+    config: str, configfile: tuple[str, ...], images_per_second: tuple[str, ...], device: str | None
+) -> None:
+    """Say what an experiment takes, before anything runs: network passes, samples, disk, time.
+
+    The speed of the networks is measured on this machine in some ten seconds, unless one of
+    --images-per-second and --device gives it.
+    """
+    from bench import plan as plans
+    from bench.experiment import loading
+
+    click.echo(plans.report(loading.load(config, configfile), images_per_second, device))
+
+
+@options.command("bench config --output resolved.yaml")
+@options.config
+@click.option("--output", metavar="FILE", show_default="print it", help="Where to write it.")
+def config(config: str, output: str | None) -> None:
+    """Validate an experiment and write it resolved, with the file of every setting read in."""
+    from bench.experiment import loading
+
+    loading.write(loading.load(config), output)
+
+
+class _Fetch(click.Command):
+    """`bench fetch`, whose help lists the data sets; their readers are imported for no other."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from bench.data import sources
+
+        formatter.write(f"\nData sets:\n{sources.listed()}\n")
+        super().format_epilog(ctx, formatter)
+
+
+@options.command("bench fetch cifar10", cls=_Fetch)
+@click.argument("dataset")
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    show_default="the official one",
+    help="Where from, if the data set has several sources.",
+)
+@click.option("--into", metavar="FOLDER", show_default="datasets/DATASET", help="Where to.")
+def fetch(dataset: str, source: str | None, into: str | None) -> None:
+    """Download the files of a data set, or say where to get them.
+
+    If a download was cut off, the same command continues it. The last line of the output is the
+    key for the setting's file.
+    """
+    from bench.data import sources
+
+    folder = into or f"datasets/{dataset}"
+    sources.fetch(dataset, folder, source)
+    click.echo(f"data.path: {folder}")
+
+
+@options.command("bench import model.pth --format pytorch_diffusion", name="import")
+@click.argument("file")
+@click.option(
+    "--format",
+    "format_",
+    metavar="NAME",
+    required=True,
+    help="Who wrote it: improved_diffusion or pytorch_diffusion.",
+)
+@click.option(
+    "--into",
+    metavar="FOLDER",
+    show_default="FILE without its ending",
+    help="Where to; a new folder.",
+)
+@click.option(
+    "--option",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A key of mean.published: first_timestep=1, attention_heads=4, md5=DIGITS, "
+    "heads.npr=FILE, heads.sn=FILE. May be given several times.",
+)
+def import_mean(file: str, format_: str, into: str | None, assignments: tuple[str, ...]) -> None:
+    """Convert a network that others published, FILE, to a folder for mean.checkpoint.
+
+    FILE is a .pt, .pth or .ckpt file with a state dict. The folder holds the network, its
+    timesteps and its heads. The last line of the output is the key for the setting's file.
+    """
+    from bench.experiment import loading
+    from bench.mean import published, storage
+
+    keys = {"format": format_, "path": file, **loading.assignments(assignments, "--option")}
+    section = loading.published(keys)
+    folder = Path(into or Path(file).with_suffix(""))
+    if folder.exists():
+        raise BenchError(f"--into: {folder}: exists already; expected a new folder")
+    storage.save(folder=folder, **published.read(section))
+    click.echo(f"mean.checkpoint: {folder}")
+
+
+@click.group(epilog="Example: bench check variant npr")
+def check() -> None:
+    """Check a part that you wrote, before you rely on it: `bench check variant NAME`."""
+
+
+@options.command("bench check variant npr")
+@click.argument("name")
+def variant(name: str) -> None:
+    """Check a variant on a mixture with a known answer.
+
+    NAME is a variant, as in params.yaml. A table shows every claim with its verdict. The exit
+    code is 1 if one of them is false.
+    """
+    import pandas
+
+    from bench.theory import contract
+
+    rows = pandas.DataFrame(contract.check(name))
+    click.echo(rows.to_markdown(index=False, floatfmt=".4g"))
+    failed = rows[~rows["verdict"].astype(bool)]
+    if len(failed):
+        raise BenchError(
+            f"{name}: {len(failed)} of {len(rows)} claims do not hold; the first is: "
+            f"{failed['claim'].iloc[0]}"
+        )
+
+
+check.add_command(variant)
+
+
+@options.command("bench benchmark")
+def benchmark() -> None:
+    """Measure how much longer the default run takes than its networks: results/benchmark.md.
+
+    It makes a default run from nothing and then measures for about ten minutes.
+    """
+    from bench.benchmark import report
+
+    report.benchmark()

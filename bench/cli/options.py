@@ -1,0 +1,130 @@
+"""What commands share: their options, and what is done around them."""
+
+import functools
+import os
+import pkgutil
+import sys
+from collections.abc import Callable
+
+import click
+
+from bench.runtime import memory
+from bench.runtime.errors import BenchError
+
+config = click.option(
+    "--config",
+    metavar="FILE",
+    default="params.yaml",
+    help="The experiment: params.yaml, or a resolved results/config.yaml.",
+)
+setting = click.option(
+    "--setting",
+    "name",
+    metavar="NAME",
+    required=True,
+    help="A setting of the experiment, such as digits.",
+)
+process = click.option(
+    "--process",
+    "process_name",
+    metavar="NAME",
+    required=True,
+    help="The reverse process: ddpm or ddim.",
+)
+threads = click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=os.cpu_count(),
+    envvar="BENCH_THREADS",
+    show_envvar=True,
+    help="CPU threads. The default is all cores.",
+)
+
+
+def command(example: str, name: str | None = None, **settings) -> Callable:
+    """Makes a function a command.
+
+    The command has --debug. It tells a BenchError in one line, without --debug, and ends quietly
+    on Ctrl-C.
+
+    Parameters
+    ----------
+    example
+        A command line that works. The help ends with it.
+    name
+        Of the command. By default the function's.
+    settings
+        Further arguments of `click.command`.
+    """
+
+    def decorate(function: Callable) -> click.Command:
+        @click.command(name, epilog=f"Example: {example}", **settings)
+        @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+        @click.pass_context
+        @functools.wraps(function)
+        def run(context: click.Context, debug: bool, **options) -> None:
+            memory.keep()
+            try:
+                function(**options)
+                sys.stdout.flush()  # here, where click ends quietly if nobody reads it
+            except BenchError as error:
+                if debug:
+                    raise
+                sys.exit(f"{context.command_path}: error: {error}")
+            except KeyboardInterrupt:
+                sys.exit(f"{context.command_path}: interrupted")
+
+        return run
+
+    return decorate
+
+
+def stage(example: str, target: str, text: str, *options: Callable) -> click.Command:
+    """A command that reads the experiment and calls one function with it.
+
+    A job of one setting that used a network leaves its account (duration, memory, passes) in
+    results/.jobs.
+
+    Parameters
+    ----------
+    example
+        A command line that works: `bench NAME ...`. It gives the command its name.
+    target
+        The function, as module:function. It is imported when the command runs. It takes the
+        `bench.experiment.resolved.Experiment` and the values of the options by their names.
+    text
+        What the help says.
+    options
+        The command's options, beside --config and --debug.
+    """
+    name = example.split()[1]
+
+    def run(config: str, threads: int | None = None, **values) -> None:
+        from bench.experiment import loading
+
+        experiment = loading.load(config)
+        if threads is not None:
+            set_threads(threads)
+        from bench.runtime import stopwatch
+
+        with stopwatch.fresh() as account:
+            pkgutil.resolve_name(target)(experiment, **values)
+        if account.first is not None and "name" in values:
+            which = {"process": values.get("process_name")}
+            which |= {key: values.get(key) for key in ("needs", "shard")}
+            which = {key: value for key, value in which.items() if value is not None}
+            stopwatch.write(account, name, values["name"], threads, **which)
+
+    for option in reversed([config, *options]):
+        run = option(run)
+    return command(example, name, help=text)(run)
+
+
+def set_threads(threads: int) -> None:
+    """Limits torch, and the linear algebra of numpy and scipy, to a number of threads."""
+    import threadpoolctl
+    import torch
+
+    torch.set_num_threads(threads)
+    threadpoolctl.threadpool_limits(threads)

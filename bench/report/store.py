@@ -1,0 +1,163 @@
+"""The MLflow store: opened by one process at a time, asked again while it is locked.
+
+It is sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise. The first-time migration of a
+database must not run twice at once (hydraflow#245). As it takes seconds, a run of the workflow does
+it while the data are read (`prepare`). Writers try again while the file is locked (mlflow#6490).
+"""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+from bench.experiment.resolved import Experiment
+from bench.runtime import files, paths
+from bench.runtime.errors import BenchError, one_line
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+ARTIFACTS = Path("mlartifacts")  # beside the default store
+KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
+SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI shows
+LOCK_RETRIES = 8
+
+
+def uri() -> str:
+    """The tracking URI in force."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def _is_server():
+    return uri().startswith(("http://", "https://"))
+
+
+@contextlib.contextmanager
+def one_line_errors():
+    """Turns any failure of the store (mlflow, sqlalchemy, the disk) into one line that names it."""
+    with one_line(f"MLflow store {uri()}: cannot be read or written"):
+        yield
+
+
+def check() -> None:
+    """Raises BenchError if the store is a server that does not answer."""
+    if not _is_server():
+        return
+    try:
+        urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow "
+            f"server, or unset it for {DEFAULT_URI}"
+        ) from error
+
+
+def prepared(experiment: Experiment) -> bool:
+    """Whether `prepare` has been called for this store and these settings."""
+    return paths.STORE.exists() and paths.STORE.read_text() == _prepared_for(experiment)
+
+
+@one_line_errors()
+def prepare(experiment: Experiment) -> None:
+    """Creates the store and the settings' experiments. Raises BenchError if that fails."""
+    check()
+    for name in experiment.settings:
+        open_experiment(name)
+    files.write_text(paths.STORE, _prepared_for(experiment))
+
+
+def _prepared_for(experiment):
+    """What results/.store says: the store, and the settings that have an experiment there."""
+    return json.dumps([uri(), list(experiment.settings)])
+
+
+def open_experiment(name: str):
+    """(client, id of the MLflow experiment called `name`), created or restored if necessary.
+
+    Raises BenchError if the store cannot be used.
+    """
+    # These imports take seconds; with them done, no other process waits for the lock that long.
+    import mlflow  # noqa: F401
+
+    if not _is_server():
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    with files.alone(paths.STORE):
+        client = _client()
+        return client, _experiment_id(client, name)
+
+
+def _client():
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It shows a traceback of what `one_line_errors` says in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    try:
+        return MlflowClient(tracking_uri=uri())
+    except MlflowException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} cannot be used ({reason})") from error
+
+
+def _experiment_id(client, name):
+    """The id of the experiment called `name`, created or restored if necessary."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = (ARTIFACTS / name).resolve().as_uri() if uri() == DEFAULT_URI else None
+        return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def retry(call, *args, **kwargs):
+    """What `call` returns; called again after a pause while another writer has sqlite locked."""
+    for attempt in range(LOCK_RETRIES):
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            if "database is locked" not in str(error) or attempt == LOCK_RETRIES - 1:
+                raise
+            time.sleep(0.1 * 2**attempt)
+
+
+def find_run(client, experiment_id: str, key: str):
+    """The active run that holds `key`, or None."""
+    wanted = f"tags.`{KEY_TAG}` = '{key}'"
+    found = client.search_runs([experiment_id], filter_string=wanted, max_results=1)
+    return found[0] if found else None
+
+
+def has_digest(run, digest: str) -> bool:
+    """Whether a run of `find_run` holds the content with this digest."""
+    return run is not None and run.data.tags.get(DIGEST_TAG) == digest
+
+
+def create_run(client, experiment_id: str, key: str, digest: str, parameters: dict) -> str:
+    """The id of a fresh run for `key` with these parameters; the run that held it is deleted."""
+    from mlflow.entities import Param
+
+    old = find_run(client, experiment_id, key)
+    if old is not None:
+        retry(client.delete_run, old.info.run_id)
+    tags = {KEY_TAG: key, DIGEST_TAG: digest, **_source_tags()}
+    run_id = retry(client.create_run, experiment_id, run_name=key, tags=tags).info.run_id
+    texts = [Param(name, str(value)) for name, value in parameters.items()]
+    retry(client.log_batch, run_id, params=texts)
+    return run_id
+
+
+def _source_tags():
+    """The git commit of the code, with '-dirty' if the tree has uncommitted changes."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        described = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"mlflow.source.git.commit": described.stdout.strip()}

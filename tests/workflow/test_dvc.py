@@ -1,0 +1,95 @@
+"""DVC on the finished tiny run: stages ask Snakemake; metrics and plots can be compared."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from tests.helpers.runs import ROOT, TINY, environment
+
+NAMES = {"name": "default", "settings": ["tiny"]}
+
+
+def run(folder, *command):
+    """Standard output of a command in `folder`, which must succeed."""
+    found = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(DVC_NO_ANALYTICS="1", PYTHONPATH=str(folder)),
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
+    return found.stdout
+
+
+def dvc(folder, *arguments):
+    return run(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+@pytest.fixture
+def clone(tiny_run, tmp_path):
+    """A git repository of this tree whose default experiment is the tiny one, measured."""
+    folder = tmp_path / "clone"
+    listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard")
+    for name in listed.splitlines():
+        if (ROOT / name).is_file() and not name.startswith((".dvc/reference/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for name in (
+        "results/tiny",
+        "results/.features",
+        "results/.store",
+        ".snakemake",
+        "mlflow.db",
+        "mlartifacts",
+    ):
+        copy = shutil.copytree if (tiny_run / name).is_dir() else shutil.copy2
+        copy(tiny_run / name, folder / name)
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    update_config(raw, yaml.safe_load(TINY.read_text()) | NAMES)
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.email", "bench@example.org")
+    run(folder, "git", "config", "user.name", "bench")
+    run(folder, "git", "add", ".")
+    run(folder, "git", "commit", "-qm", "start")
+    return folder
+
+
+def test_repro_is_up_to_date_and_metrics_plots_and_parameters_differ(clone):
+    dvc(clone, "repro")
+    assert "up to date" in dvc(clone, "repro")
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())
+    assert set(lock["stages"]) == {"measure@tiny", "tables"}
+    run(clone, "git", "add", ".")
+    run(clone, "git", "commit", "-qm", "run")
+    dvc(clone, "push")
+    reference = json.loads((clone / "results" / "metrics.json").read_text())
+
+    # a table that is lost comes back from the remote that is part of the repository
+    shutil.rmtree(clone / ".dvc" / "cache")
+    os.unlink(clone / "results" / "metrics.json")
+    dvc(clone, "pull")
+    assert json.loads((clone / "results" / "metrics.json").read_text()) == reference
+
+    raw = yaml.safe_load((clone / "params.yaml").read_text())
+    raw["processes"]["ddim"]["variants"] = ["zero"]
+    raw["processes"]["ddpm"]["variants"] = ["beta"]
+    raw["metrics"] = ["fid"]
+    (clone / "params.yaml").write_text(yaml.safe_dump(raw))
+    dvc(clone, "repro")
+    (changed,) = json.loads(dvc(clone, "metrics", "diff", "--json")).values()
+    assert "tiny.fid_K5.ddpm.npr" in changed and "tiny.nll_bpd_K5.ddpm.beta" in changed
+    assert changed["tiny.fid_K5.ddpm.npr"]["old"] == reference["tiny"]["fid_K5"]["ddpm"]["npr"]
+    assert "ddpm.beta" in dvc(clone, "exp", "show", "--csv")
+    assert "fid_K5.ddpm.npr" in dvc(clone, "exp", "diff", "HEAD")
+    page = dvc(clone, "plots", "diff", "HEAD", "--out", "page")
+    assert "index.html" in page
+    html = (clone / "page" / "index.html").read_text()
+    assert "ddim" in html and "improved_ddpm" in html
