@@ -8,11 +8,12 @@ import time
 
 import torch
 
-from bench import bound, process, sampler, trajectory
+from bench import bound, process, sampler, scores, trajectory
 from bench.benchmark import Figure, cpuinfo, quiet
 from bench.data import dataset
 from bench.runtime import files, paths
 from bench.scores import fidelity
+from bench.scores.evidence import Samples
 from bench.stages import inputs, scoring
 
 ROUNDS = 12
@@ -181,13 +182,9 @@ def _bf16(experiment, name):
                 nll = bound.evaluate(
                     made, forward, [bound.Cell("even", variant, K, tau)], IMAGES, names
                 ).mean()
-            scored = fidelity.score(
-                fidelity.features(network, images, levels),
-                against,
-                metrics,
-                setting.fidelity.resamples,
-                names,
-            )
+            features = fidelity.features(network, images, levels)["features"]
+            seen = Samples(features, None, against, setting.fidelity.resamples, names)
+            scored = {metric: scores.get(metric).compute(seen) for metric in metrics}
             values[precision] = {"nll": (nll, None), **scored}
         full, half = values["fp32"], values["bf16"]
         said = ", ".join(

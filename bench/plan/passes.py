@@ -57,9 +57,9 @@ class Need:
 
 def need(experiment, setting):
     """The `Need` of a setting, as the workflow's rules have it."""
-    bound = setting.cells("bound", "ddpm") if "nll" in experiment.metrics else []
+    bound = setting.cells("bound", "ddpm") if experiment.bound_metrics else []
     sampled = (
-        [process for process, _ in setting.processes.items()] if experiment.fidelity_metrics else []
+        [process for process, _ in setting.processes.items()] if experiment.sample_metrics else []
     )
     variants = {
         name
@@ -165,7 +165,7 @@ def rows_of(experiment, name, size, mean, features):
             )
         )
     if wanted.samples:
-        section, views = setting.fidelity, 1 + len(setting.fidelity.resizings)
+        section, views = setting.fidelity, len(experiment.resizings)
         train = 0 if section.reference else section.reference_images or (size and size.train)
         images = size and views * (train + min(setting.samples.count, size.test))
         rows.append(

@@ -84,6 +84,11 @@ def variant_code(variants):
     return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 
+def metric_versions(metrics):
+    """What decides the numbers of metrics: who raises a version gets them anew."""
+    return " ".join(f"{metric.name}:{metric.version}" for metric in metrics)
+
+
 def start():
     """Writes results/config.yaml and begins to prepare the MLflow store, unless another run in this folder is at work.
 

@@ -13,7 +13,8 @@ rule reference:
     output:
         "results/{setting}/reference.json",
     params:
-        config=parts("fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"),
+        config=parts("fidelity.reference", "fidelity.reference_images", "samples.count"),
+        resizings=[str(resizing) for resizing in experiment.resizings],
     threads: 1
     priority: 5
     resources:
@@ -33,7 +34,7 @@ rule fidelity:
         "results/{setting}/fidelity/{process}.json",
     params:
         config=parts("fidelity.resamples"),
-        metrics=experiment.fidelity_metrics,
+        metrics=metric_versions(experiment.sample_metrics),
     threads: 1
     resources:
         gpu=GPU,

@@ -2,14 +2,14 @@ def measured(wildcards):
     """What the metrics asked for come from, over all settings."""
     files = []
     for name, setting in experiment.settings.items():
-        if "nll" in experiment.metrics and setting.variants("ddpm"):
+        if experiment.wants_bound(name):
             files.append(f"results/{name}/bound.parquet")
-        if experiment.fidelity_metrics:
+        if experiment.sample_metrics:
             files += [f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()]
     return files
 
 
-FIGURES = [f"results/{name}/figures/{metric}.png" for name in experiment.settings for metric in experiment.metrics]
+FIGURES = [f"results/{name}/figures/{group}.png" for name in experiment.settings for group in experiment.metric_groups]
 
 
 rule cells:
@@ -22,7 +22,7 @@ rule cells:
         "results/reproduction.csv",
         "results/reproduction.md",
     params:
-        metrics=experiment.metrics,
+        metrics=metric_versions(experiment.all_metrics),
         targets={name: setting.fidelity.target_fid for name, setting in experiment.settings.items()},
     shell:
         "bench cells --config {RESOLVED}"
@@ -32,9 +32,9 @@ rule figures:
     input:
         "results/cells.csv",
     output:
-        [f"results/{{setting}}/figures/{metric}.png" for metric in experiment.metrics],
+        [f"results/{{setting}}/figures/{group}.png" for group in experiment.metric_groups],
     params:
-        metrics=experiment.metrics,
+        metrics=metric_versions(experiment.all_metrics),
     shell:
         "bench figures --config {RESOLVED} --setting {wildcards.setting}"
 
@@ -52,7 +52,7 @@ rule tables:
         "results/table2.csv",
         "results/metrics.json",
         "results/tracking.json",
-        [f"results/plots/{metric}.csv" for metric in experiment.metrics],
+        [f"results/plots/{group}.csv" for group in experiment.metric_groups],
     params:
         config=experiment.digest(),
         store=tracking.uri(),
