@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench import covariance, schedule, trajectory
+from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
 from bench.experiment import additions
 from bench.experiment.resolved import Experiment, Setting
@@ -22,9 +22,6 @@ from bench.experiment.sections import PublishedSection
 from bench.runtime.errors import BenchError, unknown
 from bench.runtime.files import write_text
 from bench.scores import extractors
-
-METRICS = ("nll", "fid", "kid", "precision", "recall", "isc")
-OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features of the reference
 
 
 def load(path="params.yaml", overlays=()) -> Experiment:
@@ -148,25 +145,43 @@ def _known_keys(model, loc):
 
 def _check_names(experiment, path):
     """Names that are registered elsewhere, and numbers that must agree with one another."""
-    for metric in experiment.metrics:
-        if metric not in METRICS:
-            raise BenchError(f"{path}: metrics: {unknown('metric', metric, METRICS)}")
+    for entry in experiment.metrics:
+        try:
+            scores.find(entry)
+        except BenchError as error:
+            raise BenchError(f"{path}: metrics: {error}") from error
     for name, setting in experiment.settings.items():
         try:
             _check_setting(setting)
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
-        if experiment.fidelity_metrics and setting.extractor is None:
-            raise BenchError(
-                f"{path}: metrics: {experiment.fidelity_metrics[0]} needs settings.{name}.extractor, "
-                "which is not configured"
-            )
-        for metric in experiment.metrics:
-            if metric in OF_FEATURES and setting.fidelity.reference:
-                raise BenchError(
-                    f"{path}: metrics: {metric} needs features of images, and settings.{name}.fidelity.reference "
-                    "is a file of statistics; expected fid and isc alone"
-                )
+        for metric in experiment.sample_metrics:
+            try:
+                _check_metric(metric, setting, f"settings.{name}")
+            except BenchError as error:
+                raise BenchError(f"{path}: metrics: {error}") from error
+
+
+def _check_metric(metric, setting, key):
+    """A metric of samples finds in a setting, whose key is `key`, what it needs."""
+    if setting.extractor is None:
+        raise BenchError(f"{metric.name} needs {key}.extractor, which is not configured")
+    if metric.extractor not in (None, setting.extractor.name):
+        raise BenchError(
+            f"{metric.name} needs {key}.extractor.name {metric.extractor}, "
+            f"found {setting.extractor.name}"
+        )
+    reference = f"{key}.fidelity.reference"
+    if setting.fidelity.reference and "features of the reference" in metric.needs:
+        raise BenchError(
+            f"{metric.name} needs features of images, and {reference} is a file of statistics; "
+            f"leave out {metric.name}, or {reference}"
+        )
+    if setting.fidelity.reference and metric.resizing:
+        raise BenchError(
+            f"{metric.name} resizes images its own way, and {reference} is a file of statistics "
+            f"for one resizing; leave out {metric.name}, or {reference}"
+        )
 
 
 def _check_setting(setting):
@@ -175,11 +190,6 @@ def _check_setting(setting):
         check_published(setting.mean.published)
     if setting.extractor:
         extractors.check(setting.extractor.name)
-    if setting.fidelity.also and (
-        setting.extractor is None or setting.extractor.name != "inception"
-    ):
-        found = setting.extractor and setting.extractor.name
-        raise BenchError(f"fidelity.also: clean_fid needs extractor.name inception, found {found}")
     if setting.schedule.name not in schedule.SCHEDULES:
         raise BenchError(
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench import covariance
+from bench import covariance, scores
 from bench.experiment.sections import (
     BoundSection,
     ClipSection,
@@ -145,9 +145,34 @@ class Experiment(Section):
     settings: dict[SettingName, Setting]
 
     @property
-    def fidelity_metrics(self):
-        """The metrics asked for that need samples."""
-        return [metric for metric in self.metrics if metric != "nll"]
+    def all_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for, in the order of `metrics`."""
+        found = [metric for entry in self.metrics for metric in scores.find(entry)]
+        return list(dict.fromkeys(found))
+
+    @property
+    def bound_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for that are computed from the bound."""
+        return [metric for metric in self.all_metrics if "bound" in metric.needs]
+
+    @property
+    def sample_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for that are computed from samples."""
+        return [metric for metric in self.all_metrics if "bound" not in metric.needs]
+
+    @property
+    def metric_groups(self) -> list[str]:
+        """Names of the metrics' figures and plots: one for each entry of `metrics`."""
+        return list(dict.fromkeys(metric.group for metric in self.all_metrics))
+
+    @property
+    def resizings(self) -> list[str | None]:
+        """The ways to resize images that some metric asks for; None is the extractor's own."""
+        return list(dict.fromkeys(metric.resizing for metric in self.sample_metrics))
+
+    def wants_bound(self, name: str) -> bool:
+        """Whether some metric needs the bound of a setting, and the setting has one."""
+        return bool(self.bound_metrics and self.setting(name).variants("ddpm"))
 
     def setting(self, name):
         """The setting called `name`; BenchError for an unknown one."""

@@ -259,31 +259,25 @@ class SamplesSection(GridSection):
 
 
 class FidelitySection(Section):
-    """Scores: the FID that table2 asks for, and the replicates behind standard errors.
+    """What the metrics of samples share: the FID that table2 asks for, and the reference.
 
-    reference_images: of the training split, from the first, that samples are compared with; all by default. reference: a
-    statistics file in their place, for FID alone. also: further scores, of which there is clean-fid's FID.
+    resamples: replicates behind standard errors. reference_images: images of the training split, from
+    the first, that samples are compared with; all by default. reference: a statistics file in their
+    place, for metrics that need no more of it than mean and covariance.
     """
 
     target_fid: Positive
     resamples: Annotated[int, Field(strict=True, ge=2)]
     reference_images: Annotated[int, Field(strict=True, ge=4)] | None = None
     reference: str | None = None
-    also: Annotated[list[Literal["clean_fid"]], AfterValidator(no_repeats)] = []
 
     @model_validator(mode="after")
     def one_reference(self):
-        for key in ("reference_images", "also"):
-            if self.reference and getattr(self, key):
-                raise ValueError(
-                    f"{key}: expected none beside reference, a file of statistics for one resizing"
-                )
+        if self.reference and self.reference_images:
+            raise ValueError(
+                "reference_images: expected none beside reference, a file of their statistics"
+            )
         return self
-
-    @property
-    def resizings(self):
-        """clean-fid's ways to resize that are asked for; `fid_<resizing>` is the metric's name."""
-        return ("legacy_pytorch", "clean") if self.also else ()
 
 
 class ClipSection(Section):

@@ -153,11 +153,27 @@ def test_beta_may_be_clipped_otherwise():
             3,
             "fidelity.reference_images: .*greater than or equal to 4, found 3",
         ),
-        ("fidelity.also", ["clean"], "fidelity.also.0: .*'clean_fid', found 'clean'"),
+        ("metrics", ["fid_cleen"], "metrics: unknown metric 'fid_cleen'; did you mean 'fid_clean'"),
         (
-            "fidelity.also",
-            ["clean_fid"],
-            "fidelity.also: clean_fid needs extractor.name inception, found classifier",
+            "metrics",
+            ["fid_clean"],
+            "metrics: fid_clean needs settings.digits.extractor.name inception, found classifier",
+        ),
+        (
+            "metrics",
+            ["nowhere.energy:Energy"],
+            "metrics: metric 'nowhere.energy:Energy' cannot be imported .No module named "
+            "'nowhere'.; expected package.module:Class",
+        ),
+        (
+            "metrics",
+            ["bench.noise:Energy"],
+            "metrics: metric 'bench.noise:Energy' cannot be imported .*no attribute 'Energy'",
+        ),
+        (
+            "metrics",
+            ["bench.schedule:Schedule"],
+            "metric 'bench.schedule:Schedule': expected a subclass of bench.scores.Metric",
         ),
         (
             "fidelity.reference",
@@ -169,17 +185,33 @@ def test_beta_may_be_clipped_otherwise():
             {**RAW["fidelity"], "reference": "stats.npz", "reference_images": 9},
             "reference_images: expected none beside",
         ),
-        (
-            "fidelity",
-            {**RAW["fidelity"], "reference": "stats.npz", "also": ["clean_fid"]},
-            "also: expected none beside reference",
-        ),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(path, value, message):
     with pytest.raises(BenchError, match=message) as caught:
         loading.resolve(changed(path, value))
     assert "\n" not in str(caught.value)
+
+
+def test_a_statistics_file_is_of_one_resizing():
+    raw = {**RAW, "metrics": ["nll", "fid_clean"], "settings": ["cifar10_tiny"]}
+    raw["fidelity"] = {**RAW["fidelity"], "reference": "stats.npz"}
+    with pytest.raises(BenchError, match="metrics: fid_clean resizes images its own way, and"):
+        loading.resolve(raw)
+
+
+def test_metrics_are_split_by_what_they_need():
+    """A setting without DDPM has no bound, whatever the metrics."""
+    experiment = loading.resolve(
+        {**RAW, "metrics": ["fid_clean", "nll", "fid"], "settings": ["cifar10_tiny"]}
+    )
+    assert [metric.name for metric in experiment.bound_metrics] == ["nll_bpd", "nll_nats"]
+    assert [metric.name for metric in experiment.sample_metrics] == ["fid_clean", "fid"]
+    assert experiment.metric_groups == ["fid_clean", "nll", "fid"]
+    assert experiment.resizings == ["clean", None] and experiment.wants_bound("cifar10_tiny")
+    without = loading.resolve(changed("processes", {"ddim": {"variants": ["zero"]}}))
+    assert not without.wants_bound("digits")
+    assert not loading.resolve(changed("metrics", ["fid"])).wants_bound("digits")
 
 
 def test_a_missing_key_is_named():

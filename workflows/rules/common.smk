@@ -141,6 +141,11 @@ def variant_code(variants):
     return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 
+def metric_versions(metrics):
+    """What decides the numbers of metrics: who raises a version gets them anew."""
+    return " ".join(f"{metric.name}:{metric.version}" for metric in metrics)
+
+
 def variants_of_bound(wildcards):
     return experiment.settings[wildcards.setting].variants("ddpm")
 
@@ -179,9 +184,9 @@ def samples_of_process(wildcards):
 def measured(name):
     """The files that the metrics of a setting come from."""
     setting, files = experiment.settings[name], []
-    if "nll" in experiment.metrics and setting.variants("ddpm"):
+    if experiment.wants_bound(name):
         files.append(f"results/{name}/bound.parquet")
-    if experiment.fidelity_metrics:
+    if experiment.sample_metrics:
         files += [
             f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
         ]
