@@ -21,6 +21,7 @@ from bench.runtime.errors import unknown
 from bench.schedule import Schedule
 
 PROCESSES = ("ddpm", "ddim")
+BOUND_PROCESS = "ddpm"  # whose bound is evaluated: that of ddim is infinite at η = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Process:
     name: str
     schedule: Schedule
     eta: float
+
+    @property
+    def has_bound(self):
+        """Whether `bench.bound` can evaluate its variational bound."""
+        return self.name == BOUND_PROCESS
 
     def lambda_sq(self, s, t):
         """λ²_{s|t}, the variance of q(x_s | x_t, x_0)."""

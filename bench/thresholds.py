@@ -11,6 +11,7 @@ trajectory, the lower and the smaller upper bound beside the threshold to which 
 import numpy as np
 
 from bench import covariance, process, schedule, trajectory
+from bench.covariance import MomentsAt, Seen
 
 DDIM_ETA = 0.0  # of Table 7
 
@@ -72,11 +73,12 @@ def table(published):
 
 
 def analytic(moments, forward, K, radius=1.0):
-    """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that lands on τ_1, not clipped
-    to the threshold. moments: see `bench.moments`."""
-    variant, (s, t) = covariance.get("analytic_scalar"), trajectory.even(forward.schedule.N, K)[:2]
-    variance = variant.variance(
-        forward, s, t, variant.data_variance(t, forward.schedule, radius, moments)
-    )
-    slope = forward.gamma(s, t) ** 2 * forward.schedule.noise_sq[t] / forward.schedule.alpha_bar[t]
-    return variance.item(), slope * moments["eps_sq_mean_se"][t]
+    """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that lands on τ_1.
+
+    It is not clipped to the threshold. moments: see `bench.moments`.
+    """
+    variant = covariance.get("analytic_scalar")
+    s, t = trajectory.even(forward.schedule.N, K)[:2]
+    seen = Seen(t, forward.schedule, radius, moments=MomentsAt(moments, t, variant))
+    slope = forward.gamma(s, t) ** 2 * seen.scale
+    return (variant.reverse_variance(forward, s, seen).item(), slope * moments["eps_sq_mean_se"][t])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import covariance, heads, mixture, moments, process, schedule, terms
+from bench import covariance, heads, mixture, moments, process, schedule, terms, training
 from bench.data.dataset import Data
 from bench.experiment import sections
 from bench.mean import oracle, train
@@ -40,8 +40,12 @@ def test_heads_start_at_zero(model, mode, tensors):
 
 
 def test_targets():
-    eps, eps_hat = torch.tensor([2.0]), torch.tensor([0.5])
-    assert heads.TARGETS["npr"](eps, eps_hat) == 2.25 and heads.TARGETS["sn"](eps, eps_hat) == 4.0
+    """The losses vanish at (ε − ε̂)² and at ε²."""
+    eps, eps_hat = torch.tensor([[2.0]]), torch.tensor([[0.5]])
+    batch = heads.Batch(None, eps, None, None, eps_hat, None, None)
+    npr, sn = covariance.get("npr"), covariance.get("sn")
+    assert npr.loss(batch, torch.tensor([[2.25]])) == 0 and npr.loss(batch, eps) > 0
+    assert sn.loss(batch, torch.tensor([[4.0]])) == 0 and sn.loss(batch, eps) > 0
 
 
 def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
@@ -56,7 +60,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     )
     trained, log = heads.train(counted, data, MADE, section, (0, "test"), tmp_path / "h.pt")
     assert passes == [32] * 150
-    x_t, t, eps, _ = train.draw(data, MADE, ("fresh",), 0, 512)
+    x_t, t, eps, _ = training.draw(data, MADE, ("fresh",), 0, 512)
     eps_hat, features = model(x_t, t)
     out = heads.outputs(trained, features)
     assert out["sn"].mean().item() == pytest.approx(1, abs=0.1)
@@ -98,15 +102,9 @@ def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
             + MADE.noise[t] * torch.randn(200, 1).double()
         )
         _, features = model(x_t, torch.full((200,), t))
-        u = variant.data_variance(
-            t,
-            MADE,
-            np.inf,
-            None,
-            None,
-            heads.outputs(dict(trained.items()), features)["improved_ddpm"],
-        )
-        found = variant.variance(forward, t - 1, t, u).mean().item()
+        output = heads.outputs(dict(trained.items()), features)["improved_ddpm"]
+        seen = covariance.Seen(t, MADE, head=output)
+        found = variant.reverse_variance(forward, t - 1, seen).mean().item()
         exact = model.oracle.conditional(x_t[:1], t)[1].item()
         best = forward.lambda_sq(t - 1, t) + forward.gamma(t - 1, t) ** 2 * exact
         assert forward.lambda_sq(t - 1, t) < best < MADE.skip_beta(t - 1, t)
@@ -122,9 +120,11 @@ def test_bound_terms_are_those_of_the_bound(data, t):
     x_t = MADE.signal[t] * x_0 + MADE.noise[t] * torch.randn(6, data.dim, dtype=torch.float64)
     output = torch.randn(6, data.dim)
     steps = torch.tensor([t, 1, t, 5, t, 10])
-    found = heads.bound_terms(output, forward, data, steps, x_0, x_t, eps_hat, variant)[steps == t]
+    batch = heads.Batch(x_0, None, x_t, steps, eps_hat, forward, data)
+    found = variant.loss(batch, output)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
-    sigma_sq = variant.variance(forward, t - 1, t, (output.double() + 1) / 2)
+    seen = covariance.Seen(t, MADE, head=output.double())
+    sigma_sq = variant.reverse_variance(forward, t - 1, seen)
     expected = (
         terms.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2)
         if t > 1

@@ -88,7 +88,7 @@ def _saving(experiment, name):
 def _tables(model, data, schedule, setting, several, names):
     """The bound with each of several moments, [{(variant, K): mean over images}], from the same noise."""
     variants = [
-        variant for variant in setting.variants("ddpm") if covariance.get(variant).uses_moments
+        variant for variant in setting.bound_variants if covariance.get(variant).needs == "moments"
     ]
     cells = [
         bound.Cell("even", variant, K, tuple(trajectory.even(schedule.N, K)))

@@ -150,8 +150,7 @@ def peak(N, Ks, variants):
         -variants:
     ]
     trained = heads.make(
-        dict.fromkeys(sorted({covariance.get(name).head for name in names} - {None}), "simple"),
-        model,
+        dict.fromkeys([name for name in names if covariance.get(name).head], "simple"), model
     )
     cells = [
         bound.Cell("even", name, steps, tuple(trajectory.even(N, steps)))

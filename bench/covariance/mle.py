@@ -10,16 +10,18 @@ from bench.covariance import Variant
 class MleScalar(Variant):
     name = "mle_scalar"
     source = "Su 2022b; Bao 2022b"
-    uses_moments = True
+    assumes = "imperfect mean"
+    moments = ("error_sq_mean",)
 
-    def v(self, t, moments, eps_hat, head):
-        return moments["error_sq"][t].mean().reshape(1, 1)
+    def spectrum(self, seen):
+        return seen.moments["error_sq_mean"]
 
 
 class MleDiagonal(Variant):
     name = "mle_diagonal"
     source = "Su 2022b; Bao 2022b"
-    uses_moments = True
+    assumes = "imperfect mean"
+    moments = ("error_sq",)
 
-    def v(self, t, moments, eps_hat, head):
-        return moments["error_sq"][t].reshape(1, -1)
+    def spectrum(self, seen):
+        return seen.moments["error_sq"]

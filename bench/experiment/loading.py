@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, trajectory
 from bench.data import dataset
+from bench.experiment import rows
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime.errors import BenchError, unknown
@@ -58,23 +59,37 @@ def resolve(raw, path="params.yaml"):
 
     `settings` is a list of names of files in workflows/settings, or, in a resolved file, the mapping itself.
     """
-    names = raw.get("settings")
+    names, shared_rows = raw.get("settings"), []
     if isinstance(names, dict):
         experiment = _validate(Experiment, raw, path)
     elif isinstance(names, list) and names:
         shared = {key: raw[key] for key in raw if key in Setting.model_fields}
+        own = {name: _setting_file(name) for name in names}
         settings = {
-            name: _validate(
-                Setting, {**shared, **_setting_file(name)}, _setting_path(name), shared, path
-            )
+            name: _validate(Setting, {**shared, **own[name]}, _setting_path(name), shared, path)
             for name in names
         }
         rest = {key: value for key, value in raw.items() if key not in shared}
         experiment = _validate(Experiment, {**rest, "settings": settings}, path)
+        shared_rows = [name for name in names if "processes" not in own[name]]
     else:
         raise BenchError(f"{path}: settings: expected a list of setting names, found {names!r}")
+    experiment = _complete(experiment, path, shared_rows)
     _check_names(experiment, path)
     return experiment
+
+
+def _complete(experiment, path, shared_rows):
+    """The experiment with its plug-ins imported and its settings completed, see `rows.complete`."""
+    for plugin in experiment.plugins:
+        covariance.load(plugin)
+    settings, plugins = {}, list(experiment.plugins)
+    for name, setting in experiment.settings.items():
+        try:
+            settings[name] = rows.complete(setting, name, name in shared_rows, plugins)
+        except BenchError as error:
+            raise BenchError(f"{path}: settings.{name}: {error}") from error
+    return experiment.model_copy(update={"settings": settings, "plugins": plugins})
 
 
 def _setting_path(name):
@@ -174,12 +189,7 @@ def _check_setting(setting):
         raise BenchError(
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
-    for process, section in setting.processes.items():
-        for variant in section.variants:
-            try:
-                covariance.check(variant, process, setting.head_names)
-            except BenchError as error:
-                raise BenchError(f"processes.{process}.variants: {error}") from error
+    rows.check(setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
@@ -232,6 +242,7 @@ def check_published(section):
     except BenchError as error:
         raise BenchError(f"mean.published.format: {error}") from error
     _check_options("mean.published", section, model)
+    rows.check_heads("mean.published.heads", section.heads)
 
 
 def _check_options(key, section, model):

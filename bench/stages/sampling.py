@@ -78,29 +78,21 @@ def _sample(experiment, name, process_name, needs, variants, shard):
 
 def _cells_to_sample(setting, place, process_name, variants, common):
     """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
-
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
-    needed = {
-        "data": bool,
-        "mean": bool,
-        "moments": setting.needs_moments,
-        "heads": setting.heads_of,
-    }
-    digests = {
-        part: files.digest_of(getattr(place, part))
-        for part, needed_by in needed.items()
-        if needed_by(variants)
-    }
+    common = {**common, "data": files.digest_of(place.data), "mean": files.digest_of(place.mean)}
+    moments = files.digest_of(place.moments) if setting.needs_moments(variants) else None
     cells = {}
     for variant in variants:
-        parts = {part: digest for part, digest in digests.items() if needed[part]([variant])}
         made_by = {
             **common,
-            **parts,
             "variant": variant,
             "code": covariance.code(variant),
             "clip_levels": setting.clip(process_name, variant),
         }
+        if setting.needs_moments([variant]):
+            made_by["moments"] = moments
+        if setting.heads_of([variant]):  # its own: another head changes none of its images
+            made_by["head"] = files.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, kind, variant, K)
             cells[variant, kind, K] = steps, files.digest({**made_by, "steps": steps})

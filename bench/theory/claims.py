@@ -35,19 +35,20 @@ def perfect_mean(ground, steps):
                 f"perfect mean: {name} is (a²/b²) E tr Cov[x_0|x_t]/d at t = {t}",
                 variant.source,
                 np.trace(exact) / dim,
-                variant.v(t, ground.moments, None, None).item(),
+                ground.v(name, t, ground.moments),
                 stderr,
             )
         for name, quantity in (("analytic_diagonal", "eps_sq"), ("mle_diagonal", "error_sq")):
             variant = covariance.get(name)
             stderr = np.hypot(ground.moments[f"{quantity}_se"][t], np.diag(error))
-            score = (variant.v(t, ground.moments, None, None)[0] - np.diag(exact)) / stderr
+            v = ground.v(name, t, ground.moments)
+            score = (v - np.diag(exact)) / stderr
             worst = np.abs(score).argmax()
             yield within(
                 f"perfect mean: {name} is its diagonal at t = {t} (worst coordinate)",
                 variant.source,
                 exact[worst, worst],
-                variant.v(t, ground.moments, None, None)[0, worst],
+                v[worst],
                 stderr[worst],
                 worst_of=dim,
             )
@@ -103,14 +104,9 @@ def ranges(ground):
         stderr[v.argmax()],
         (v <= 1 + slack).all(),
     )
-    variant, broken, pairs = (
-        covariance.get("analytic_scalar"),
-        0,
-        list(itertools.combinations(range(1, N + 1), 2)),
-    )
+    broken, pairs = 0, list(itertools.combinations(range(1, N + 1), 2))
     for s, t in pairs:
-        data_variance = variant.data_variance(t, ground.schedule, np.inf, ground.moments)
-        sigma_sq = variant.variance(ground.ddpm, s, t, data_variance).item()
+        sigma_sq = ground.sigma_sq("analytic_scalar", s, t, ground.moments)
         lower, upper, _ = thresholds.bounds(ground.ddpm, s, t)
         broken += not lower * (1 - 1e-12) <= sigma_sq <= upper * (1 + 1e-12)
     yield row(
@@ -135,7 +131,7 @@ def imperfect_mean(ground, steps):
             + (np.diag(error) ** 2).mean()
             + bias_sq.var().item() / ground.draws
         )
-        mle = covariance.get("mle_scalar").v(t, ground.imperfect_moments, None, None).item()
+        mle = ground.v("mle_scalar", t, ground.imperfect_moments)
         yield within(
             f"imperfect mean: mle_scalar is the perfect value plus E‖bias‖²/d at t = {t}",
             "Su 2022b",
@@ -143,9 +139,7 @@ def imperfect_mean(ground, steps):
             mle,
             stderr,
         )
-        analytic = (
-            covariance.get("analytic_scalar").v(t, ground.imperfect_moments, None, None).item()
-        )
+        analytic = ground.v("analytic_scalar", t, ground.imperfect_moments)
         miss = np.hypot(stderr, ground.imperfect_moments["eps_sq_mean_se"][t])
         yield row(
             f"imperfect mean: what analytic_scalar makes of it at t = {t} (told, not judged)",
@@ -170,16 +164,7 @@ def likelihood_is_best(ground):
             scale = ground.schedule.noise_sq[t] / ground.schedule.alpha_bar[t]
             gamma_sq, lam = ground.ddpm.gamma(s, t) ** 2 * scale, ground.ddpm.lambda_sq(s, t)
             sigma_sq = {
-                other: covariance.get(other)
-                .variance(
-                    ground.ddpm,
-                    s,
-                    t,
-                    covariance.get(other).data_variance(
-                        t, ground.schedule, np.inf, ground.imperfect_moments
-                    ),
-                )
-                .item()
+                other: ground.sigma_sq(other, s, t, ground.imperfect_moments)
                 for other in (name, "mle_scalar")
             }
             cost = {

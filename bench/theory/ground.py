@@ -8,7 +8,8 @@ the worst of n numbers as many as make n of them as unlikely to be exceeded; on 
 import torch
 from scipy.stats import norm
 
-from bench import moments, noise, process, schedule
+from bench import covariance, moments, noise, process, schedule
+from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
 from bench.data.readers.mixture import law_of
 from bench.mean.oracle import OracleModel
@@ -37,6 +38,18 @@ class Ground:
     def estimate(self, model, *names):
         """The moments of a mean model, from draws named by `names`."""
         return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
+
+    def v(self, name, t, moments):
+        """v of the variant called `name` at step t, where it is the same for every x_t: a number or (d,)."""
+        variant = covariance.get(name)
+        seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
+        return variant.spectrum(seen)
+
+    def sigma_sq(self, name, s, t, moments):
+        """σ²_{s|t} of the scalar variant called `name`, for unbounded data."""
+        variant = covariance.get(name)
+        seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
+        return variant.reverse_variance(self.ddpm, s, seen).item()
 
     def noised(self, t, purpose):
         """Fresh draws of x_t, independent of those behind the moments."""

@@ -84,7 +84,7 @@ def test_a_trajectory_may_have_its_own_steps():
 
 def test_beta_may_be_clipped_otherwise():
     """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all."""
-    clip = {"ddpm": 2, "ddim": 1, "beta": 0.5}
+    clip = {"ddpm": 2, "ddim": 1, "variants": {"beta": 0.5}}
     digits = loading.resolve(RAW).setting("digits")
     special = digits.model_copy(update={"clip_levels": type(digits.clip_levels)(**clip)})
     assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, 2, 2]

@@ -1,17 +1,17 @@
-def variants_of_bound(wildcards):
-    return experiment.settings[wildcards.setting].variants("ddpm")
-
-
 rule bound:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: cell_inputs(wildcards, "bound", "ddpm", variants_of_bound(wildcards)),
+        lambda wildcards: cell_inputs(
+            wildcards,
+            setting_of(wildcards).bound_kinds(),
+            setting_of(wildcards).bound_variants,
+        ),
     output:
         "results/{setting}/bound.parquet",
     params:
-        config=parts("schedule", "bound", "processes.ddpm"),
-        code=lambda wildcards: variant_code(variants_of_bound(wildcards)),
+        config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
+        code=lambda wildcards: variant_code(setting_of(wildcards).bound_variants),
     threads: 1
     priority: 6
     resources:

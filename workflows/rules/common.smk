@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from bench.experiment import loading
-from bench import covariance, trajectory
+from bench import covariance, process, trajectory
 from bench.report import tracking
 from bench.runtime.errors import BenchError
 
@@ -71,16 +71,23 @@ def of(wildcards, name):
     return f"results/{wildcards.setting}/{name}"
 
 
-def cell_inputs(wildcards, stage, process, variants):
-    """What the cells of a stage read for `variants`: their trajectories, and the moments and the heads where one needs them."""
-    setting = experiment.settings[wildcards.setting]
-    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in setting.kinds(stage, process, variants)]
-    inputs += [of(wildcards, "moments.npz")] if setting.needs_moments(variants) else []
-    return inputs + ([of(wildcards, "heads")] if setting.heads_of(variants) else [])
+def setting_of(wildcards):
+    """The setting of a job."""
+    return experiment.settings[wildcards.setting]
+
+
+def cell_inputs(wildcards, kinds, variants):
+    """What cells read: their trajectories, and the moments and the heads where one of `variants` needs them."""
+    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
+    if setting_of(wildcards).needs_moments(variants):
+        inputs.append(of(wildcards, "moments.npz"))
+    if setting_of(wildcards).heads_of(variants):
+        inputs.append(of(wildcards, "heads"))
+    return inputs
 
 
 def variant_code(variants):
-    """Digests of the code of variants: who edits a formula gets its numbers anew."""
+    """Digests of the code of variants: a changed formula changes the numbers."""
     return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 

@@ -2,11 +2,12 @@ rule heads:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: [of(wildcards, "moments.npz")] if experiment.settings[wildcards.setting].heads_need_moments else [],
+        lambda wildcards: [of(wildcards, "moments.npz")] if setting_of(wildcards).heads_need_moments else [],
     output:
         directory("results/{setting}/heads"),
     params:
         config=parts("schedule", "heads"),
+        code=lambda wildcards: variant_code(setting_of(wildcards).head_names),
     threads: 1
     priority: 9
     resources:

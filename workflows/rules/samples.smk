@@ -1,6 +1,11 @@
 def variants_of_job(wildcards):
     """The variants of the process that need what the job is for."""
-    return experiment.settings[wildcards.setting].variants_by_need(wildcards.process).get(wildcards.needs, [])
+    return setting_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
+
+
+def kinds_of_job(wildcards):
+    """Names of the trajectories of the job's cells."""
+    return setting_of(wildcards).kinds("samples", wildcards.process, variants_of_job(wildcards))
 
 
 # One job samples every (variant, K) of a process whose variant needs the same (nothing, the moments, the heads), or a shard of
@@ -10,7 +15,7 @@ rule samples:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: cell_inputs(wildcards, "samples", wildcards.process, variants_of_job(wildcards)),
+        lambda wildcards: cell_inputs(wildcards, kinds_of_job(wildcards), variants_of_job(wildcards)),
     output:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",
     params:

@@ -4,7 +4,13 @@ def estimates_for_trajectories(wildcards):
 
 
 def trajectories_asked(wildcards):
-    return json.dumps(experiment.settings[wildcards.setting].trajectories().get(wildcards.kind, {}), sort_keys=True)
+    return json.dumps(setting_of(wildcards).trajectories().get(wildcards.kind, {}), sort_keys=True)
+
+
+def code_of_costs(wildcards):
+    """Digests of the code of the variants whose costs decide the trajectories."""
+    optimal = setting_of(wildcards).trajectories().get("optimal", {})
+    return variant_code(sorted(optimal)) if wildcards.kind == "optimal" else ""
 
 
 rule trajectories:
@@ -15,6 +21,7 @@ rule trajectories:
     params:
         config=parts("schedule"),
         asked=trajectories_asked,
+        code=code_of_costs,
     threads: 1
     priority: 8
     shell:
