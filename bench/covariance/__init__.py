@@ -197,7 +197,7 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def load(reference: str) -> str:
-    """Imports the variant that is named as `package.module:Class`, and returns its name. BenchError where there is none."""
+    """The name of the variant given as `package.module:Class`, once it is imported. BenchError if there is none."""
     module, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), name, None)
@@ -211,11 +211,13 @@ def load(reference: str) -> str:
             f"{reference}: found {name!r} to be {found!r}, expected a subclass of bench.covariance.Variant "
             "with a name"
         )
+    if found.name not in VARIANTS:
+        register(found())
     return found.name
 
 
 def get(name: str) -> Variant:
-    """The variant called `name`, of this folder or of an installed package; BenchError for an unknown one."""
+    """The variant called `name`, of this folder or an installed package. BenchError for an unknown one."""
     if name not in VARIANTS:
         for entry in importlib.metadata.entry_points(group=GROUP):
             load(entry.value)
