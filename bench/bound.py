@@ -1,23 +1,27 @@
-"""The variational bound on −log p(x), of every (variant, trajectory, K) from one network pass per (image, t).
+"""The variational bound on −log p(x), of every (variant, trajectory, K) from one network pass per
+(image, t).
 
-    L = KL(q(x_τK | x_0) ‖ N(0, I)) + Σ_k E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) − E log p(x_0 | x_τ1)
+    L = KL(q(x_τK | x_0) ‖ N(0, I)) + Σ_k E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))
+        − E log p(x_0 | x_τ1)
 
 for the DDPM process, where for a diagonal reverse variance σ² each middle term is
 
-    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (x_0 − x̂_0)_i²/σ_i²],          x̂_0 clipped to the data range.
+    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (x_0 − x̂_0)_i²/σ_i²],      x̂_0 clipped to the data range.
 
-x_t, ε̂, the heads and (x_0 − x̂_0)² depend on t only, not on s, K, the trajectory or the variant. So the loop
-runs over t, makes the one pass, and adds every edge s → t that any cell needs to that cell's sum. Where σ² is the same
-for all images, the term is linear in (x_0 − x̂_0)², and its coefficients are computed once for all images. Images,
-noise and steps are shared by all cells (common random numbers), which is what makes paired differences sharp.
+x_t, ε̂, the heads and (x_0 − x̂_0)² depend on t only, not on s, K, the trajectory or the variant.
+So the loop runs over t, makes the one pass, and adds every edge s → t that any cell needs to that
+cell's sum. Where σ² is the same for all images, the term is linear in (x_0 − x̂_0)², and its
+coefficients are computed once for all images. Images, noise and steps are shared by all cells
+(common random numbers), which is what makes paired differences sharp.
 
-Nothing that is summed depends on which other cells there are. That is why there is no matrix product over edges: its last
-bits depend on the number and order of its rows.
+Nothing that is summed depends on which other cells there are. That is why there is no matrix
+product over edges: its last bits depend on the number and order of its rows.
 
-The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2} of the full
-chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open. For
-continuous data it is the density of a Gaussian with the variant's own σ²_{0|τ1}, or β̃_{1|2} where that is zero.
-The unit is bits per dimension, L/(d ln 2), for data with levels, and nats, L, for continuous data.
+The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2}
+of the full chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the
+two edge bins open. For continuous data it is the density of a Gaussian with the variant's own
+σ²_{0|τ1}, or β̃_{1|2} where that is zero. The unit is bits per dimension, L/(d ln 2), for data with
+levels, and nats, L, for continuous data.
 """
 
 from __future__ import annotations
@@ -63,10 +67,11 @@ def evaluate(
     names: tuple,
     batch: int = 512,
 ) -> np.ndarray:
-    """The bound of the first `images` test images, float64 (len(cells), images), in bits/dim or nats (see above).
+    """The bound of the first `images` test images, float64 (len(cells), images), in bits/dim or
+    nats (see above).
 
-    denoiser: with the heads and moments that the variants of `cells` read. process: one that has a bound. names:
-    (seed, setting), the root of the noise. batch: images a network pass.
+    denoiser: with the heads and moments that the variants of `cells` read. process: one that has a
+    bound. names: (seed, setting), the root of the noise. batch: images a network pass.
     """
     data, edges = denoiser.data, _edges_by_step(cells)
     result = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
@@ -92,7 +97,7 @@ def evaluate(
 
 
 def _edges_by_step(cells: Sequence[Cell]) -> dict[int, dict[str, dict[int, list[int]]]]:
-    """{t: {variant: {s: [columns]}}} of every edge s → t. s = 0 marks the last term, to the data."""
+    """{t: {variant: {s: [columns]}}} of every edge s → t. s = 0 is the last term, to the data."""
     edges = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for column, cell in enumerate(cells):
         for s, t in [(0, cell.steps[0]), *cell.edges]:
@@ -108,7 +113,7 @@ def _add_step(
     process: Process,
     data: Data,
 ) -> None:
-    """Adds to every cell, a row of `part`, its edges that end at the step of `prediction`, in nats."""
+    """Adds to every cell, a row of `part`, its edges that end at the step of `prediction`."""
     error_sq, last = (x_0 - prediction.x0_hat) ** 2, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
         sigma = terms.last_sigma(process.schedule)
@@ -141,7 +146,8 @@ def _middle_terms(
     error_sq: torch.Tensor,
     total_error: torch.Tensor,
 ) -> list[torch.Tensor]:
-    """The middle terms of edges s → t for s in `steps`, (batch,) each, where σ² is the same for all images.
+    """The middle terms of edges s → t for s in `steps`, (batch,) each, where σ² is the same for all
+    images.
 
     error_sq: (x_0 − x̂_0)², (batch, dim). total_error: its sum over coordinates, (batch,).
     """

@@ -1,7 +1,9 @@
-"""What reverse steps are made of: the frozen networks and the moments of a setting, seen through one network pass.
+"""What reverse steps are made of: the frozen networks and the moments of a setting, seen through
+one network pass.
 
-From x_t = a_t x_0 + b_t ε a pass gives ε̂, x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range, and the heads' outputs:
-all that the variants read. The bound and the sampler are both written in these.
+From x_t = a_t x_0 + b_t ε a pass gives ε̂, x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range,
+and the heads' outputs: all that the variants read. The bound and the sampler are both written in
+these.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from bench.schedule import Schedule
 class Denoiser:
     """The networks of a setting, and the moments where a variant reads them.
 
-    model: `bench.mean.model.MeanModel`, or another that is called like it. heads: {name of the variant: network}. moments:
-    of `bench.moments`, or None. precision: of the networks, 'fp32', or 'bf16' for torch's autocast to bfloat16. All
-    else is float64.
+    model: `bench.mean.model.MeanModel`, or another that is called like it. heads: {name of the
+    variant: network}. moments: of `bench.moments`, or None. precision: of the networks, 'fp32', or
+    'bf16' for torch's autocast to bfloat16. All else is float64.
     """
 
     model: object

@@ -1,20 +1,21 @@
 """Heads: second-stage networks that read the frozen mean model and learn what a variant needs.
 
-Two stages (Bao et al. 2022b, section 4): the mean model is trained and frozen, then the head of each variant is
-trained on the variant's own loss (`bench.covariance`): a conditional expectation given x_t by least squares, or a
-variance by the bound.
+Two stages (Bao et al. 2022b, section 4): the mean model is trained and frozen, then the head of
+each variant is trained on the variant's own loss (`bench.covariance`): a conditional expectation
+given x_t by least squares, or a variance by the bound.
 
-A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map. A `complex` one has a
-residual block in front, which takes the time as those of the trunk do. An `imported` one is either of them, trained
-with the trunk by others and read with it. For vectors an `mlp` has two hidden layers on the features, their squares
-(sn must learn a square of ε̂ to subtract it) and the time embedding. The last layer starts at zero. All heads of a
-setting are trained together, in one pass of the trunk a step, each on its own output. The loss is summed over
+A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map. A
+`complex` one has a residual block in front, which takes the time as those of the trunk do. An
+`imported` one is either of them, trained with the trunk by others and read with it. For vectors an
+`mlp` has two hidden layers on the features, their squares (sn must learn a square of ε̂ to subtract
+it) and the time embedding. The last layer starts at zero. All heads of a setting are trained
+together, in one pass of the trunk a step, each on its own output. The loss is summed over
 coordinates and averaged over the batch, with t uniform on 1..N. The EMA of the weights is kept.
 
-The terms L_t of the bound differ by orders of magnitude. Where a head is trained on them, t is drawn from
-p_t = ½/N + ½ L_t/Σ L_t, with L_t at σ² = √(β β̃) from the moments, and every head's loss is weighted by
-1/(N p_t) ≤ 2, which leaves its expectation as it was. Nichol & Dhariwal (2021) estimate L_t while they train. From the
-moments it is known before, and a training resumes exactly.
+The terms L_t of the bound differ by orders of magnitude. Where a head is trained on them, t is
+drawn from p_t = ½/N + ½ L_t/Σ L_t, with L_t at σ² = √(β β̃) from the moments, and every head's loss
+is weighted by 1/(N p_t) ≤ 2, which leaves its expectation as it was. Nichol & Dhariwal (2021)
+estimate L_t while they train. From the moments it is known before, and a training resumes exactly.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ HIDDEN = 128  # width of an mlp head
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loss of a head may read: a training batch, and one pass of the frozen mean model on it.
+    """What the loss of a head may read: a training batch, and one pass of the frozen mean model on
+    it.
 
-    x_0, eps, x_t, eps_hat: float64 (batch, dim). t: int64 (batch,), the step of each row. process: the one that has a
-    bound, on the setting's schedule.
+    x_0, eps, x_t, eps_hat: float64 (batch, dim). t: int64 (batch,), the step of each row. process:
+    the one that has a bound, on the setting's schedule.
     """
 
     x_0: torch.Tensor
@@ -95,7 +97,7 @@ class Head(nn.Module):
 
 
 class VectorHead(nn.Module):
-    """A head of mode 'mlp', for images of one pixel: the channels are the coordinates of a vector."""
+    """A head of mode 'mlp', for vectors: images of one pixel, whose channels are coordinates."""
 
     def __init__(self, mode, trunk):
         super().__init__()
@@ -139,10 +141,11 @@ def train(
     on_loss=None,
     moments: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[nn.ModuleDict, list[dict]]:
-    """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads, training log).
+    """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads,
+    training log).
 
-    names: (seed, setting), the root of every draw. checkpoint, on_loss: see `bench.training.train`. moments: of
-    `bench.moments`, where a head's training reads them (`bench.covariance.Head`).
+    names: (seed, setting), the root of every draw. checkpoint, on_loss: see `bench.training.train`.
+    moments: of `bench.moments`, where a head's training reads them (`bench.covariance.Head`).
     """
     frozen = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:
@@ -195,7 +198,8 @@ def check_imported(names: Iterable[str], states: Mapping[str, object]) -> None:
         if name not in states:
             raise BenchError(
                 f"heads.targets.{name}: imported, but the mean model came with {_listed(states)}; "
-                "expected a mean model that brings it along, or a mode to train it in: simple, complex, mlp"
+                "expected a mean model that brings it along, or a mode to train it in: "
+                "simple, complex, mlp"
             )
 
 
@@ -222,7 +226,8 @@ def imported(state: Mapping[str, torch.Tensor], trunk) -> nn.Module:
 def importance(forward: Process, x0_error_sq: np.ndarray) -> np.ndarray:
     """Probabilities (N,) of t = 1..N: half uniform, half as the terms of the bound at σ² = √(β β̃).
 
-    x0_error_sq: E(x_0 − x̂_0)², (N + 1, dim), of `bench.moments`. The last term, to the data, counts as the largest.
+    x0_error_sq: E(x_0 − x̂_0)², (N + 1, dim), of `bench.moments`. The last term, to the data,
+    counts as the largest.
     """
     schedule = forward.schedule
     t = np.arange(2, schedule.N + 1)

@@ -1,8 +1,9 @@
 """Sampling: ancestral steps along a trajectory with any variant's reverse variance.
 
-x_τK ~ N(0, I); every step adds noise of the variant's variance to the process's mean; the last step, to x_0,
-shows the mean only. On the step that lands on τ_1 the variance is clipped to (2y/(levels − 1) · √(π/2))², so that
-the noise moves a pixel by y grey levels on average at most (Bao et al. 2022a, Appendix F.2, with levels = 256).
+x_τK ~ N(0, I); every step adds noise of the variant's variance to the process's mean; the last
+step, to x_0, shows the mean only. On the step that lands on τ_1 the variance is clipped to
+(2y/(levels − 1) · √(π/2))², so that the noise moves a pixel by y grey levels on average at most
+(Bao et al. 2022a, Appendix F.2, with levels = 256).
 
 Start and step noise are functions of (image, t): variants, processes and K share them.
 """
@@ -31,11 +32,12 @@ def sample(
     batch: int = 256,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Images first .. first + count − 1 as the data are kept: uint8 levels (count, channels, height, width), or floats.
+    """Images first .. first + count − 1 as the data are kept: uint8 levels (count, channels,
+    height, width), or floats.
 
-    denoiser: with the heads and moments that `variant` reads. steps: τ_1 < … < τ_K. clip_levels: y above, ignored for
-    data without levels. names: (seed, setting), the root of the noise. batch: images a pass. progress: called with the
-    number of images after every pass.
+    denoiser: with the heads and moments that `variant` reads. steps: τ_1 < … < τ_K. clip_levels: y
+    above, ignored for data without levels. names: (seed, setting), the root of the noise. batch:
+    images a pass. progress: called with the number of images after every pass.
     """
     data, parts = denoiser.data, []
     at_last = np.inf
@@ -65,7 +67,9 @@ def step(
     limit: float,
     eps: np.ndarray | float,
 ) -> torch.Tensor:
-    """x_s from x_t, float64 (batch, dim): the process's mean, and noise `eps` of the variant's variance, at most `limit`."""
+    """x_s from x_t, float64 (batch, dim): the process's mean, and noise `eps` of the variant's
+    variance, at most `limit`.
+    """
     if s == 0:
         return prediction.x0_hat
     sigma_sq = covariance.get(variant).reverse_variance(process, s, prediction.seen(variant))

@@ -79,7 +79,9 @@ def test_last_term_is_a_distribution_over_levels(data):
 
 
 def test_a_chain_of_one_step_has_a_last_term():
-    """Where the variant's variance is zero β_1 takes its place; so it does between the ends of improved_ddpm, which are equal."""
+    """Where the variant's variance is zero β_1 takes its place; so it does between the ends of
+    improved_ddpm, which are equal.
+    """
     made = schedule.make("linear", 1)
     x_0, x0_hat = (
         torch.tensor([[0.3, -0.2]], dtype=torch.float64),

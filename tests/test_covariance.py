@@ -121,7 +121,9 @@ def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
 
 
 def test_analytic_variance_is_the_theorem_of_the_paper():
-    """Bao et al. 2022a, Theorem 1: σ² = λ² + (√(b_t²/α_{t|s}) − √(b_s² − λ²))² (1 − b_t² E‖score‖²/d)."""
+    """Bao et al. 2022a, Theorem 1: σ² = λ² + (√(b_t²/α_{t|s}) − √(b_s² − λ²))² (1 − b_t²
+    E‖score‖²/d).
+    """
     s, t = 3, 9
     scalar = covariance.get("analytic_scalar")
     for forward in (DDPM, process.make("ddim", MADE, 0.0), process.make("ddim", MADE, 0.4)):
@@ -162,7 +164,7 @@ def test_edge_costs():
     for t in range(2, 13):
         for s in range(1, t):
             p, q = MADE.skip_beta(s, t), MADE.beta_tilde(s, t)
-            # KL of N(m, q I) from N(m', p I) with E(m − m')² = γ² E(x_0 − x̂_0)², summed over coordinates
+            # KL of N(m, q I) from N(m', p I), E(m − m')² = γ² E(x_0 − x̂_0)², over coordinates
             shift = DDPM.gamma(s, t) ** 2 * MOMENTS["x0_error_sq"][t]
             assert F[s, t] == pytest.approx(
                 sum(0.5 * (np.log(p / q) + (q + shift) / p - 1)), rel=1e-10

@@ -49,7 +49,9 @@ def test_targets():
 
 
 def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
-    """Of an untrained trunk the best constant is E[target]: 1 for ε², and 1 + E[ε̂²] − 2 E[ε ε̂] for (ε − ε̂)²."""
+    """Of an untrained trunk the best constant is E[target]: 1 for ε², and 1 + E[ε̂²] − 2 E[ε ε̂]
+    for (ε − ε̂)².
+    """
     data = make_data(SHAPE)
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
@@ -77,7 +79,9 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
 
 @pytest.fixture
 def line():
-    """One Gaussian on the line with its exact mean: the posterior variance is a number at every t, the best σ² too."""
+    """One Gaussian on the line with its exact mean: the posterior variance is a number at every t,
+    the best σ² too.
+    """
     law = mixture.random(("line",), 1, 1)
     points = law.draw(("line",), 4000).numpy()[:, :, None, None]
     data = Data("line", points, points[:10], None, None, None, "", law)
@@ -85,7 +89,9 @@ def line():
 
 
 def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
-    """With the exact mean the expected KL is least at σ² = λ² + γ² Var[x_0 | x_t], here known and inside [β̃, β]."""
+    """With the exact mean the expected KL is least at σ² = λ² + γ² Var[x_0 | x_t], here known and
+    inside [β̃, β].
+    """
     data, model = line
     names, forward = (0, "line"), process.make("ddpm", MADE)
     with torch.inference_mode():
@@ -113,7 +119,9 @@ def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
 
 @pytest.mark.parametrize("t", [1, 2, 9])
 def test_bound_terms_are_those_of_the_bound(data, t):
-    """Row by row with the variance of each row, against the terms with one step for all; at t = 1 a discretised Gaussian."""
+    """Row by row with the variance of each row, against the terms with one step for all; at t = 1 a
+    discretised Gaussian.
+    """
     forward, variant = process.make("ddpm", MADE), covariance.get("improved_ddpm")
     x_0 = torch.from_numpy(data.to_float(data.train[:6]))
     eps_hat = 0.3 * torch.randn(6, data.dim, dtype=torch.float64)
@@ -134,7 +142,7 @@ def test_bound_terms_are_those_of_the_bound(data, t):
 
 
 def test_steps_are_drawn_by_their_share_of_the_bound():
-    """Half uniform, half as the terms; 1/(N p) leaves expectations as they were and is at most 2."""
+    """Half uniform, half as the terms. 1/(N p) keeps expectations and is at most 2."""
     forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
     found = heads.importance(forward, error)
     assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()

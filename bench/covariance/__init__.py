@@ -1,16 +1,17 @@
 """Variants: the reverse variances that the benchmark compares, a small file each.
 
-Write the posterior covariance of the data as Σ_0(x_t) = (b_t²/a_t²) v. A variant is an estimate of v(x_t, t),
-"the posterior covariance of the noise" Cov[ε | x_t]. The reverse variance of a step t → s is then
+Write the posterior covariance of the data as Σ_0(x_t) = (b_t²/a_t²) v. A variant is an estimate of
+v(x_t, t), "the posterior covariance of the noise" Cov[ε | x_t]. The reverse variance of a step t →
+s is then
 
     σ² = λ² + γ² clip(Σ_0, 0, ((hi − lo)/2)²)        for data in [lo, hi]
 
-(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). To add a variant, put a file with a subclass of `Variant` into this
-folder and its name into params.yaml. A variant of another package has its class in the entry-point group
-`bench.variants`, or stands in params.yaml as `package.module:Class`.
+(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). To add a variant, put a file with a subclass of
+`Variant` into this folder and its name into params.yaml. A variant of another package has its class
+in the entry-point group `bench.variants`, or stands in params.yaml as `package.module:Class`.
 
-The formulas are elementwise arithmetic. Where a variant does not depend on x_t they run on numpy arrays, elsewhere on
-tensors. Importing this package does not import torch.
+The formulas are elementwise arithmetic. Where a variant does not depend on x_t they run on numpy
+arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ VARIANTS = {}
 class Head:
     """What is learned for a variant, by a network on the frozen mean model (`bench.heads`).
 
-    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform', or 'importance':
-    by the size of the bound's terms, which a loss that is one of these terms needs (`bench.heads.importance`).
+    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform', or
+    'importance': by the size of the bound's terms, which a loss that is one of these terms needs
+    (`bench.heads.importance`).
     """
 
     outputs: str = "pixel"
@@ -67,9 +69,10 @@ class Head:
 class Seen:
     """What one pass of the mean model at step t says to a variant.
 
-    t: the step, 1..N. radius: (hi − lo)/2 of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0,
-    clipped to the data range, (batch, dim). moments: the moments of step t that the variant reads. head: the output of its
-    head, (batch, dim). What a variant does not read may be None.
+    t: the step, 1..N. radius: (hi − lo)/2 of the data, infinite for unbounded data. eps_hat,
+    x0_hat: ε̂(x_t, t) and x̂_0, clipped to the data range, (batch, dim). moments: the moments of
+    step t that the variant reads. head: the output of its head, (batch, dim). What a variant does
+    not read may be None.
     """
 
     t: int
@@ -89,8 +92,9 @@ class Seen:
 class MomentsAt:
     """The moments of one step that a variant lists in `moments`, by name.
 
-    `<name>` is the mean of each coordinate, (dim,); `<name>_mean` is the mean over coordinates too, a number.
-    BenchError for a moment that the variant does not list: the moments stage need not keep it.
+    `<name>` is the mean of each coordinate, (dim,); `<name>_mean` is the mean over coordinates too,
+    a number. BenchError for a moment that the variant does not list: the moments stage need not
+    keep it.
     """
 
     def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: Variant):
@@ -99,8 +103,8 @@ class MomentsAt:
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.variant.moments:
             raise BenchError(
-                f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute `moments` "
-                f"does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
+                f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
+                f"`moments` does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
             )
         if name in self.moments:
             return self.moments[name][self.t]
@@ -108,9 +112,12 @@ class MomentsAt:
 
 
 class Variant:
-    """A row of the tables: an estimate of the reverse variance. Subclasses set the attributes and define `spectrum`.
+    """A row of the tables: an estimate of the reverse variance.
 
-    A variant that does not estimate a covariance of the data assumes 'nothing' and defines `reverse_variance` instead.
+    Subclasses set the attributes and define `spectrum`.
+
+    A variant that does not estimate a covariance of the data assumes 'nothing' and defines
+    `reverse_variance` instead.
     """
 
     name: str | None = None  # the row's name in params.yaml and in every table
@@ -130,13 +137,18 @@ class Variant:
 
     @property
     def needs(self) -> str:
-        """The last stage that it waits for, of `NEEDS`. A variant with a head may read moments too."""
+        """The last stage that it waits for, of `NEEDS`.
+
+        A variant with a head may read moments too.
+        """
         if self.head is not None:
             return "heads"
         return "moments" if self.moments else "nothing"
 
     def spectrum(self, seen: Seen) -> Array | float:
-        """The diagonal of v(x_t, t) in the frame: (batch, dim) if conditional, else (dim,) or a number."""
+        """The diagonal of v(x_t, t) in the frame: (batch, dim) if conditional, else (dim,) or a
+        number.
+        """
         raise NotImplementedError
 
     def loss(self, batch: Batch, output: torch.Tensor) -> torch.Tensor:
@@ -144,7 +156,9 @@ class Variant:
         raise NotImplementedError
 
     def estimate(self, seen: Seen) -> Array:
-        """Σ_0(x_t) in the frame, clipped to [0, radius²]: (batch, dim) if conditional, else (1, 1 or dim)."""
+        """Σ_0(x_t) in the frame, clipped to [0, radius²]: (batch, dim) if conditional, else (1, 1
+        or dim).
+        """
         v = self.spectrum(seen)
         if not self.conditional:
             v = np.reshape(v, (1, -1))
@@ -161,19 +175,24 @@ class Variant:
     def edge_costs(
         self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Costs (N + 1, N + 1) of edges s → t, whose least path is this variant's `optimal` trajectory.
+        """Costs (N + 1, N + 1) of edges s → t, whose least path is this variant's `optimal`
+        trajectory.
 
         moments: arrays whose row t belongs to step t (`bench.moments`).
         """
         raise NotImplementedError
 
     def last_sound_step(self, process: Process, moments: Mapping[str, np.ndarray]) -> int | None:
-        """The last step whose edge costs can be trusted; None where all can (see `bench.trajectory.optimal`)."""
+        """The last step whose edge costs can be trusted; None where all can (see
+        `bench.trajectory.optimal`).
+        """
         return None
 
 
 def squared_error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """‖output − target‖² of each row, (batch,), in the precision of `output`: the loss of a regression."""
+    """‖output − target‖² of each row, (batch,), in the precision of `output`: the loss of a
+    regression.
+    """
     return (output - target.to(output.dtype)).square().sum(1)
 
 
@@ -182,8 +201,8 @@ def register(variant: Variant) -> None:
     known = VARIANTS.get(variant.name)
     if known is not None and _place(known) != _place(variant):
         raise BenchError(
-            f"variant {variant.name!r} is defined twice, by {_place(known)} and by {_place(variant)}; "
-            "expected another name for one of them"
+            f"variant {variant.name!r} is defined twice, by {_place(known)} and by "
+            f"{_place(variant)}; expected another name for one of them"
         )
     VARIANTS[variant.name] = variant
 
@@ -197,19 +216,22 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def load(reference: str) -> str:
-    """The name of the variant given as `package.module:Class`, once it is imported. BenchError if there is none."""
+    """The name of the variant given as `package.module:Class`, once it is imported.
+
+    BenchError if there is none.
+    """
     module, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), name, None)
     except Exception as error:  # whatever a module does when it is imported
         raise BenchError(
-            f"{reference}: module {module} cannot be imported ({reason(error)}); install its package, "
-            "or put its folder on PYTHONPATH"
+            f"{reference}: module {module} cannot be imported ({reason(error)}); install its "
+            "package, or put its folder on PYTHONPATH"
         ) from error
     if not (inspect.isclass(found) and issubclass(found, Variant) and found.name):
         raise BenchError(
-            f"{reference}: found {name!r} to be {found!r}, expected a subclass of bench.covariance.Variant "
-            "with a name"
+            f"{reference}: found {name!r} to be {found!r}, expected a subclass of "
+            "bench.covariance.Variant with a name"
         )
     if found.name not in VARIANTS:
         register(found())
@@ -217,7 +239,10 @@ def load(reference: str) -> str:
 
 
 def get(name: str) -> Variant:
-    """The variant called `name`, of this folder or an installed package. BenchError for an unknown one."""
+    """The variant called `name`, of this folder or an installed package.
+
+    BenchError for an unknown one.
+    """
     if name not in VARIANTS:
         for entry in importlib.metadata.entry_points(group=GROUP):
             load(entry.value)
@@ -232,13 +257,17 @@ def head_names() -> list[str]:
 
 
 def code(name: str) -> str:
-    """A digest of the file that defines the variant: what depends on its formula is made anew when it changes."""
+    """A digest of the file that defines the variant: what depends on its formula is made anew when
+    it changes.
+    """
     module = sys.modules[type(get(name)).__module__]
     return files.digest(Path(module.__file__).read_bytes())
 
 
 def check(name: str, process: str, heads: Iterable[str]) -> Variant:
-    """Variant `name`; BenchError unless it exists, is defined for `process` and finds its head in `heads`."""
+    """Variant `name`; BenchError unless it exists, is defined for `process` and finds its head in
+    `heads`.
+    """
     variant = get(name)
     if process not in variant.processes:
         raise BenchError(

@@ -1,7 +1,8 @@
 """Analytic-DPM: the optimal variance when the mean model is perfect, ε̂ = E[ε | x_t].
 
-Then Cov[ε | x_t] = E[εεᵀ | x_t] − ε̂ε̂ᵀ, and averaging over x_t leaves v = 1 − E[ε̂²]: over all coordinates
-(Bao et al. 2022a, Theorem 1; Su 2022a, estimate 2) or for each of them (Su 2022b; Bao et al. 2022b).
+Then Cov[ε | x_t] = E[εεᵀ | x_t] − ε̂ε̂ᵀ, and averaging over x_t leaves v = 1 − E[ε̂²]: over all
+coordinates (Bao et al. 2022a, Theorem 1; Su 2022a, estimate 2) or for each of them (Su 2022b; Bao
+et al. 2022b).
 """
 
 import numpy as np

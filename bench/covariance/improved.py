@@ -1,12 +1,14 @@
-"""The variance of Improved DDPM: between β̃ and β on a logarithmic scale, by a network's choice (Nichol & Dhariwal 2021).
+"""The variance of Improved DDPM: between β̃ and β on a logarithmic scale, by a network's choice
+(Nichol & Dhariwal 2021).
 
     log σ² = u log β_{t|s} + (1 − u) log β̃_{s|t},      u = (o + 1)/2
 
-for the head's output o (their eq. 15; nothing keeps u in [0, 1], as in their code). On the step to the data β̃ is zero;
-β̃_{1|2} stands in for it, as in theirs.
+for the head's output o (their eq. 15; nothing keeps u in [0, 1], as in their code). On the step to
+the data β̃ is zero; β̃_{1|2} stands in for it, as in theirs.
 
-The head is trained on the bound itself, L_vlb = Σ_t L_t: the terms of the full chain with the mean frozen. At t = 1 the
-last term is the density of a Gaussian, or for data with levels the discretised one, of the head's own variance.
+The head is trained on the bound itself, L_vlb = Σ_t L_t: the terms of the full chain with the mean
+frozen. At t = 1 the last term is the density of a Gaussian, or for data with levels the discretised
+one, of the head's own variance.
 """
 
 import numpy as np
@@ -57,7 +59,9 @@ class ImprovedDdpm(Variant):
 
 
 def ends(process, s, t):
-    """(β̃_{s|t}, β_{t|s}) of steps t → s, numbers or arrays; where s = 0, β̃_{1|2} or β if that is less."""
+    """(β̃_{s|t}, β_{t|s}) of steps t → s, numbers or arrays; where s = 0, β̃_{1|2} or β if that is
+    less.
+    """
     beta = process.schedule.skip_beta(s, t)
     at_data = np.minimum(beta, process.schedule.last_beta_tilde)
     return np.where(np.equal(s, 0), at_data, process.schedule.beta_tilde(s, t))[()], beta

@@ -1,7 +1,8 @@
-"""The maximum-likelihood variance of an imperfect mean: v = E[(ε − ε̂)²], over all coordinates or for each.
+"""The maximum-likelihood variance of an imperfect mean: v = E[(ε − ε̂)²], over all coordinates or
+for each.
 
-It minimises the bound over state-independent variances whatever ε̂ is, because the error of the mean counts as
-variance: E(ε − ε̂)² = E Cov[ε | x_t] + E bias² (Su 2022b; Bao et al. 2022b).
+It minimises the bound over state-independent variances whatever ε̂ is, because the error of the
+mean counts as variance: E(ε − ε̂)² = E Cov[ε | x_t] + E bias² (Su 2022b; Bao et al. 2022b).
 """
 
 from bench.covariance import Variant

@@ -1,8 +1,10 @@
-"""The law of total variance: what the data vary and their prediction does not, the prediction leaves open.
+"""The law of total variance: what the data vary and their prediction does not, the prediction
+leaves open.
 
-At perfect mean E Cov[x_0 | x_t] = Var[x_0] − Var[x̂_0(x_t)], so v = (a_t²/b_t²)(Var[x_0] − E‖x̂_0 − E x_0‖²/d)
-(Su 2022a, estimate 1). At small t the two are nearly equal and a_t²/b_t² is huge, so of all variants this one
-suffers most from an imperfect mean. `bench.moments` says how the Monte Carlo error of the difference is kept small.
+At perfect mean E Cov[x_0 | x_t] = Var[x_0] − Var[x̂_0(x_t)], so v = (a_t²/b_t²)(Var[x_0] − E‖x̂_0 −
+E x_0‖²/d) (Su 2022a, estimate 1). At small t the two are nearly equal and a_t²/b_t² is huge, so of
+all variants this one suffers most from an imperfect mean. `bench.moments` says how the Monte Carlo
+error of the difference is kept small.
 """
 
 from bench.covariance import Variant

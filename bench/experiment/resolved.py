@@ -1,4 +1,6 @@
-"""An experiment and its settings, as values: the sections put together, and the cells that follow from them."""
+"""An experiment and its settings, as values: the sections put together, and the cells that follow
+from them.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -27,7 +29,7 @@ from bench.runtime.files import digest
 
 
 class Setting(Section):
-    """One block of the tables: data + noise schedule + mean model, and the grid it is measured on."""
+    """One block of the tables: data, noise schedule and mean model, and the grid of its cells."""
 
     data: DataSection
     schedule: ScheduleSection
@@ -70,9 +72,11 @@ class Setting(Section):
         return {need: members for need, members in groups.items() if members}
 
     def grid(self, stage: str, process: str, variant: str) -> list[tuple[str, int]]:
-        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a process.
+        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a
+        process.
 
-        An `optimal` trajectory exists only for variants that define its cost, and for the process that has a bound.
+        An `optimal` trajectory exists only for variants that define its cost, and for the process
+        that has a bound.
         """
         has_optimal = process == BOUND_PROCESS and covariance.get(variant).has_optimal_trajectory
         cells = getattr(self, stage).cells
@@ -105,7 +109,9 @@ class Setting(Section):
         return self.kinds("bound", BOUND_PROCESS, self.bound_variants)
 
     def trajectories(self) -> dict[str, dict[str, list[int]]]:
-        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it is `optimal`."""
+        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it
+        is `optimal`.
+        """
         cells = self.bound_cells()
         for process in PROCESSES:
             cells += self.cells("samples", process)
@@ -134,7 +140,9 @@ class Setting(Section):
         return any(covariance.get(name).moments for name in variants)
 
     def moment_names(self) -> list[str]:
-        """Names of all moments that the rows read, for variances, heads and optimal trajectories, sorted."""
+        """Names of all moments that the rows read, for variances, heads and optimal trajectories,
+        sorted.
+        """
         names = set()
         for _, section in self.processes.items():
             for variant in section.variants:
@@ -149,8 +157,9 @@ class Setting(Section):
 class Experiment(Section):
     """Everything a run is made of; `settings` holds every setting resolved.
 
-    device: see `bench.runtime.devices.choose`. plugins: classes of other packages, as package.module:Class, that are imported
-    before names are looked up; a variant that a row names so is added here, and the row has its name.
+    device: see `bench.runtime.devices.choose`. plugins: classes of other packages, as
+    package.module:Class, that are imported before names are looked up; a variant that a row names
+    so is added here, and the row has its name.
     """
 
     seed: Annotated[int, Field(strict=True, ge=0)]
@@ -165,7 +174,9 @@ class Experiment(Section):
         return [metric for metric in self.metrics if metric == "nll"]
 
     def wants_bound(self, name: str) -> bool:
-        """Whether a metric needs the bound of the setting called `name`, and the setting has cells of it."""
+        """Whether a metric needs the bound of the setting called `name`, and the setting has cells
+        of it.
+        """
         return bool(self.bound_metrics and self.setting(name).bound_cells())
 
     @property

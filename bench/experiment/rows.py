@@ -9,10 +9,12 @@ from bench.runtime.errors import BenchError, unknown
 
 
 def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str]) -> Setting:
-    """The setting called `name` with its variants by name, and with a mode for every head that they need.
+    """The setting called `name` with its variants by name, and with a mode for every head that they
+    need.
 
-    A variant that a row names as package.module:Class is imported and added to `plugins`. If the rows are those of
-    params.yaml for all settings (`shared_rows`), variants whose head the setting does not train are left out.
+    A variant that a row names as package.module:Class is imported and added to `plugins`. If the
+    rows are those of params.yaml for all settings (`shared_rows`), variants whose head the setting
+    does not train are left out.
     """
     rows = {
         process: [_named(text, process, plugins) for text in section.variants]
@@ -28,16 +30,16 @@ def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str])
         heads, missing = heads.model_copy(update={"default": None, "targets": targets}), []
     if missing and shared_rows:
         print(
-            f"settings.{name}: no head is configured for {', '.join(missing)}; their rows are left out "
-            "(`default: simple` under heads trains them)",
+            f"settings.{name}: no head is configured for {', '.join(missing)}; their rows are left "
+            "out (`default: simple` under heads trains them)",
             file=sys.stderr,
         )
         for process, names in rows.items():
             rows[process] = [variant for variant in names if variant not in missing]
             if not rows[process]:
                 raise BenchError(
-                    f"processes.{process}.variants: every variant needs a head that is not configured; "
-                    "expected another variant, or `default: simple` under heads"
+                    f"processes.{process}.variants: every variant needs a head that is not "
+                    "configured; expected another variant, or `default: simple` under heads"
                 )
     sections = {
         process: {**section.model_dump(), "variants": list(dict.fromkeys(rows[process]))}
@@ -61,7 +63,9 @@ def _named(text: str, process: str, plugins: list[str]) -> str:
 
 
 def check(setting: Setting) -> None:
-    """BenchError unless every variant that a setting names exists, suits its process and has its head."""
+    """BenchError unless every variant that a setting names exists, suits its process and has its
+    head.
+    """
     if setting.heads:
         check_heads("heads.targets", setting.heads.targets)
     for variant in setting.clip_levels.variants if setting.clip_levels else {}:

@@ -122,11 +122,11 @@ Mode = Literal["simple", "complex", "mlp"]
 
 
 class HeadsSection(Section):
-    """Heads on the frozen trunk, and the common training of those that are not imported with the trunk.
+    """Heads on the frozen trunk, and the common training of those that are not imported with it.
 
-    targets: {variant: mode} of heads that are trained or imported whatever the rows are. default: the mode of the heads of
-    all other variants in the rows; without it a setting has no rows that need them. A resolved setting has no default,
-    and every head in `targets`.
+    targets: {variant: mode} of heads that are trained or imported whatever the rows are. default:
+    the mode of the heads of all other variants in the rows; without it a setting has no rows that
+    need them. A resolved setting has no default, and every head in `targets`.
     """
 
     default: Mode | None = None
@@ -285,7 +285,7 @@ class FidelitySection(Section):
 
 
 class ClipSection(Section):
-    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most.
+    """y of each process: how many grey levels the last noise moves a pixel on average, at most.
 
     variants: {variant: y} of those that have their own. Bao et al. 2022a have 1 for `beta` where their own have 2.
     """

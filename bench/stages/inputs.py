@@ -36,7 +36,9 @@ def load_denoiser(
 
 
 def check_images(setting: Setting, name: str, data: Data) -> None:
-    """BenchError unless a setting has y for data with grey levels only, and no more images than there are."""
+    """BenchError unless a setting has y for data with grey levels only, and no more images than
+    there are.
+    """
     if (setting.clip_levels is None) != (data.levels is None):
         expected = "y of ddpm and ddim, as the data have grey levels"
         if data.levels is None:

@@ -8,9 +8,11 @@ from bench.runtime.errors import unknown
 
 
 def choose_trajectories(experiment: Experiment, name: str, kind: str | None = None) -> None:
-    """The trajectories of one kind, or of all in the grid: results/<setting>/trajectories/<kind>.json
+    """The trajectories of one kind, or of all in the grid:
+    results/<setting>/trajectories/<kind>.json
 
-    {variant: {K: steps}}, with variant '*' for a kind that serves all of them. BenchError for a kind that no cell has.
+    {variant: {K: steps}}, with variant '*' for a kind that serves all of them. BenchError for a
+    kind that no cell has.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     wanted = setting.trajectories()

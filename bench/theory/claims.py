@@ -1,4 +1,5 @@
-"""The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture (`bench.mixture`).
+"""The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture
+(`bench.mixture`).
 
 Every check is a function that yields rows as `bench.theory.ground` makes them.
 """
@@ -55,7 +56,9 @@ def perfect_mean(ground, steps):
 
 
 def full_matrices(ground, steps):
-    """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su 2022b, eq. 5)."""
+    """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su
+    2022b, eq. 5).
+    """
     dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
@@ -83,7 +86,9 @@ def full_matrices(ground, steps):
 
 
 def ranges(ground):
-    """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every (s, t)."""
+    """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every
+    (s, t).
+    """
     N = ground.schedule.N
     v = 1 - ground.moments["eps_sq"][1:].mean(axis=1)
     stderr = ground.moments["eps_sq_mean_se"][1:]
@@ -120,7 +125,9 @@ def ranges(ground):
 
 
 def imperfect_mean(ground, steps):
-    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is told."""
+    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is
+    told.
+    """
     dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
@@ -192,7 +199,9 @@ def likelihood_is_best(ground):
 
 
 def bound_is_above(ground, Ks):
-    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the variant's own variance."""
+    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the
+    variant's own variance.
+    """
     variants = [*SCALARS, "analytic_diagonal", "mle_diagonal"]
     kinds = [name for name in trajectory.FIXED if name != "even_ddim"]
     cells = [
@@ -219,7 +228,8 @@ def bound_is_above(ground, Ks):
         for cell, value in zip(cells, values, strict=True):
             gap, stderr = (value - truth).mean(), (value - truth).std(ddof=1) / len(truth) ** 0.5
             yield row(
-                f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} is above −E log p (nats)",
+                f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} "
+                "is above −E log p (nats)",
                 "Ho 2020",
                 truth.mean(),
                 truth.mean() + gap,
@@ -229,7 +239,9 @@ def bound_is_above(ground, Ks):
 
 
 def one_gaussian(dim=16, N=50):
-    """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0, I)) alone."""
+    """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0,
+    I)) alone.
+    """
     made = schedule.make("linear", N)
     forward, law = process.make("ddpm", made), law_of(1, dim)
     oracle = mixture.Oracle(law, made)
@@ -285,7 +297,9 @@ def trajectories(seed, largest=12):
 
 
 def optimal_is_least(ground):
-    """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from the moments."""
+    """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from
+    the moments.
+    """
     N = ground.schedule.N
     for name in ("beta", "analytic_scalar"):
         cost = covariance.get(name).edge_costs(ground.ddpm, np.inf, ground.moments)
@@ -317,7 +331,9 @@ def published_thresholds():
 
 
 def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
-    """One reverse step with the exact conditional moments gives x_s its exact mean and covariance; with λ² alone it does not."""
+    """One reverse step with the exact conditional moments gives x_s its exact mean and covariance;
+    with λ² alone it does not.
+    """
     made = schedule.make("linear", N)
     law = law_of(4, 2)
     oracle = mixture.Oracle(law, made)
@@ -358,7 +374,8 @@ def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
             stderr = squares.std() / draws**0.5
             met = abs(squares.mean() - exact.trace()) <= SIGMAS * stderr
             yield row(
-                f"{name}, η = {eta:g}, {label}: tr Cov of x_s is {'missed' if label == 'λ² alone' else 'met'}",
+                f"{name}, η = {eta:g}, {label}: tr Cov of x_s is "
+                f"{'missed' if label == 'λ² alone' else 'met'}",
                 "Su 2022a",
                 exact.trace(),
                 squares.mean(),

@@ -1,8 +1,8 @@
 """What the bound and the sampler rely on in a variant, checked where the answer is known.
 
-The data are a Gaussian mixture. `check(name)` takes seconds. It is for authors of a variant (`bench check variant NAME`), and
-the tests run it for every variant. Its rows are those of `bench.theory.ground`: claim, source, expected, measured,
-stderr, verdict.
+The data are a Gaussian mixture. `check(name)` takes seconds. It is for authors of a variant (`bench
+check variant NAME`), and the tests run it for every variant. Its rows are those of
+`bench.theory.ground`: claim, source, expected, measured, stderr, verdict.
 """
 
 import functools
@@ -33,14 +33,15 @@ STEPS = (2, 10, 30, 50)  # t at which a variant is looked at
 REPLICATES, DRAWS = 16, 250  # of the moments, for a standard error that needs no formula
 TRAINING = TrainSection(steps=2000, batch=512, learning_rate=5e-3, warmup=60, ema=0.995)
 ROUNDING = 1e-12
-# The error of a mean of few replicates is itself estimated: its deviation is Student's, not a normal's.
+# The error of a mean of few replicates is itself estimated: it deviates as Student's t.
 STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
 
 
 def check(name: str) -> list[dict]:
     """Rows that say whether the variant called `name` keeps the contract.
 
-    Raises BenchError for an unknown name, and for a variant that reads a moment which it does not list.
+    Raises BenchError for an unknown name, and for a variant that reads a moment which it does not
+    list.
     """
     variant = covariance.get(name)
     rows = [*attributes(variant), *of_one_pass(variant)]
@@ -162,7 +163,10 @@ def _rows(seen: Seen):
 
 
 def in_use(variant: Variant):
-    """Samples are finite, and the bound is above −E log p(x). The head, if there is one, is untrained."""
+    """Samples are finite, and the bound is above −E log p(x).
+
+    The head, if there is one, is untrained.
+    """
     made = ground(0.0)
     networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
     known = {
@@ -231,7 +235,10 @@ def closed_form(variant: Variant):
 
 
 def learning(variant: Variant):
-    """Training lowers the loss on fresh draws. An estimate of the covariance comes near the true one."""
+    """Training lowers the loss on fresh draws.
+
+    An estimate of the covariance comes near the true one.
+    """
     made = ground(0.3 if variant.assumes == "imperfect mean" else 0.0)
     section = HeadsSection(targets={variant.name: "mlp"}, train=TRAINING)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,6 @@
-"""The claim about heads, checked where the answer is known: what NPR and SN learn of a mixture's conditional variance."""
+"""The claim about heads, checked where the answer is known: what NPR and SN learn of a mixture's
+conditional variance.
+"""
 
 import tempfile
 from pathlib import Path
@@ -15,10 +17,11 @@ R_SQUARED = 0.95  # of a head that has learned its variance
 
 
 def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=20_000):
-    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t: NPR learns it, SN at perfect mean only.
+    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t: NPR learns it, SN at
+    perfect mean only.
 
-    sizes: of the imperfection of the mean. The mixture is one of three components in the plane, which a small network
-    learns in seconds.
+    sizes: of the imperfection of the mean. The mixture is one of three components in the plane,
+    which a small network learns in seconds.
     """
     made, names = schedule.make("linear", 50), (seed, "heads")
     law = law_of(3, 2)

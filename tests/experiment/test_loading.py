@@ -210,7 +210,9 @@ def test_mistakes_in_a_setting(changes, message):
 
 
 def test_rows_of_all_settings_without_a_head_are_left_out(monkeypatch, capsys):
-    """Told in one line, where the rows are params.yaml's; an error where they are the setting's own."""
+    """Told in one line, where the rows are params.yaml's; an error where they are the setting's
+    own.
+    """
     own = loading.read_yaml(loading._setting_path("digits"))
     own["heads"] = {"targets": {"npr": "simple"}, "train": own["heads"]["train"]}
     monkeypatch.setattr(loading, "_setting_file", lambda name: own)
@@ -232,7 +234,7 @@ def test_rows_of_all_settings_without_a_head_are_left_out(monkeypatch, capsys):
 
 
 def test_heads_have_a_default_mode(monkeypatch):
-    """Heads that a row needs and targets does not name come last, in an order that no row decides."""
+    """Heads that a row needs and targets does not name come last, whatever the rows' order."""
     own = loading.read_yaml(loading._setting_path("digits"))
     own["heads"] = {
         "default": "complex",

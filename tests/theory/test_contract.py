@@ -1,4 +1,6 @@
-"""Every variant keeps the contract of `bench.theory.contract`, and a variant that breaks it is found."""
+"""Every variant keeps the contract of `bench.theory.contract`, and a variant that breaks it is
+found.
+"""
 
 import itertools
 
