@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions
+from bench.experiment import additions, rows
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime.errors import BenchError, unknown
@@ -62,15 +62,17 @@ def resolve(raw, path="params.yaml", folder=".") -> Experiment:
     """
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
-    raw = additions.extend(raw, added)
+    raw, shared_rows = additions.extend(raw, added), []
     if not isinstance(raw.get("settings"), dict):
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
         settings = {}
         for name, file in _setting_files(raw.get("settings"), path, folder).items():
             own = additions.extend(read_yaml(file), added)
             settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
+            if "processes" not in own:
+                shared_rows.append(name)
         raw["settings"] = settings
-    experiment = _validate(Experiment, raw, path)
+    experiment = _complete(_validate(Experiment, raw, path), path, shared_rows)
     _check_names(experiment, path)
     return experiment
 
@@ -92,6 +94,19 @@ def _setting_files(entries, path, folder):
             )
         found[file.stem] = file
     return found
+
+
+def _complete(experiment, path, shared_rows):
+    """The experiment with its plug-ins imported and its settings completed, see `rows.complete`."""
+    for plugin in experiment.plugins:
+        covariance.load(plugin)
+    settings, plugins = {}, list(experiment.plugins)
+    for name, setting in experiment.settings.items():
+        try:
+            settings[name] = rows.complete(setting, name, name in shared_rows, plugins)
+        except BenchError as error:
+            raise BenchError(f"{path}: settings.{name}: {error}") from error
+    return experiment.model_copy(update={"settings": settings, "plugins": plugins})
 
 
 def _validate(model, value, path, shared=(), shared_path=None):
@@ -194,12 +209,7 @@ def _check_setting(setting):
         raise BenchError(
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
-    for process, section in setting.processes.items():
-        for variant in section.variants:
-            try:
-                covariance.check(variant, process, setting.head_names)
-            except BenchError as error:
-                raise BenchError(f"processes.{process}.variants: {error}") from error
+    rows.check(setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
@@ -252,6 +262,7 @@ def check_published(section):
     except BenchError as error:
         raise BenchError(f"mean.published.format: {error}") from error
     _check_options("mean.published", section, model)
+    rows.check_heads("mean.published.heads", section.heads)
 
 
 def _check_options(key, section, model):

@@ -73,7 +73,7 @@ class PublishedSection(Section):
 
     format: a module of bench/mean/formats/, whose own options are keys too; sha256, md5: of the file, checked before
     anything is read of it; first_timestep: what the network is told at t = 1; rescale_timesteps: whether it is told
-    t · 1000/N; heads: files of npr and sn heads trained on this network, in the same format.
+    t · 1000/N; heads: {variant: file} of heads trained on this network, in the same format.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -84,7 +84,7 @@ class PublishedSection(Section):
     md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     first_timestep: Annotated[int, Field(strict=True, ge=0, le=1)] = 0
     rescale_timesteps: bool = True
-    heads: dict[Literal["npr", "sn"], str] = {}
+    heads: dict[str, str] = {}
 
     @property
     def options(self):
@@ -127,27 +127,34 @@ class DataSection(Section):
         return dict(self.model_extra)
 
 
-class HeadsSection(Section):
-    """Heads on the frozen trunk: name → mode, and the common training of those that are not imported with the trunk."""
+Mode = Literal["simple", "complex", "mlp"]
 
-    targets: dict[
-        Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp", "imported"]
-    ]
+
+class HeadsSection(Section):
+    """Heads on the frozen trunk, and the common training of those that are not imported with it.
+
+    targets: {variant: mode} of heads that are trained or imported whatever the rows are. default:
+    the mode of the heads of all other variants in the rows; without it a setting has no rows that
+    need them. A resolved setting has no default, and every head in `targets`.
+    """
+
+    default: Mode | None = None
+    targets: dict[str, Mode | Literal["imported"]] = {}
     train: TrainSection | None = None
 
     @model_validator(mode="after")
     def trained_or_imported(self):
-        if self.train is None and set(self.targets.values()) != {"imported"}:
+        if self.train is None and (self.trained or self.default):
             raise ValueError("train: missing; every head that is not imported is trained")
         return self
 
     @property
-    def trained(self):
+    def trained(self) -> dict[str, str]:
         """{name: mode} of the heads that are trained here."""
         return {name: mode for name, mode in self.targets.items() if mode != "imported"}
 
     @property
-    def imported(self):
+    def imported(self) -> list[str]:
         """Names of the heads that come with the mean model."""
         return [name for name, mode in self.targets.items() if mode == "imported"]
 
@@ -281,11 +288,11 @@ class FidelitySection(Section):
 
 
 class ClipSection(Section):
-    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most.
+    """y of each process: how many grey levels the last noise moves a pixel on average, at most.
 
-    beta: that of the variant `beta` alone, for which Bao et al. 2022a have 1 where their own have 2.
+    variants: {variant: y} of those that have their own. Bao et al. 2022a have 1 for `beta` where their own have 2.
     """
 
     ddpm: Positive
     ddim: Positive
-    beta: Positive | None = None
+    variants: dict[str, Positive] = {}

@@ -61,7 +61,7 @@ class Needs(NamedTuple):
 
 def needs(experiment, setting) -> Needs:
     """The cells of a setting, and the stages behind them, as the workflow's rules have it."""
-    bound = setting.cells("bound", "ddpm") if experiment.bound_metrics else []
+    bound = setting.bound_cells() if experiment.bound_metrics else []
     processes = [name for name, _ in setting.processes.items()]
     sampled = processes if experiment.sample_metrics else []
     samples = {process: setting.cells("samples", process) for process in sampled}

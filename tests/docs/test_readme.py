@@ -18,5 +18,6 @@ def test_the_example_variant_works(monkeypatch):
         "eps_sq": np.array([[0.0, 0.0], [0.2, 0.6]]),
         "error_sq": np.array([[0.0, 0.0], [0.5, 0.7]]),
     }
-    found = covariance.check("halfway", "ddim", []).v(1, moments, None, None)
-    np.testing.assert_allclose(found, [[(0.6 + 0.6) / 2]])
+    variant = covariance.check("halfway", "ddim", [])
+    seen = covariance.Seen(1, None, moments=covariance.MomentsAt(moments, 1, variant))
+    np.testing.assert_allclose(variant.spectrum(seen), (0.6 + 0.6) / 2)
