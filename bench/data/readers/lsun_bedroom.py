@@ -17,8 +17,8 @@ from PIL import Image
 
 from bench.data import images
 from bench.data.dataset import Images, Raw, Size
-from bench.experiment.sections import Count
 from bench.runtime.errors import BenchError, one_line
+from bench.runtime.fields import Count
 
 DATABASES = {"train": "bedroom_train_lmdb", "test": "bedroom_val_lmdb"}
 PLACE = "the folders bedroom_train_lmdb and bedroom_val_lmdb, which download.py of https://github.com/fyu/lsun gets zipped"

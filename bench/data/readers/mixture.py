@@ -5,7 +5,7 @@ what they are when the Monte Carlo noise of an experiment is changed.
 """
 
 from bench.data.dataset import Raw, Size
-from bench.experiment.sections import Count
+from bench.runtime.fields import Count
 
 
 def read(components: Count, dim: Count, train: Count, test: Count):
