@@ -1,4 +1,4 @@
-"""Types of configuration keys that several sections share; readers and formats use them for keys of their own."""
+"""Types of configuration keys that sections, readers and checkpoint formats share."""
 
 from typing import Annotated
 
