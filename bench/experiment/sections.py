@@ -8,16 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bench import schedule
-
-
-def no_repeats(values):
-    """Refuses a list that names something twice."""
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(
-                f"expected no repetitions, found {value!r} {values.count(value)} times"
-            )
-    return values
+from bench.runtime.fields import Count, Name, Names, Positive, Steps, no_repeats
 
 
 def of_a_setting(name):
@@ -27,12 +18,7 @@ def of_a_setting(name):
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SettingName = Annotated[Name, AfterValidator(of_a_setting)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
-Steps = Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
