@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test install benchmark
+.PHONY: test lint install benchmark
 
 install: .venv/installed
 
@@ -16,6 +16,18 @@ install: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# What continuous integration checks beside the tests. The tools come with the extra `dev`.
+lint: .venv/linters
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflows
+	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
+
+.venv/linters: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
 
 # results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10
 # minutes of measurements.

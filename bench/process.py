@@ -2,15 +2,15 @@
 
     q(x_s | x_t, x_0) = N(a_s x_0 + c (x_t − a_t x_0)/b_t, λ² I),      c = √(b_s² − λ²),
 
-with λ² = η² β̃_{s|t}: η = 1 is DDPM, η = 0 the deterministic DDIM (Song et al. 2020, 2010.02502). When
-Cov[x_0 | x_t] is approximated by Σ_0(x_t), matching moments gives the reverse transition (Bao et al. 2022a,
-Theorem 1; Su 2022a, eq. 4)
+with λ² = η² β̃_{s|t}: η = 1 is DDPM, η = 0 the deterministic DDIM (Song et al. 2020, 2010.02502).
+When Cov[x_0 | x_t] is approximated by Σ_0(x_t), matching moments gives the reverse transition (Bao
+et al. 2022a, Theorem 1; Su 2022a, eq. 4)
 
     covariance  λ² I + γ² Σ_0(x_t),      γ = a_s − a_t c/b_t.
 
-Its mean is written with x_t for DDPM, γ x̂_0 + (c/b_t) x_t, and with ε̂ for DDIM, a_s x̂_0 + c ε̂. The two agree
-unless x̂_0 is clipped to the data range; each process keeps the form of its authors' code, and for DDPM it is
-the one whose KL divergence has the mean term γ² (x_0 − x̂_0)².
+Its mean is written with x_t for DDPM, γ x̂_0 + (c/b_t) x_t, and with ε̂ for DDIM, a_s x̂_0 + c ε̂.
+The two agree unless x̂_0 is clipped to the data range; each process keeps the form of its authors'
+code, and for DDPM it is the one whose KL divergence has the mean term γ² (x_0 − x̂_0)².
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from bench.runtime.errors import unknown
 from bench.schedule import Schedule
 
 PROCESSES = ("ddpm", "ddim")
+BOUND_PROCESS = "ddpm"  # whose bound is evaluated: that of ddim is infinite at η = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Process:
     name: str
     schedule: Schedule
     eta: float
+
+    @property
+    def has_bound(self):
+        """Whether `bench.bound` can evaluate its variational bound."""
+        return self.name == BOUND_PROCESS
 
     def lambda_sq(self, s, t):
         """λ²_{s|t}, the variance of q(x_s | x_t, x_0)."""

@@ -5,7 +5,9 @@ import torch
 
 
 def coefficients(lambda_sq, gamma_sq, sigma_sq, log):
-    """½(ln(σ²/λ²) + λ²/σ² − 1) and ½γ²/σ² of each coordinate; all arrays or all tensors, which broadcast."""
+    """½(ln(σ²/λ²) + λ²/σ² − 1) and ½γ²/σ² of each coordinate; all arrays or all tensors, which
+    broadcast.
+    """
     ratio = lambda_sq / sigma_sq
     return 0.5 * (ratio - 1 - log(ratio)), 0.5 * gamma_sq / sigma_sq
 
@@ -20,8 +22,8 @@ def prior_term(schedule, t, x_0):
 def middle_term(process, s, t, sigma_sq, error_sq):
     """KL(q(x_s | x_t, x_0) ‖ N(mean, σ²)) of each image, in nats, shape (batch,).
 
-    s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim); error_sq: (x_0 − x̂_0)²,
-    (batch, dim).
+    s, t: steps, or arrays (batch,) of each row's own; sigma_sq: σ², (1 or batch, 1 or dim);
+    error_sq: (x_0 − x̂_0)², (batch, dim).
     """
     lambda_sq, gamma_sq = (
         torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
@@ -37,7 +39,8 @@ def last_sigma(schedule):
 
 
 def last_term(data, x_0, x0_hat, sigma):
-    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian of mean x̂_0, in nats, shape (batch,).
+    """−log p(x_0 | x_τ1) of each image under the discretised Gaussian of mean x̂_0, in nats, shape
+    (batch,).
 
     sigma: its standard deviation, a number or (batch, dim).
     """

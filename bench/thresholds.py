@@ -1,27 +1,34 @@
-"""Thresholds and bounds of σ_2², the variance of the step that lands on τ_1 = 1, from the schedules alone.
+"""Thresholds and bounds of σ_2², the variance of the step that lands on τ_1 = 1, from the schedules
+alone.
 
 Theorem 2 of Bao et al. 2022a bounds the optimal variance of any step t → s,
 
     λ² ≤ σ² ≤ λ² + (√(b_t²/α_{t|s}) − √(b_s² − λ²))²,
 
-and for data in an interval of half-width r also σ² ≤ λ² + γ² r². Their Table 7 prints, for t = τ_2 of the even
-trajectory, the lower and the smaller upper bound beside the threshold to which sampling clips σ_2².
+and for data in an interval of half-width r also σ² ≤ λ² + γ² r². Their Table 7 prints, for t = τ_2
+of the even trajectory, the lower and the smaller upper bound beside the threshold to which sampling
+clips σ_2².
 """
 
 import numpy as np
 
 from bench import covariance, process, schedule, trajectory
+from bench.covariance import MomentsAt, Seen
 
 DDIM_ETA = 0.0  # of Table 7
 
 
 def clip_threshold(clip_levels, levels, radius=1.0):
-    """The largest σ² at the last noisy step: E|σ ε| = σ √(2/π) is then `clip_levels` grey levels (Appendix F.2)."""
+    """The largest σ² at the last noisy step: E|σ ε| = σ √(2/π) is then `clip_levels` grey levels
+    (Appendix F.2).
+    """
     return (clip_levels * 2 * radius / (levels - 1) * np.sqrt(np.pi / 2)) ** 2
 
 
 def bounds(forward, s, t, radius=1.0):
-    """(lower, upper for any data, upper for data in an interval of half-width `radius`) of σ²_{s|t}, 1 ≤ s < t."""
+    """(lower, upper for any data, upper for data in an interval of half-width `radius`) of
+    σ²_{s|t}, 1 ≤ s < t.
+    """
     lower = forward.lambda_sq(s, t)
     b = forward.schedule.noise[t] / np.sqrt(forward.schedule.skip_alpha(s, t))
     return (
@@ -32,7 +39,9 @@ def bounds(forward, s, t, radius=1.0):
 
 
 def value(quantity, forward, K, clip_levels):
-    """One number of Table 7 for 8-bit images: quantity is sigma2_ followed by clip_threshold, lower_bound or upper_bound."""
+    """One number of Table 7 for 8-bit images: quantity is sigma2_ followed by clip_threshold,
+    lower_bound or upper_bound.
+    """
     if quantity == "sigma2_clip_threshold":
         return clip_threshold(clip_levels, levels=256)
     lower, *upper = bounds(forward, *trajectory.even(forward.schedule.N, K)[:2])
@@ -42,9 +51,9 @@ def value(quantity, forward, K, clip_levels):
 def table(published):
     """Table 7 recomputed beside the published cells, as a list of rows.
 
-    published: rows (dicts of strings) of workflows/published with the quantities above and the columns
-    dataset, schedule, N, process, K, clip_levels, value. `agrees` says whether the value rounds to the
-    printed digits.
+    published: rows (dicts of strings) of workflows/published with the quantities above and the
+    columns dataset, schedule, N, process, K, clip_levels, value. `agrees` says whether the value
+    rounds to the printed digits.
     """
     rows = []
     for cell in published:
@@ -72,11 +81,13 @@ def table(published):
 
 
 def analytic(moments, forward, K, radius=1.0):
-    """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that lands on τ_1, not clipped
-    to the threshold. moments: see `bench.moments`."""
-    variant, (s, t) = covariance.get("analytic_scalar"), trajectory.even(forward.schedule.N, K)[:2]
-    variance = variant.variance(
-        forward, s, t, variant.data_variance(t, forward.schedule, radius, moments)
-    )
-    slope = forward.gamma(s, t) ** 2 * forward.schedule.noise_sq[t] / forward.schedule.alpha_bar[t]
-    return variance.item(), slope * moments["eps_sq_mean_se"][t]
+    """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that
+    lands on τ_1.
+
+    It is not clipped to the threshold. moments: see `bench.moments`.
+    """
+    variant = covariance.get("analytic_scalar")
+    s, t = trajectory.even(forward.schedule.N, K)[:2]
+    seen = Seen(t, forward.schedule, radius, moments=MomentsAt(moments, t, variant))
+    slope = forward.gamma(s, t) ** 2 * seen.scale
+    return (variant.reverse_variance(forward, s, seen).item(), slope * moments["eps_sq_mean_se"][t])

@@ -1,8 +1,9 @@
-"""Trajectories: which K of the N steps are taken, 1 ≤ τ_1 < … < τ_K ≤ N, before the last one to x_0.
+"""Trajectories: which K of the N steps are taken, 1 ≤ τ_1 < … < τ_K ≤ N, before the last one to
+x_0.
 
-The fixed ones are formulas of N and K. The optimal one is the path of least cost from 1 to N with K nodes,
-found by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al. 2022a, section 4);
-what an edge costs is the variant's business (`covariance`).
+The fixed ones are formulas of N and K. The optimal one is the path of least cost from 1 to N with K
+nodes, found by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al.
+2022a, section 4); what an edge costs is the variant's business (`covariance`).
 """
 
 import math
@@ -13,7 +14,9 @@ from bench.runtime.errors import BenchError, unknown
 
 
 def even(N, K):
-    """τ_k = round(1 + (k−1)(N−1)/(K−1)), accumulated and rounded half to even as in Nichol & Dhariwal's code."""
+    """τ_k = round(1 + (k−1)(N−1)/(K−1)), accumulated and rounded half to even as in Nichol &
+    Dhariwal's code.
+    """
     stride = (N - 1) / (K - 1) if K > 1 else 0.0
     place, steps = 1.0, []
     for _ in range(K):
@@ -23,18 +26,23 @@ def even(N, K):
 
 
 def even_ddim(N, K):
-    """1, 1 + ⌊N/K⌋, … (Song et al. 2020); K must divide N into K strides, or their code takes more than K steps."""
+    """1, 1 + ⌊N/K⌋, … (Song et al. 2020); K must divide N into K strides, or their code takes more
+    than K steps.
+    """
     steps = list(range(1, N + 1, N // K))
     if len(steps) != K:
         raise BenchError(
-            f"trajectory even_ddim: a stride of {N // K} gives {len(steps)} steps for K = {K}, N = {N}; "
-            "expected a K that divides N"
+            f"trajectory even_ddim: a stride of {N // K} gives {len(steps)} steps for K = {K}, "
+            f"N = {N}; expected a K that divides N"
         )
     return steps
 
 
 def quadratic_ddim(N, K):
-    """⌊linspace(0, √(0.8 N), K)²⌋ + 1 (Song et al. 2020). Repeated steps, which move nothing, are left out."""
+    """⌊linspace(0, √(0.8 N), K)²⌋ + 1 (Song et al. 2020).
+
+    Repeated steps, which move nothing, are left out.
+    """
     return sorted({int(root**2) + 1 for root in np.linspace(0, math.sqrt(0.8 * N), K)})
 
 
@@ -55,8 +63,9 @@ def fixed(name, N, K):
 def least_cost_paths(cost, Ks):
     """Least-cost paths from 1 to N with K nodes, for every K asked for.
 
-    cost: float64 of shape (N + 1, N + 1); cost[s, t] is the cost of the edge s → t, used for 1 ≤ s < t.
-    Ks: the numbers of nodes, each in 2..N. Returns {K: [1, …, N]}. One pass of O(K_max N²) serves all K.
+    cost: float64 of shape (N + 1, N + 1); cost[s, t] is the cost of the edge s → t, used for 1 ≤ s
+    < t. Ks: the numbers of nodes, each in 2..N. Returns {K: [1, …, N]}. One pass of O(K_max N²)
+    serves all K.
     """
     N = len(cost) - 1
     # Row t holds the edges that end in t, so that each minimum runs over contiguous memory.
@@ -88,9 +97,10 @@ def _walk_back(came_from, K, N):
 def optimal(cost, Ks, last_sound=None):
     """The least-cost trajectory for every K in Ks, {K: steps}.
 
-    last_sound: the last step whose edge costs can be trusted (default N). Where E‖ε̂‖²/d is estimated above 1
-    the closed-form variance is negative, so twice as many steps as lie beyond `last_sound` are kept out of the
-    search and filled evenly, with the share of K that the official Analytic-DPM code gives them.
+    last_sound: the last step whose edge costs can be trusted (default N). Where E‖ε̂‖²/d is
+    estimated above 1 the closed-form variance is negative, so twice as many steps as lie beyond
+    `last_sound` are kept out of the search and filled evenly, with the share of K that the official
+    Analytic-DPM code gives them.
     """
     N = len(cost) - 1
     last_sound = N if last_sound is None else last_sound

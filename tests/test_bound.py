@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from bench import bound, covariance, noise, process, schedule, terms
+from bench import bound, covariance, noise, process, schedule, terms, trajectory
 from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 20)
@@ -79,7 +79,9 @@ def test_last_term_is_a_distribution_over_levels(data):
 
 
 def test_a_chain_of_one_step_has_a_last_term():
-    """Where the variant's variance is zero β_1 takes its place; so it does between the ends of improved_ddpm, which are equal."""
+    """Where the variant's variance is zero β_1 takes its place; so it does between the ends of
+    improved_ddpm, which are equal.
+    """
     made = schedule.make("linear", 1)
     x_0, x0_hat = (
         torch.tensor([[0.3, -0.2]], dtype=torch.float64),
@@ -92,9 +94,9 @@ def test_a_chain_of_one_step_has_a_last_term():
         found, -Normal(x0_hat, np.sqrt(made.beta[1])).log_prob(x_0).sum(1), rtol=1e-12, atol=0
     )
     forward, variant = process.make("ddpm", made), covariance.get("improved_ddpm")
-    assert [variant.variance(forward, 0, 1, u) for u in (0.0, 0.4, 1.0)] == pytest.approx(
-        [made.beta[1]] * 3, rel=1e-12
-    )
+    for output in (-1.0, -0.2, 1.0):
+        seen = covariance.Seen(1, made, head=np.array([[output]]))
+        assert variant.reverse_variance(forward, 0, seen) == pytest.approx(made.beta[1], rel=1e-12)
 
 
 def cells():
@@ -126,9 +128,9 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
                 if s == 0:
                     total += terms.last_term(data, x_0, x0_hat, terms.last_sigma(MADE))
                 else:
-                    sigma_sq = torch.as_tensor(
-                        variant.variance(DDPM, s, t, variant.data_variance(t, MADE, 1.0, moments))
-                    )
+                    at = covariance.MomentsAt(moments, t, variant)
+                    seen = covariance.Seen(t, MADE, 1.0, moments=at)
+                    sigma_sq = torch.as_tensor(variant.reverse_variance(DDPM, s, seen))
                     posterior = Normal(
                         DDPM.mean(s, t, x_t, x_0, None), np.sqrt(DDPM.lambda_sq(s, t))
                     )
@@ -152,3 +154,22 @@ def test_batches_change_nothing(data, linear_model):
             batch=batch,
         )
         np.testing.assert_allclose(parts, whole, rtol=1e-12)
+
+
+def test_a_cell_does_not_depend_on_the_others(data, linear_model):
+    """Not in a single bit: neither on their order nor on which there are."""
+    moments = {
+        name: np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))
+        for name in ("eps_sq", "error_sq")
+    }
+    denoiser = Denoiser(linear_model, {}, moments, data, MADE)
+    several = cells() + [
+        bound.Cell("even", variant, K, tuple(trajectory.even(20, K)))
+        for variant in ("analytic_scalar", "mle_scalar", "mle_diagonal")
+        for K in (2, 5, 11)
+    ]
+    whole = bound.evaluate(denoiser, DDPM, several, 17, (0, "test"))
+    backwards = bound.evaluate(denoiser, DDPM, several[::-1], 17, (0, "test"))
+    assert (backwards[::-1] == whole).all()
+    for cell, row in zip(several, whole, strict=True):
+        assert (bound.evaluate(denoiser, DDPM, [cell], 17, (0, "test")) == row).all()

@@ -16,23 +16,29 @@ MOMENTS = {
 EPS_HAT, HEAD = RANDOM.normal(size=(5, 3)), RANDOM.uniform(size=(5, 3))
 
 
+def seen(name, t, radius=np.inf, head=HEAD):
+    """What a pass at step t says to a variant."""
+    moments = covariance.MomentsAt(MOMENTS, t, covariance.get(name))
+    return covariance.Seen(t, MADE, radius, EPS_HAT, None, moments, head)
+
+
 @pytest.mark.parametrize(
     "name, expected",
     [
-        ("beta_tilde", lambda t: np.zeros((1, 1))),
-        ("zero", lambda t: np.zeros((1, 1))),
-        ("analytic_scalar", lambda t: [[1 - sum(MOMENTS["eps_sq"][t]) / 3]]),
-        ("analytic_diagonal", lambda t: [1 - MOMENTS["eps_sq"][t]]),
-        ("total_variance", lambda t: [[sum(MOMENTS["total_variance"][t]) / 3]]),
-        ("mle_scalar", lambda t: [[sum(MOMENTS["error_sq"][t]) / 3]]),
-        ("mle_diagonal", lambda t: [MOMENTS["error_sq"][t]]),
+        ("beta_tilde", lambda t: 0),
+        ("zero", lambda t: 0),
+        ("analytic_scalar", lambda t: 1 - sum(MOMENTS["eps_sq"][t]) / 3),
+        ("analytic_diagonal", lambda t: 1 - MOMENTS["eps_sq"][t]),
+        ("total_variance", lambda t: sum(MOMENTS["total_variance"][t]) / 3),
+        ("mle_scalar", lambda t: sum(MOMENTS["error_sq"][t]) / 3),
+        ("mle_diagonal", lambda t: MOMENTS["error_sq"][t]),
         ("npr", lambda t: HEAD),
         ("sn", lambda t: HEAD - EPS_HAT * EPS_HAT),
     ],
 )
 def test_v(name, expected):
     np.testing.assert_allclose(
-        covariance.get(name).v(4, MOMENTS, EPS_HAT, HEAD), expected(4), rtol=1e-14
+        covariance.get(name).spectrum(seen(name, 4)), expected(4), rtol=1e-14
     )
 
 
@@ -43,25 +49,85 @@ def test_every_variant_is_tested_above():
     assert tested | {"beta", "improved_ddpm"} == set(covariance.VARIANTS)
 
 
-def test_data_variance_is_clipped_to_the_squared_radius():
+@pytest.fixture
+def registry(monkeypatch):
+    """Variants that a test defines are forgotten after it."""
+    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
+
+
+def test_estimate_is_clipped_to_the_squared_radius(registry):
     class Shown(covariance.Variant):
         name = "shown"
 
-        def v(self, t, moments, eps_hat, head):
-            return np.array([[-1.0, 1e-3, 1e9]])
+        def spectrum(self, seen):
+            return np.array([-1.0, 1e-3, 1e9])
 
-    del covariance.VARIANTS["shown"]
-    found = Shown().data_variance(2, MADE, 0.5, None)
+    found = Shown().estimate(covariance.Seen(2, MADE, 0.5))
     scale = MADE.noise_sq[2] / MADE.alpha_bar[2]
     np.testing.assert_allclose(found, [[0, 1e-3 * scale, 0.25]])
 
 
+def test_a_moment_that_is_not_listed_is_refused(registry):
+    class Greedy(covariance.Variant):
+        name = "greedy"
+        moments = ("error_sq_mean",)
+
+        def spectrum(self, seen):
+            return seen.moments["eps_sq"]
+
+    message = (
+        "variant 'greedy' reads the moment 'eps_sq', which its attribute `moments` does not list"
+    )
+    with pytest.raises(BenchError, match=message):
+        Greedy().estimate(seen("greedy", 2))
+
+
+def test_a_name_is_taken_once(registry):
+    with pytest.raises(
+        BenchError, match="variant 'npr' is defined twice, by bench.covariance.learn"
+    ):
+
+        class Npr(covariance.Variant):
+            name = "npr"
+
+
+PLUGIN = """
+from bench.covariance import Variant
+
+class Third(Variant):
+    name = "third"
+
+    def spectrum(self, seen):
+        return 1 / 3
+"""
+
+
+def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
+    """Named as package.module:Class, or found in the entry points of what is installed."""
+    (tmp_path / "thirds.py").write_text(PLUGIN)
+    about = tmp_path / "thirds-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: thirds\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[bench.variants]\nthird = thirds:Third\n")
+    with pytest.raises(
+        BenchError, match="thirds:Third: module thirds cannot be imported .*PYTHONPATH"
+    ):
+        covariance.load("thirds:Third")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert covariance.get("third").spectrum(None) == 1 / 3
+    assert covariance.load("thirds:Third") == "third"
+    with pytest.raises(BenchError, match="expected a subclass of bench.covariance.Variant"):
+        covariance.load("thirds:Fourth")
+
+
 def test_analytic_variance_is_the_theorem_of_the_paper():
-    """Bao et al. 2022a, Theorem 1: σ² = λ² + (√(b_t²/α_{t|s}) − √(b_s² − λ²))² (1 − b_t² E‖score‖²/d)."""
+    """Bao et al. 2022a, Theorem 1: σ² = λ² + (√(b_t²/α_{t|s}) − √(b_s² − λ²))² (1 − b_t²
+    E‖score‖²/d).
+    """
     s, t = 3, 9
     scalar = covariance.get("analytic_scalar")
     for forward in (DDPM, process.make("ddim", MADE, 0.0), process.make("ddim", MADE, 0.4)):
-        found = scalar.variance(forward, s, t, scalar.data_variance(t, MADE, np.inf, MOMENTS))
+        found = scalar.reverse_variance(forward, s, seen("analytic_scalar", t))
         lam = forward.eta**2 * MADE.beta_tilde(s, t)
         factor = (
             np.sqrt(MADE.noise_sq[t] / MADE.skip_alpha(s, t)) - np.sqrt(MADE.noise_sq[s] - lam)
@@ -75,7 +141,6 @@ def test_analytic_variance_is_the_theorem_of_the_paper():
 def test_improved_ddpm_is_log_linear_between_beta_tilde_and_beta(s, t):
     variant = covariance.get("improved_ddpm")
     output = np.array([[-1.0, 1.0, 0.0, 0.5]])
-    u = variant.data_variance(t, MADE, 1.0, None, None, output)
     beta, tilde = MADE.skip_beta(s, t), MADE.beta_tilde(max(s, 1), max(t, 2))
     tilde = min(beta, tilde)
     expected = [
@@ -84,12 +149,13 @@ def test_improved_ddpm_is_log_linear_between_beta_tilde_and_beta(s, t):
         np.sqrt(beta * tilde),
         np.exp(0.75 * np.log(beta) + 0.25 * np.log(tilde)),
     ]
-    np.testing.assert_allclose(variant.variance(DDPM, s, t, u)[0], expected, rtol=1e-13)
+    found = variant.reverse_variance(DDPM, s, seen("improved_ddpm", t, head=output))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-13)
 
 
 def test_beta_overrides_the_variance():
     beta = covariance.get("beta")
-    assert beta.variance(DDPM, 3, 9, np.zeros((1, 1))) == MADE.skip_beta(3, 9)
+    assert beta.reverse_variance(DDPM, 3, seen("beta", 9)) == MADE.skip_beta(3, 9)
 
 
 def test_edge_costs():
@@ -98,14 +164,14 @@ def test_edge_costs():
     for t in range(2, 13):
         for s in range(1, t):
             p, q = MADE.skip_beta(s, t), MADE.beta_tilde(s, t)
-            # KL of N(m, q I) from N(m', p I) with E(m − m')² = γ² E(x_0 − x̂_0)², summed over coordinates
+            # KL of N(m, q I) from N(m', p I), E(m − m')² = γ² E(x_0 − x̂_0)², over coordinates
             shift = DDPM.gamma(s, t) ** 2 * MOMENTS["x0_error_sq"][t]
             assert F[s, t] == pytest.approx(
                 sum(0.5 * (np.log(p / q) + (q + shift) / p - 1)), rel=1e-10
             )
-            sigma_sq = scalar.variance(DDPM, s, t, scalar.data_variance(t, MADE, 1.0, MOMENTS))
+            sigma_sq = scalar.reverse_variance(DDPM, s, seen("analytic_scalar", t, 1.0))
             assert J[s, t] == pytest.approx(np.log(sigma_sq.item() / q), abs=1e-12)
-    assert covariance.get("npr").edge_costs(DDPM, 1.0, MOMENTS) is None
+    assert not covariance.get("npr").has_optimal_trajectory
 
 
 @pytest.mark.parametrize(

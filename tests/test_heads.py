@@ -40,12 +40,18 @@ def test_heads_start_at_zero(model, mode, tensors):
 
 
 def test_targets():
-    eps, eps_hat = torch.tensor([2.0]), torch.tensor([0.5])
-    assert heads.TARGETS["npr"](eps, eps_hat) == 2.25 and heads.TARGETS["sn"](eps, eps_hat) == 4.0
+    """The losses vanish at (ε − ε̂)² and at ε²."""
+    eps, eps_hat = torch.tensor([[2.0]]), torch.tensor([[0.5]])
+    batch = heads.Batch(None, eps, None, None, eps_hat, None, None)
+    npr, sn = covariance.get("npr"), covariance.get("sn")
+    assert npr.loss(batch, torch.tensor([[2.25]])) == 0 and npr.loss(batch, eps) > 0
+    assert sn.loss(batch, torch.tensor([[4.0]])) == 0 and sn.loss(batch, eps) > 0
 
 
 def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
-    """Of an untrained trunk the best constant is E[target]: 1 for ε², and 1 + E[ε̂²] − 2 E[ε ε̂] for (ε − ε̂)²."""
+    """Of an untrained trunk the best constant is E[target]: 1 for ε², and 1 + E[ε̂²] − 2 E[ε ε̂]
+    for (ε − ε̂)².
+    """
     data = make_data(SHAPE)
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
@@ -73,7 +79,9 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
 
 @pytest.fixture
 def line():
-    """One Gaussian on the line with its exact mean: the posterior variance is a number at every t, the best σ² too."""
+    """One Gaussian on the line with its exact mean: the posterior variance is a number at every t,
+    the best σ² too.
+    """
     law = mixture.random(("line",), 1, 1)
     points = law.draw(("line",), 4000).numpy()[:, :, None, None]
     data = Data("line", points, points[:10], None, None, None, "", law)
@@ -81,7 +89,9 @@ def line():
 
 
 def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
-    """With the exact mean the expected KL is least at σ² = λ² + γ² Var[x_0 | x_t], here known and inside [β̃, β]."""
+    """With the exact mean the expected KL is least at σ² = λ² + γ² Var[x_0 | x_t], here known and
+    inside [β̃, β].
+    """
     data, model = line
     names, forward = (0, "line"), process.make("ddpm", MADE)
     with torch.inference_mode():
@@ -98,15 +108,9 @@ def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
             + MADE.noise[t] * torch.randn(200, 1).double()
         )
         _, features = model(x_t, torch.full((200,), t))
-        u = variant.data_variance(
-            t,
-            MADE,
-            np.inf,
-            None,
-            None,
-            heads.outputs(dict(trained.items()), features)["improved_ddpm"],
-        )
-        found = variant.variance(forward, t - 1, t, u).mean().item()
+        output = heads.outputs(dict(trained.items()), features)["improved_ddpm"]
+        seen = covariance.Seen(t, MADE, head=output)
+        found = variant.reverse_variance(forward, t - 1, seen).mean().item()
         exact = model.oracle.conditional(x_t[:1], t)[1].item()
         best = forward.lambda_sq(t - 1, t) + forward.gamma(t - 1, t) ** 2 * exact
         assert forward.lambda_sq(t - 1, t) < best < MADE.skip_beta(t - 1, t)
@@ -115,16 +119,20 @@ def test_improved_ddpm_finds_the_variance_of_least_bound(line, tmp_path):
 
 @pytest.mark.parametrize("t", [1, 2, 9])
 def test_bound_terms_are_those_of_the_bound(data, t):
-    """Row by row with the variance of each row, against the terms with one step for all; at t = 1 a discretised Gaussian."""
+    """Row by row with the variance of each row, against the terms with one step for all; at t = 1 a
+    discretised Gaussian.
+    """
     forward, variant = process.make("ddpm", MADE), covariance.get("improved_ddpm")
     x_0 = torch.from_numpy(data.to_float(data.train[:6]))
     eps_hat = 0.3 * torch.randn(6, data.dim, dtype=torch.float64)
     x_t = MADE.signal[t] * x_0 + MADE.noise[t] * torch.randn(6, data.dim, dtype=torch.float64)
     output = torch.randn(6, data.dim)
     steps = torch.tensor([t, 1, t, 5, t, 10])
-    found = heads.bound_terms(output, forward, data, steps, x_0, x_t, eps_hat, variant)[steps == t]
+    batch = heads.Batch(x_0, None, x_t, steps, eps_hat, forward, data)
+    found = variant.loss(batch, output)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
-    sigma_sq = variant.variance(forward, t - 1, t, (output.double() + 1) / 2)
+    seen = covariance.Seen(t, MADE, head=output.double())
+    sigma_sq = variant.reverse_variance(forward, t - 1, seen)
     expected = (
         terms.middle_term(forward, t - 1, t, sigma_sq, (x_0 - x0_hat) ** 2)
         if t > 1
@@ -134,7 +142,7 @@ def test_bound_terms_are_those_of_the_bound(data, t):
 
 
 def test_steps_are_drawn_by_their_share_of_the_bound():
-    """Half uniform, half as the terms; 1/(N p) leaves expectations as they were and is at most 2."""
+    """Half uniform, half as the terms. 1/(N p) keeps expectations and is at most 2."""
     forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
     found = heads.importance(forward, error)
     assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()

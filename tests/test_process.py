@@ -40,7 +40,9 @@ def test_ddpm_is_bayes_rule(jump):
 @settings(max_examples=60, deadline=None)
 @given(jump=jumps(), eta=st.floats(0, 1))
 def test_ddim_keeps_the_marginals(jump, eta):
-    """x_s = a_s x_0 + c ε + λ ε' has variance b_s² given x_0, and γ is a_s − a_t c/b_t without its cancellation."""
+    """x_s = a_s x_0 + c ε + λ ε' has variance b_s² given x_0, and γ is a_s − a_t c/b_t without its
+    cancellation.
+    """
     made, s, t = jump
     forward = process.make("ddim", made, eta)
     assert forward.carry(s, t) ** 2 + forward.lambda_sq(s, t) == pytest.approx(

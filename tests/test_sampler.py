@@ -1,4 +1,6 @@
-"""Sampling against cases whose outcome is known: one training point, and a Gaussian with its exact model."""
+"""Sampling against cases whose outcome is known: one training point, and a Gaussian with its exact
+model.
+"""
 
 import numpy as np
 import pytest
@@ -60,7 +62,9 @@ def test_images_do_not_depend_on_batch_or_shard(data, linear_model):
 
 
 def test_variants_share_start_and_noise(data, linear_model):
-    """σ² = λ² for both, so the images of `beta_tilde` and of ddim with η = 1 differ by clipping alone."""
+    """σ² = λ² for both, so the images of `beta_tilde` and of ddim with η = 1 differ by clipping
+    alone.
+    """
     ours = denoiser(linear_model, data)
     ddpm = sampler.sample(
         ours, process.make("ddpm", MADE), "beta_tilde", STEPS, 0, 10, 1.0, (0, "x")

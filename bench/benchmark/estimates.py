@@ -59,7 +59,7 @@ def _stopping_rule(experiment, name):
 
 def _table(known, setting, stream):
     """{(variant, K): bound, the mean over images} of the variants that read moments."""
-    variants = [name for name in setting.variants("ddpm") if covariance.get(name).uses_moments]
+    variants = [name for name in setting.bound_variants if covariance.get(name).needs == "moments"]
     cells = [
         bound.Cell("even", variant, K, tuple(trajectory.even(known.schedule.N, K)))
         for variant in variants

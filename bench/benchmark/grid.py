@@ -39,8 +39,8 @@ CASES = {  # N, K, number of variants
 def figures(experiment, name: str, jobs) -> list[Figure]:
     """The bound's figures; jobs: see `whole.read_jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    kinds = setting.kinds("bound", "ddpm", setting.variants("ddpm"))
-    steps, cells = inputs.read_trajectories(place, kinds), setting.cells("bound", "ddpm")
+    kinds = setting.bound_kinds()
+    steps, cells = inputs.read_trajectories(place, kinds), setting.bound_cells()
     visited = set()
     for _, kind, K in cells:
         for of_variant in steps[kind].values():
@@ -60,7 +60,7 @@ def figures(experiment, name: str, jobs) -> list[Figure]:
 def _faster(experiment, name):
     """The wall time of the grid against that of its cells one by one."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    variants, Ks = setting.variants("ddpm")[:VARIANTS], setting.bound.K
+    variants, Ks = setting.bound_variants[:VARIANTS], setting.bound.K
     with torch.inference_mode():
         whole = inputs.load_denoiser(experiment, setting, place, variants)
         alone = {
@@ -131,7 +131,7 @@ def peak(N: int, Ks, variants: int) -> float:
     model = MeanModel(make_unet(UNET, shape), "epsilon", chain, shape)
     ddpm = [name for name, variant in covariance.VARIANTS.items() if "ddpm" in variant.processes]
     names = ddpm[-variants:]
-    wanted = sorted({covariance.get(name).head for name in names} - {None})
+    wanted = [name for name in names if covariance.get(name).head]
     trained = dict(heads.make(dict.fromkeys(wanted, "simple"), model))
     cells, forward = _cells(names, Ks, N), process.make("ddpm", chain)
     with tempfile.TemporaryDirectory() as folder, quiet():

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 
-from bench import bound, process, sampler, trajectory
+from bench import bound, process, sampler, scores, trajectory
 from bench.benchmark import Figure, quiet
 from bench.data import dataset
 from bench.runtime import files, paths
 from bench.scores import fidelity
+from bench.scores.evidence import Samples
 from bench.stages import inputs, scoring
 
 ROUNDS = 12
@@ -65,11 +66,11 @@ def _bf16(experiment, name):
     """Speed of autocast to bf16, and each metric beside fp32 on the same noise."""
     seconds, result, K = {"fp32": 0.0, "bf16": 0.0}, [], experiment.setting(name).samples.K[:2][-1]
     for variant in VARIANTS:
-        scores = {}
+        of_precision = {}
         for precision in seconds:
-            taken, scores[precision] = _scored(experiment, name, variant, K, precision)
+            taken, of_precision[precision] = _scored(experiment, name, variant, K, precision)
             seconds[precision] += taken
-        full, half = scores["fp32"], scores["bf16"]
+        full, half = of_precision["fp32"], of_precision["bf16"]
         values = [f"{metric} {full[metric][0]:.4g} → {half[metric][0]:.4g}" for metric in full]
         errors = [f"{metric} {full[metric][1]:.2g}" for metric in METRICS if full[metric][1]]
         limit = f"fp32 → bf16; standard errors: {', '.join(errors)}"
@@ -98,7 +99,7 @@ def _scored(experiment, name, variant, K, precision):
         nll = bound.evaluate(denoiser, forward, [cell], IMAGES, stream).mean()
     network = scoring.load_extractors(experiment, setting, place)[None]
     reference = scoring.load_reference(place, files.read_json(place.reference), None)
-    features = fidelity.features(network, images, dataset.load(place.data).levels)
-    resamples = setting.fidelity.resamples
-    scores = fidelity.score(features, reference, list(METRICS), resamples, stream)
-    return seconds, {"nll": (nll, None), **scores}
+    features = fidelity.features(network, images, dataset.load(place.data).levels)["features"]
+    seen = Samples(features, None, reference, setting.fidelity.resamples, stream)
+    computed = {metric: scores.get(metric).compute(seen) for metric in METRICS}
+    return seconds, {"nll": (nll, None), **computed}

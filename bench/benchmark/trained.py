@@ -7,7 +7,7 @@ from unittest import mock
 
 import torch
 
-from bench import heads
+from bench import covariance, heads
 from bench.benchmark import Figure, quiet
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.runtime import paths, stopwatch
@@ -25,13 +25,13 @@ def figures(experiment, name):
         steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9
     )
     targets = {
-        **heads.TARGETS,
-        **{f"{target}_too": function for target, function in heads.TARGETS.items()},
+        name: covariance.get(name.removesuffix("_too"))
+        for name in ("npr", "sn", "npr_too", "sn_too")
     }
     steps, passed = {}, {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(heads, "TARGETS", targets),
+        mock.patch.dict(covariance.VARIANTS, targets),
         quiet(),
     ):
         for count in (1, 2, 4) * ROUNDS:

@@ -1,98 +1,282 @@
-"""Variants: the reverse variances that the benchmark compares, one small class each.
+"""Variants: the reverse variances that the benchmark compares, a small file each.
 
-Write the posterior covariance of the data as Σ_0(x_t) = (b_t²/a_t²) v. A variant is an estimate of v(x_t, t),
-"the posterior covariance of the noise" Cov[ε | x_t]; the reverse variance of a step t → s is then
+Write the posterior covariance of the data as Σ_0(x_t) = (b_t²/a_t²) v. A variant is an estimate of
+v(x_t, t), "the posterior covariance of the noise" Cov[ε | x_t]. The reverse variance of a step t →
+s is then
 
     σ² = λ² + γ² clip(Σ_0, 0, ((hi − lo)/2)²)        for data in [lo, hi]
 
-(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). To add a variant, put a file with a subclass of `Variant` into
-this folder and its name into params.yaml; the bound, the sampler, the tables, figures and tracking pick it up.
+(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). To add a variant, put a file with a subclass of
+`Variant` into this folder and its name into params.yaml. A variant of another package has its class
+in the entry-point group `bench.variants`, or stands in params.yaml as `package.module:Class`.
 
-Everything here is elementwise arithmetic on whatever array type it is given, and needs no network.
+The formulas are elementwise arithmetic. Where a variant does not depend on x_t they run on numpy
+arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
+from __future__ import annotations
+
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.process import PROCESSES
+import numpy as np
+
+from bench.process import PROCESSES, Process
 from bench.runtime import digests
-from bench.runtime.errors import BenchError, unknown
+from bench.runtime.errors import BenchError, reason, unknown
+from bench.schedule import Schedule
 
-VARIANTS = {}
+if TYPE_CHECKING:
+    import torch
+
+    from bench.heads import Batch
+
+    Array = np.ndarray | torch.Tensor
+
+ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
+FRAMES = ("pixel",)
 NEEDS = ("nothing", "moments", "heads")
+GROUP = "bench.variants"  # of entry points
+VARIANTS = {}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is learned for a variant, by a network on the frozen mean model (`bench.heads`).
+
+    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform', or
+    'importance': by the size of the bound's terms, which a loss that is one of these terms needs
+    (`bench.heads.importance`).
+    """
+
+    outputs: str = "pixel"
+    steps: str = "uniform"
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Names of the moments that the training reads."""
+        return ("x0_error_sq",) if self.steps == "importance" else ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass of the mean model at step t says to a variant.
+
+    t: the step, 1..N. radius: (hi − lo)/2 of the data, infinite for unbounded data. eps_hat,
+    x0_hat: ε̂(x_t, t) and x̂_0, clipped to the data range, (batch, dim). moments: the moments of
+    step t that the variant reads. head: the output of its head, (batch, dim). What a variant does
+    not read may be None.
+    """
+
+    t: int
+    schedule: Schedule
+    radius: float = np.inf
+    eps_hat: Array | None = None
+    x0_hat: Array | None = None
+    moments: Mapping[str, np.ndarray] | None = None
+    head: Array | None = None
+
+    @property
+    def scale(self) -> float:
+        """b_t²/a_t², which makes Σ_0 of v."""
+        return self.schedule.noise_sq[self.t] / self.schedule.alpha_bar[self.t]
+
+
+class MomentsAt:
+    """The moments of one step that a variant lists in `moments`, by name.
+
+    `<name>` is the mean of each coordinate, (dim,); `<name>_mean` is the mean over coordinates too,
+    a number. BenchError for a moment that the variant does not list: the moments stage need not
+    keep it.
+    """
+
+    def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: Variant):
+        self.moments, self.t, self.variant = moments, t, variant
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.variant.moments:
+            raise BenchError(
+                f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
+                f"`moments` does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
+            )
+        if name in self.moments:
+            return self.moments[name][self.t]
+        return self.moments[name.removesuffix("_mean")][self.t].mean()
 
 
 class Variant:
-    """One row of the tables. Subclasses set the attributes below and define `v`, or override `variance`."""
+    """A row of the tables: an estimate of the reverse variance.
 
-    name = None  # the row's name in params.yaml and in every table
-    source = None  # the paper
-    processes = PROCESSES  # the processes it is defined for
-    uses_moments = False  # whether v reads the moments stage
-    head = None  # the head whose output v reads, if any
+    Subclasses set the attributes and define `spectrum`.
+
+    A variant that does not estimate a covariance of the data assumes 'nothing' and defines
+    `reverse_variance` instead.
+    """
+
+    name: str | None = None  # the row's name in params.yaml and in every table
+    source: str | None = None  # the paper
+    processes: tuple[str, ...] = PROCESSES  # the processes that it is defined for
+    assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
+    frame = "pixel"  # the orthonormal basis in which v is diagonal, one of FRAMES
+    conditional = False  # whether it depends on x_t
+    moments: tuple[str, ...] = ()  # names of the moments that it reads, see `MomentsAt`
+    head: Head | None = None  # what is learned for it; None where nothing is
+    has_optimal_trajectory = False  # whether it defines `edge_costs`
+    edge_moments: tuple[str, ...] = ()  # names of the moments that `edge_costs` reads
 
     def __init_subclass__(cls):
-        VARIANTS[cls.name] = cls()
+        if cls.name is not None:
+            register(cls())
 
     @property
-    def needs(self):
-        """The last stage that v waits for, of `NEEDS`: a variant with a head may read the moments too."""
-        return "heads" if self.head else "moments" if self.uses_moments else "nothing"
+    def needs(self) -> str:
+        """The last stage that it waits for, of `NEEDS`.
 
-    def v(self, t, moments, eps_hat, head):
-        """v(x_t, t), shaped (1, 1) for a scalar, (1, d) for a diagonal, (batch, d) when conditional on x_t.
+        A variant with a head may read moments too.
+        """
+        if self.head is not None:
+            return "heads"
+        return "moments" if self.moments else "nothing"
 
-        t: the step, 1..N; moments: mapping of arrays whose row t belongs to step t (see `bench.moments`);
-        eps_hat: ε̂(x_t, t), (batch, d); head: the output of the head named by `self.head`, (batch, d), or None.
+    def spectrum(self, seen: Seen) -> Array | float:
+        """The diagonal of v(x_t, t) in the frame: (batch, dim) if conditional, else (dim,) or a
+        number.
         """
         raise NotImplementedError
 
-    def data_variance(self, t, schedule, radius, moments, eps_hat=None, head=None):
-        """Σ_0(x_t) clipped to [0, radius²]; radius = (hi − lo)/2 is infinite for unbounded data."""
-        scale = schedule.noise_sq[t] / schedule.alpha_bar[t]
-        return (scale * self.v(t, moments, eps_hat, head)).clip(0.0, radius**2)
+    def loss(self, batch: Batch, output: torch.Tensor) -> torch.Tensor:
+        """The training loss of each row, (batch,), for the head's output (batch, dim), in fp32."""
+        raise NotImplementedError
 
-    def variance(self, process, s, t, data_variance):
-        """σ²_{s|t} of the reverse step t → s, in the shape of `data_variance`.
-
-        s: a step, or where `data_variance` is a numpy array steps (n, 1), which broadcast with it.
+    def estimate(self, seen: Seen) -> Array:
+        """Σ_0(x_t) in the frame, clipped to [0, radius²]: (batch, dim) if conditional, else (1, 1
+        or dim).
         """
-        return process.lambda_sq(s, t) + process.gamma(s, t) ** 2 * data_variance
+        v = self.spectrum(seen)
+        if not self.conditional:
+            v = np.reshape(v, (1, -1))
+        return (seen.scale * v).clip(0.0, seen.radius**2)
 
-    def edge_costs(self, process, radius, moments):
-        """Costs (N + 1, N + 1) whose least path is this variant's `optimal` trajectory, or None if it has none."""
+    def reverse_variance(self, process: Process, s: int | np.ndarray, seen: Seen) -> Array:
+        """σ²_{s|t} of the reverse step from seen.t to s, 0 ≤ s < t, in the shape of `estimate`.
+
+        s: a step, or for a variant that is not conditional steps (n, 1), which make (n, 1 or dim).
+        """
+        lambda_sq = process.lambda_sq(s, seen.t)
+        return lambda_sq + process.gamma(s, seen.t) ** 2 * self.estimate(seen)
+
+    def edge_costs(
+        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Costs (N + 1, N + 1) of edges s → t, whose least path is this variant's `optimal`
+        trajectory.
+
+        moments: arrays whose row t belongs to step t (`bench.moments`).
+        """
+        raise NotImplementedError
+
+    def last_sound_step(self, process: Process, moments: Mapping[str, np.ndarray]) -> int | None:
+        """The last step whose edge costs can be trusted; None where all can (see
+        `bench.trajectory.optimal`).
+        """
         return None
+
+
+def squared_error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """‖output − target‖² of each row, (batch,), in the precision of `output`: the loss of a
+    regression.
+    """
+    return (output - target.to(output.dtype)).square().sum(1)
+
+
+def register(variant: Variant) -> None:
+    """Makes a variant known by its name. BenchError where another class has the name already."""
+    known = VARIANTS.get(variant.name)
+    if known is not None and _place(known) != _place(variant):
+        raise BenchError(
+            f"variant {variant.name!r} is defined twice, by {_place(known)} and by "
+            f"{_place(variant)}; expected another name for one of them"
+        )
+    VARIANTS[variant.name] = variant
+
+
+def _place(variant: Variant) -> str:
+    return f"{type(variant).__module__}:{type(variant).__qualname__}"
 
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def get(name):
-    """The variant called `name`; BenchError for an unknown one."""
+def load(reference: str) -> str:
+    """The name of the variant given as `package.module:Class`, once it is imported.
+
+    BenchError if there is none.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # whatever a module does when it is imported
+        raise BenchError(
+            f"{reference}: module {module} cannot be imported ({reason(error)}); install its "
+            "package, or put its folder on PYTHONPATH"
+        ) from error
+    if not (inspect.isclass(found) and issubclass(found, Variant) and found.name):
+        raise BenchError(
+            f"{reference}: found {name!r} to be {found!r}, expected a subclass of "
+            "bench.covariance.Variant with a name"
+        )
+    if found.name not in VARIANTS:
+        register(found())
+    return found.name
+
+
+def get(name: str) -> Variant:
+    """The variant called `name`, of this folder or an installed package.
+
+    BenchError for an unknown one.
+    """
+    if name not in VARIANTS:
+        for entry in importlib.metadata.entry_points(group=GROUP):
+            load(entry.value)
     if name not in VARIANTS:
         raise unknown("variant", name, VARIANTS)
     return VARIANTS[name]
 
 
-def code(name):
-    """A digest of the file that defines the variant: what depends on its formula is made anew when it changes."""
-    return digests.digest(Path(inspect.getfile(type(get(name)))).read_bytes())
+def head_names() -> list[str]:
+    """Names of the variants for which a head is learned; a head has its variant's name."""
+    return [name for name, variant in VARIANTS.items() if variant.head is not None]
 
 
-def check(name, process, heads):
-    """Raises BenchError unless variant `name` exists, is defined for `process` and finds its head in `heads`."""
+def code(name: str) -> str:
+    """A digest of the file that defines the variant: what depends on its formula is made anew when
+    it changes.
+    """
+    module = sys.modules[type(get(name)).__module__]
+    return digests.digest(Path(module.__file__).read_bytes())
+
+
+def check(name: str, process: str, heads: Iterable[str]) -> Variant:
+    """Variant `name`; BenchError unless it exists, is defined for `process` and finds its head in
+    `heads`.
+    """
     variant = get(name)
     if process not in variant.processes:
         raise BenchError(
             f"variant {name!r} is not defined for process {process!r} "
             f"(it is for: {', '.join(variant.processes)})"
         )
-    if variant.head is not None and variant.head not in heads:
+    if variant.head is not None and name not in heads:
         raise BenchError(
-            f"variant {name!r} needs the head {variant.head!r}, which is not configured "
+            f"variant {name!r} needs the head {name!r}, which is not configured "
             f"(heads.targets has: {', '.join(heads) or 'none'})"
         )
     return variant

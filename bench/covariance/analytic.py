@@ -1,39 +1,50 @@
 """Analytic-DPM: the optimal variance when the mean model is perfect, ε̂ = E[ε | x_t].
 
-Then Cov[ε | x_t] = E[εεᵀ | x_t] − ε̂ε̂ᵀ, and averaging over x_t leaves v = 1 − E[ε̂²]: over all coordinates
-(Bao et al. 2022a, Theorem 1; Su 2022a, estimate 2) or for each of them (Su 2022b; Bao et al. 2022b).
+Then Cov[ε | x_t] = E[εεᵀ | x_t] − ε̂ε̂ᵀ, and averaging over x_t leaves v = 1 − E[ε̂²]: over all
+coordinates (Bao et al. 2022a, Theorem 1; Su 2022a, estimate 2) or for each of them (Su 2022b; Bao
+et al. 2022b).
 """
 
 import numpy as np
 
-from bench.covariance import Variant
+from bench.covariance import MomentsAt, Seen, Variant
 
 
 class AnalyticScalar(Variant):
     name = "analytic_scalar"
     source = "Bao 2022a; Su 2022a"
-    uses_moments = True
+    assumes = "perfect mean"
+    moments = ("eps_sq_mean",)
+    has_optimal_trajectory = True
+    edge_moments = moments
 
-    def v(self, t, moments, eps_hat, head):
-        return 1 - moments["eps_sq"][t].mean().reshape(1, 1)
+    def spectrum(self, seen):
+        return 1 - seen.moments["eps_sq_mean"]
 
     def edge_costs(self, process, radius, moments):
         """J(s, t) = log(σ²_{s|t}/λ²_{s|t}) per coordinate (Bao et al. 2022a, section 4)."""
-        schedule = process.schedule
-        cost = np.full((schedule.N + 1, schedule.N + 1), np.inf)
-        for t in range(2, schedule.N + 1):
+        N = process.schedule.N
+        cost = np.full((N + 1, N + 1), np.inf)
+        for t in range(2, N + 1):
             s = np.arange(1, t)
-            sigma_sq = self.variance(
-                process, s, t, self.data_variance(t, schedule, radius, moments)[0]
-            )
+            seen = Seen(t, process.schedule, radius, moments=MomentsAt(moments, t, self))
+            sigma_sq = self.reverse_variance(process, s[:, None], seen)[:, 0]
             cost[1:t, t] = np.log(sigma_sq / process.lambda_sq(s, t))
         return cost
+
+    def last_sound_step(self, process, moments):
+        """The last step, at least 1, before E‖ε̂‖²/d is estimated above 1, where v is negative."""
+        for t in range(1, process.schedule.N + 1):
+            if MomentsAt(moments, t, self)["eps_sq_mean"] > 1:
+                return max(t - 1, 1)
+        return None
 
 
 class AnalyticDiagonal(Variant):
     name = "analytic_diagonal"
     source = "Su 2022b; Bao 2022b"
-    uses_moments = True
+    assumes = "perfect mean"
+    moments = ("eps_sq",)
 
-    def v(self, t, moments, eps_hat, head):
-        return 1 - moments["eps_sq"][t].reshape(1, -1)
+    def spectrum(self, seen):
+        return 1 - seen.moments["eps_sq"]

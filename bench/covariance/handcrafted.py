@@ -1,7 +1,8 @@
 """The handcrafted variances: nothing is estimated.
 
-`beta_tilde` (DDPM) and `zero` (DDIM) take v = 0, so that σ² = λ²: the posterior variance of a single data
-point. `beta` takes σ² = β_{t|s}, the posterior variance of white noise. Ho et al. 2020; Song et al. 2020.
+`beta_tilde` (DDPM) and `zero` (DDIM) take v = 0, so that σ² = λ²: the posterior variance of a
+single data point. `beta` takes σ² = β_{t|s}, the posterior variance of white noise. Ho et al. 2020;
+Song et al. 2020.
 """
 
 import numpy as np
@@ -14,27 +15,38 @@ class BetaTilde(Variant):
     source = "Ho 2020"
     processes = ("ddpm",)
 
-    def v(self, t, moments, eps_hat, head):
-        return np.zeros((1, 1))
+    def spectrum(self, seen):
+        return 0.0
 
 
-class Zero(BetaTilde):
+class Zero(Variant):
     name = "zero"
     source = "Song 2020a"
     processes = ("ddim",)
 
+    def spectrum(self, seen):
+        return 0.0
 
-class Beta(BetaTilde):
+
+class Beta(Variant):
+    """σ² itself is given, and no covariance of the data is estimated."""
+
     name = "beta"
+    source = "Ho 2020"
+    processes = ("ddpm",)
+    has_optimal_trajectory = True
+    edge_moments = ("x0_error_sq",)
 
-    def variance(self, process, s, t, data_variance):
-        return process.schedule.skip_beta(s, t) + 0.0 * data_variance
+    def reverse_variance(self, process, s, seen):
+        """σ² = β_{t|s}."""
+        return np.atleast_2d(process.schedule.skip_beta(s, seen.t))
 
     def edge_costs(self, process, radius, moments):
-        """F(s, t): the term KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) of the bound on the training set, in nats.
+        """F(s, t): the term KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) of the bound on the training set,
+        in nats.
 
-        For a state-independent variance it is linear in E‖x_0 − x̂_0‖², so the moments give every edge
-        (Watson et al. 2021; Bao et al. 2022a, Appendix H).
+        For a state-independent variance it is linear in E‖x_0 − x̂_0‖², so the moments give every
+        edge (Watson et al. 2021; Bao et al. 2022a, Appendix H).
         """
         N, dim = process.schedule.N, moments["x0_error_sq"].shape[1]
         error = moments["x0_error_sq"].sum(axis=1)

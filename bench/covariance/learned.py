@@ -1,25 +1,35 @@
-"""Variances learned by a head on the frozen mean model (Bao et al. 2022b; the heads are trained in `bench.heads`).
+"""Variances learned by a head on the frozen mean model (Bao et al. 2022b, section 4)."""
 
-NPR regresses the noise prediction residual, g ← (ε − ε̂)², and takes v = g: right for an imperfect mean. SN
-regresses the squared noise, h ← ε², and takes v = h − ε̂²: right for a perfect mean only.
-"""
-
-from bench.covariance import Variant
+from bench.covariance import Head, Variant, squared_error
 
 
 class Npr(Variant):
+    """The noise prediction residual: v = E[(ε − ε̂)² | x_t]. Right for an imperfect mean too."""
+
     name = "npr"
     source = "Bao 2022b"
-    head = "npr"
+    assumes = "imperfect mean"
+    conditional = True
+    head = Head(outputs="pixel")
 
-    def v(self, t, moments, eps_hat, head):
-        return head
+    def loss(self, batch, output):
+        return squared_error(output, (batch.eps - batch.eps_hat) ** 2)
+
+    def spectrum(self, seen):
+        return seen.head
 
 
 class Sn(Variant):
+    """The squared noise: v = E[ε² | x_t] − ε̂². Right for a perfect mean only."""
+
     name = "sn"
     source = "Bao 2022b"
-    head = "sn"
+    assumes = "perfect mean"
+    conditional = True
+    head = Head(outputs="pixel")
 
-    def v(self, t, moments, eps_hat, head):
-        return head - eps_hat**2
+    def loss(self, batch, output):
+        return squared_error(output, batch.eps**2)
+
+    def spectrum(self, seen):
+        return seen.head - seen.eps_hat**2

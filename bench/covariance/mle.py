@@ -1,7 +1,8 @@
-"""The maximum-likelihood variance of an imperfect mean: v = E[(ε − ε̂)²], over all coordinates or for each.
+"""The maximum-likelihood variance of an imperfect mean: v = E[(ε − ε̂)²], over all coordinates or
+for each.
 
-It minimises the bound over state-independent variances whatever ε̂ is, because the error of the mean counts as
-variance: E(ε − ε̂)² = E Cov[ε | x_t] + E bias² (Su 2022b; Bao et al. 2022b).
+It minimises the bound over state-independent variances whatever ε̂ is, because the error of the
+mean counts as variance: E(ε − ε̂)² = E Cov[ε | x_t] + E bias² (Su 2022b; Bao et al. 2022b).
 """
 
 from bench.covariance import Variant
@@ -10,16 +11,18 @@ from bench.covariance import Variant
 class MleScalar(Variant):
     name = "mle_scalar"
     source = "Su 2022b; Bao 2022b"
-    uses_moments = True
+    assumes = "imperfect mean"
+    moments = ("error_sq_mean",)
 
-    def v(self, t, moments, eps_hat, head):
-        return moments["error_sq"][t].mean().reshape(1, 1)
+    def spectrum(self, seen):
+        return seen.moments["error_sq_mean"]
 
 
 class MleDiagonal(Variant):
     name = "mle_diagonal"
     source = "Su 2022b; Bao 2022b"
-    uses_moments = True
+    assumes = "imperfect mean"
+    moments = ("error_sq",)
 
-    def v(self, t, moments, eps_hat, head):
-        return moments["error_sq"][t].reshape(1, -1)
+    def spectrum(self, seen):
+        return seen.moments["error_sq"]

@@ -1,9 +1,10 @@
-"""The law of total variance: what the data vary and their prediction does not, the prediction leaves open.
+"""The law of total variance: what the data vary and their prediction does not, the prediction
+leaves open.
 
-At perfect mean E Cov[x_0 | x_t] = Var[x_0] − Var[x̂_0(x_t)], so v = (a_t²/b_t²)(Var[x_0] − E‖x̂_0 − E x_0‖²/d)
-(Su 2022a, estimate 1). At small t the two are nearly equal and a_t²/b_t² is huge, so of all variants this one
-suffers most from an imperfect mean; how `bench.moments` keeps the Monte Carlo error of the difference small
-is said there.
+At perfect mean E Cov[x_0 | x_t] = Var[x_0] − Var[x̂_0(x_t)], so v = (a_t²/b_t²)(Var[x_0] − E‖x̂_0 −
+E x_0‖²/d) (Su 2022a, estimate 1). At small t the two are nearly equal and a_t²/b_t² is huge, so of
+all variants this one suffers most from an imperfect mean. `bench.moments` says how the Monte Carlo
+error of the difference is kept small.
 """
 
 from bench.covariance import Variant
@@ -12,7 +13,8 @@ from bench.covariance import Variant
 class TotalVariance(Variant):
     name = "total_variance"
     source = "Su 2022a"
-    uses_moments = True
+    assumes = "perfect mean"
+    moments = ("total_variance_mean",)
 
-    def v(self, t, moments, eps_hat, head):
-        return moments["total_variance"][t].mean().reshape(1, 1)
+    def spectrum(self, seen):
+        return seen.moments["total_variance_mean"]

@@ -14,17 +14,14 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench import covariance, schedule, trajectory
+from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions
+from bench.experiment import additions, rows
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime.errors import BenchError, unknown
 from bench.runtime.files import write_text
 from bench.scores import extractors
-
-METRICS = ("nll", "fid", "kid", "precision", "recall", "isc")
-OF_FEATURES = ("kid", "precision", "recall")  # metrics that need the features of the reference
 
 
 def load(path="params.yaml", overlays=()) -> Experiment:
@@ -65,15 +62,17 @@ def resolve(raw, path="params.yaml", folder=".") -> Experiment:
     """
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
-    raw = additions.extend(raw, added)
+    raw, shared_rows = additions.extend(raw, added), []
     if not isinstance(raw.get("settings"), dict):
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
         settings = {}
         for name, file in _setting_files(raw.get("settings"), path, folder).items():
             own = additions.extend(read_yaml(file), added)
             settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
+            if "processes" not in own:
+                shared_rows.append(name)
         raw["settings"] = settings
-    experiment = _validate(Experiment, raw, path)
+    experiment = _complete(_validate(Experiment, raw, path), path, shared_rows)
     _check_names(experiment, path)
     return experiment
 
@@ -95,6 +94,19 @@ def _setting_files(entries, path, folder):
             )
         found[file.stem] = file
     return found
+
+
+def _complete(experiment, path, shared_rows):
+    """The experiment with its plug-ins imported and its settings completed, see `rows.complete`."""
+    for plugin in experiment.plugins:
+        covariance.load(plugin)
+    settings, plugins = {}, list(experiment.plugins)
+    for name, setting in experiment.settings.items():
+        try:
+            settings[name] = rows.complete(setting, name, name in shared_rows, plugins)
+        except BenchError as error:
+            raise BenchError(f"{path}: settings.{name}: {error}") from error
+    return experiment.model_copy(update={"settings": settings, "plugins": plugins})
 
 
 def _validate(model, value, path, shared=(), shared_path=None):
@@ -148,25 +160,43 @@ def _known_keys(model, loc):
 
 def _check_names(experiment, path):
     """Names that are registered elsewhere, and numbers that must agree with one another."""
-    for metric in experiment.metrics:
-        if metric not in METRICS:
-            raise BenchError(f"{path}: metrics: {unknown('metric', metric, METRICS)}")
+    for entry in experiment.metrics:
+        try:
+            scores.find(entry)
+        except BenchError as error:
+            raise BenchError(f"{path}: metrics: {error}") from error
     for name, setting in experiment.settings.items():
         try:
             _check_setting(setting)
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
-        if experiment.fidelity_metrics and setting.extractor is None:
-            raise BenchError(
-                f"{path}: metrics: {experiment.fidelity_metrics[0]} needs settings.{name}.extractor, "
-                "which is not configured"
-            )
-        for metric in experiment.metrics:
-            if metric in OF_FEATURES and setting.fidelity.reference:
-                raise BenchError(
-                    f"{path}: metrics: {metric} needs features of images, and settings.{name}.fidelity.reference "
-                    "is a file of statistics; expected fid and isc alone"
-                )
+        for metric in experiment.sample_metrics:
+            try:
+                _check_metric(metric, setting, f"settings.{name}")
+            except BenchError as error:
+                raise BenchError(f"{path}: metrics: {error}") from error
+
+
+def _check_metric(metric, setting, key):
+    """A metric of samples finds in a setting, whose key is `key`, what it needs."""
+    if setting.extractor is None:
+        raise BenchError(f"{metric.name} needs {key}.extractor, which is not configured")
+    if metric.extractor not in (None, setting.extractor.name):
+        raise BenchError(
+            f"{metric.name} needs {key}.extractor.name {metric.extractor}, "
+            f"found {setting.extractor.name}"
+        )
+    reference = f"{key}.fidelity.reference"
+    if setting.fidelity.reference and "features of the reference" in metric.needs:
+        raise BenchError(
+            f"{metric.name} needs features of images, and {reference} is a file of statistics; "
+            f"leave out {metric.name}, or {reference}"
+        )
+    if setting.fidelity.reference and metric.resizing:
+        raise BenchError(
+            f"{metric.name} resizes images its own way, and {reference} is a file of statistics "
+            f"for one resizing; leave out {metric.name}, or {reference}"
+        )
 
 
 def _check_setting(setting):
@@ -175,21 +205,11 @@ def _check_setting(setting):
         check_published(setting.mean.published)
     if setting.extractor:
         extractors.check(setting.extractor.name)
-    if setting.fidelity.also and (
-        setting.extractor is None or setting.extractor.name != "inception"
-    ):
-        found = setting.extractor and setting.extractor.name
-        raise BenchError(f"fidelity.also: clean_fid needs extractor.name inception, found {found}")
     if setting.schedule.name not in schedule.SCHEDULES:
         raise BenchError(
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
-    for process, section in setting.processes.items():
-        for variant in section.variants:
-            try:
-                covariance.check(variant, process, setting.head_names)
-            except BenchError as error:
-                raise BenchError(f"processes.{process}.variants: {error}") from error
+    rows.check(setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
@@ -242,6 +262,7 @@ def check_published(section):
     except BenchError as error:
         raise BenchError(f"mean.published.format: {error}") from error
     _check_options("mean.published", section, model)
+    rows.check_heads("mean.published.heads", section.heads)
 
 
 def _check_options(key, section, model):

@@ -1,10 +1,13 @@
-"""An experiment and its settings, as values: the sections put together, and the cells that follow from them."""
+"""An experiment and its settings, as values: the sections put together, and the cells that follow
+from them.
+"""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench import covariance
+from bench import covariance, scores
 from bench.experiment.sections import (
     BoundSection,
     ClipSection,
@@ -22,14 +25,14 @@ from bench.experiment.sections import (
     Section,
     SettingName,
 )
-from bench.process import PROCESSES
+from bench.process import BOUND_PROCESS, PROCESSES
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
 from bench.runtime.paths import DEFAULT
 
 
 class Setting(Section):
-    """One block of the tables: data + noise schedule + mean model, and the grid it is measured on."""
+    """One block of the tables: data, noise schedule and mean model, and the grid of its cells."""
 
     data: DataSection
     schedule: ScheduleSection
@@ -43,45 +46,46 @@ class Setting(Section):
     samples: SamplesSection
     fidelity: FidelitySection
 
-    def clip(self, process, variant):
-        """y of a variant of a process; None where the data have no grey levels."""
-        if variant == "beta" and self.clip_levels and self.clip_levels.beta:
-            return self.clip_levels.beta
-        return getattr(self.clip_levels, process, None)
+    def clip(self, process: str, variant: str) -> float | None:
+        """y of a variant of a process; None if the data have no grey levels."""
+        if self.clip_levels is None:
+            return None
+        return self.clip_levels.variants.get(variant, getattr(self.clip_levels, process))
 
     @property
-    def head_names(self):
-        """Names of the heads that are configured."""
+    def head_names(self) -> list[str]:
+        """Names of the heads that are trained or imported."""
         return list(self.heads.targets) if self.heads else []
 
-    def variants(self, process):
-        """Names of the variants asked for in a process, [] where the process is not asked for."""
+    def variants(self, process: str) -> list[str]:
+        """Names of the variants in the rows of a process, [] if the process is not asked for."""
         if process not in PROCESSES:
             raise unknown("process", process, PROCESSES)
         section = getattr(self.processes, process)
         return section.variants if section else []
 
-    def variants_by_need(self, process):
-        """{need: variants} of a process, for those of `covariance.NEEDS` that some variant has: jobs that sample them."""
-        variants = self.variants(process)
-        groups = {
-            need: [name for name in variants if covariance.get(name).needs == need]
-            for need in covariance.NEEDS
-        }
+    def variants_by_need(self, process: str) -> dict[str, list[str]]:
+        """{need: variants} of a process, for those of `covariance.NEEDS` that some variant has.
+
+        A job samples the variants of one need.
+        """
+        groups = {need: [] for need in covariance.NEEDS}
+        for name in self.variants(process):
+            groups[covariance.get(name).needs].append(name)
         return {need: members for need, members in groups.items() if members}
 
-    def grid(self, stage, process, variant):
-        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a process.
+    def grid(self, stage: str, process: str, variant: str) -> list[tuple[str, int]]:
+        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a
+        process.
 
-        An `optimal` trajectory exists only for variants that define its cost, and is DDPM's.
+        An `optimal` trajectory exists only for variants that define its cost, and for the process
+        that has a bound.
         """
-        return [
-            (name, K)
-            for name, K in getattr(self, stage).cells
-            if name != "optimal" or (process == "ddpm" and has_optimal(variant))
-        ]
+        has_optimal = process == BOUND_PROCESS and covariance.get(variant).has_optimal_trajectory
+        cells = getattr(self, stage).cells
+        return [(name, K) for name, K in cells if name != "optimal" or has_optimal]
 
-    def cells(self, stage, process):
+    def cells(self, stage: str, process: str) -> list[tuple[str, str, int]]:
         """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
         return [
             (variant, *place)
@@ -89,65 +93,115 @@ class Setting(Section):
             for place in self.grid(stage, process, variant)
         ]
 
-    def kinds(self, stage, process, variants):
+    def kinds(self, stage: str, process: str, variants: Iterable[str]) -> list[str]:
         """Names of the trajectories that variants of a process have in the cells of a stage."""
-        return list(
-            dict.fromkeys(
-                name for variant in variants for name, _ in self.grid(stage, process, variant)
-            )
-        )
-
-    def trajectories(self):
-        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it is `optimal`."""
-        wanted = {}
-        for stage, names in (("bound", ["ddpm"]), ("samples", PROCESSES)):
-            for process in names:
-                for variant in self.variants(process):
-                    for name, K in self.grid(stage, process, variant):
-                        wanted.setdefault(name, {}).setdefault(
-                            variant if name == "optimal" else "*", set()
-                        ).add(K)
-        return {
-            name: {variant: sorted(Ks) for variant, Ks in of.items()} for name, of in wanted.items()
-        }
-
-    def heads_of(self, variants):
-        """Names of the heads that some of `variants` read, in the order of heads.targets."""
-        wanted = {covariance.get(name).head for name in variants}
-        return [name for name in self.head_names if name in wanted]
+        names = [name for variant in variants for name, _ in self.grid(stage, process, variant)]
+        return list(dict.fromkeys(names))
 
     @property
-    def heads_need_moments(self):
-        """Whether a head is trained on the bound, with steps drawn by their share in it."""
-        return self.heads is not None and "improved_ddpm" in self.heads.trained
+    def bound_variants(self) -> list[str]:
+        """Names of the variants whose bound can be evaluated."""
+        return self.variants(BOUND_PROCESS)
 
-    def needs_moments(self, variants):
-        """Whether some of `variants` read the moments, for their variance or for an optimal trajectory."""
-        return any(covariance.get(name).uses_moments for name in variants)
+    def bound_cells(self) -> list[tuple[str, str, int]]:
+        """[(variant, trajectory, K), …] of all cells of the bound."""
+        return self.cells("bound", BOUND_PROCESS)
 
+    def bound_kinds(self) -> list[str]:
+        """Names of the trajectories in the cells of the bound."""
+        return self.kinds("bound", BOUND_PROCESS, self.bound_variants)
 
-def has_optimal(variant):
-    """Whether a variant defines edge costs, and so an optimal trajectory."""
-    return type(covariance.get(variant)).edge_costs is not covariance.Variant.edge_costs
+    def trajectories(self) -> dict[str, dict[str, list[int]]]:
+        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it
+        is `optimal`.
+        """
+        cells = self.bound_cells()
+        for process in PROCESSES:
+            cells += self.cells("samples", process)
+        wanted = {}
+        for variant, name, K in cells:
+            of_kind = wanted.setdefault(name, {})
+            of_kind.setdefault(variant if name == "optimal" else "*", set()).add(K)
+        return {
+            name: {variant: sorted(Ks) for variant, Ks in of_kind.items()}
+            for name, of_kind in wanted.items()
+        }
+
+    def heads_of(self, variants: Iterable[str]) -> list[str]:
+        """Names of the heads that some of `variants` read, in the order of heads.targets."""
+        variants = set(variants)
+        return [name for name in self.head_names if name in variants]
+
+    @property
+    def heads_need_moments(self) -> bool:
+        """Whether the training of a head reads moments."""
+        trained = self.heads.trained if self.heads else []
+        return any(covariance.get(name).head.moments for name in trained)
+
+    def needs_moments(self, variants: Iterable[str]) -> bool:
+        """Whether some of `variants` read the moments for their variance."""
+        return any(covariance.get(name).moments for name in variants)
+
+    def moment_names(self) -> list[str]:
+        """Names of all moments that the rows read, for variances, heads and optimal trajectories,
+        sorted.
+        """
+        names = set()
+        for _, section in self.processes.items():
+            for variant in section.variants:
+                names.update(covariance.get(variant).moments)
+        for variant in self.trajectories().get("optimal", {}):
+            names.update(covariance.get(variant).edge_moments)
+        for head in self.heads.trained if self.heads else []:
+            names.update(covariance.get(head).head.moments)
+        return sorted(names)
 
 
 class Experiment(Section):
     """Everything a run is made of; `settings` holds every setting resolved.
 
-    name: whose tables they are, see `bench.runtime.paths.Tables`; device: see
-    `bench.runtime.devices.choose`.
+    name: whose tables they are, see `bench.runtime.paths.Tables`. device: see
+    `bench.runtime.devices.choose`. plugins: classes of other packages, as package.module:Class,
+    that are imported before names are looked up; a variant that a row names so is added here, and
+    the row has its name.
     """
 
     name: Name = DEFAULT
     seed: Annotated[int, Field(strict=True, ge=0)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    plugins: list[str] = []
     metrics: Names
     settings: dict[SettingName, Setting]
 
     @property
-    def fidelity_metrics(self):
-        """The metrics asked for that need samples."""
-        return [metric for metric in self.metrics if metric != "nll"]
+    def all_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for, in the order of `metrics`."""
+        found = [metric for entry in self.metrics for metric in scores.find(entry)]
+        return list(dict.fromkeys(found))
+
+    @property
+    def bound_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for that are computed from the bound."""
+        return [metric for metric in self.all_metrics if "bound" in metric.needs]
+
+    @property
+    def sample_metrics(self) -> list[scores.Metric]:
+        """The metrics asked for that are computed from samples."""
+        return [metric for metric in self.all_metrics if "bound" not in metric.needs]
+
+    @property
+    def metric_groups(self) -> list[str]:
+        """Names of the metrics' figures and plots: one for each entry of `metrics`."""
+        return list(dict.fromkeys(metric.group for metric in self.all_metrics))
+
+    @property
+    def resizings(self) -> list[str | None]:
+        """The ways to resize images that some metric asks for; None is the extractor's own."""
+        return list(dict.fromkeys(metric.resizing for metric in self.sample_metrics))
+
+    def wants_bound(self, name: str) -> bool:
+        """Whether some metric needs the bound of a setting, and the setting has one."""
+        return bool(self.bound_metrics and self.setting(name).bound_cells())
 
     def setting(self, name):
         """The setting called `name`; BenchError for an unknown one."""

@@ -8,16 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bench import schedule
-
-
-def no_repeats(values):
-    """Refuses a list that names something twice."""
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(
-                f"expected no repetitions, found {value!r} {values.count(value)} times"
-            )
-    return values
+from bench.runtime.fields import Count, Name, Names, Positive, Steps, no_repeats
 
 
 def of_a_setting(name):
@@ -27,12 +18,7 @@ def of_a_setting(name):
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 SettingName = Annotated[Name, AfterValidator(of_a_setting)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
-Steps = Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -73,7 +59,7 @@ class PublishedSection(Section):
 
     format: a module of bench/mean/formats/, whose own options are keys too; sha256, md5: of the file, checked before
     anything is read of it; first_timestep: what the network is told at t = 1; rescale_timesteps: whether it is told
-    t · 1000/N; heads: files of npr and sn heads trained on this network, in the same format.
+    t · 1000/N; heads: {variant: file} of heads trained on this network, in the same format.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -84,7 +70,7 @@ class PublishedSection(Section):
     md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     first_timestep: Annotated[int, Field(strict=True, ge=0, le=1)] = 0
     rescale_timesteps: bool = True
-    heads: dict[Literal["npr", "sn"], str] = {}
+    heads: dict[str, str] = {}
 
     @property
     def options(self):
@@ -127,27 +113,34 @@ class DataSection(Section):
         return dict(self.model_extra)
 
 
-class HeadsSection(Section):
-    """Heads on the frozen trunk: name → mode, and the common training of those that are not imported with the trunk."""
+Mode = Literal["simple", "complex", "mlp"]
 
-    targets: dict[
-        Literal["npr", "sn", "improved_ddpm"], Literal["simple", "complex", "mlp", "imported"]
-    ]
+
+class HeadsSection(Section):
+    """Heads on the frozen trunk, and the common training of those that are not imported with it.
+
+    targets: {variant: mode} of heads that are trained or imported whatever the rows are. default:
+    the mode of the heads of all other variants in the rows; without it a setting has no rows that
+    need them. A resolved setting has no default, and every head in `targets`.
+    """
+
+    default: Mode | None = None
+    targets: dict[str, Mode | Literal["imported"]] = {}
     train: TrainSection | None = None
 
     @model_validator(mode="after")
     def trained_or_imported(self):
-        if self.train is None and set(self.targets.values()) != {"imported"}:
+        if self.train is None and (self.trained or self.default):
             raise ValueError("train: missing; every head that is not imported is trained")
         return self
 
     @property
-    def trained(self):
+    def trained(self) -> dict[str, str]:
         """{name: mode} of the heads that are trained here."""
         return {name: mode for name, mode in self.targets.items() if mode != "imported"}
 
     @property
-    def imported(self):
+    def imported(self) -> list[str]:
         """Names of the heads that come with the mean model."""
         return [name for name, mode in self.targets.items() if mode == "imported"]
 
@@ -259,39 +252,33 @@ class SamplesSection(GridSection):
 
 
 class FidelitySection(Section):
-    """Scores: the FID that table2 asks for, and the replicates behind standard errors.
+    """What the metrics of samples share: the FID that table2 asks for, and the reference.
 
-    reference_images: of the training split, from the first, that samples are compared with; all by default. reference: a
-    statistics file in their place, for FID alone. also: further scores, of which there is clean-fid's FID.
+    resamples: replicates behind standard errors. reference_images: images of the training split, from
+    the first, that samples are compared with; all by default. reference: a statistics file in their
+    place, for metrics that need no more of it than mean and covariance.
     """
 
     target_fid: Positive
     resamples: Annotated[int, Field(strict=True, ge=2)]
     reference_images: Annotated[int, Field(strict=True, ge=4)] | None = None
     reference: str | None = None
-    also: Annotated[list[Literal["clean_fid"]], AfterValidator(no_repeats)] = []
 
     @model_validator(mode="after")
     def one_reference(self):
-        for key in ("reference_images", "also"):
-            if self.reference and getattr(self, key):
-                raise ValueError(
-                    f"{key}: expected none beside reference, a file of statistics for one resizing"
-                )
+        if self.reference and self.reference_images:
+            raise ValueError(
+                "reference_images: expected none beside reference, a file of their statistics"
+            )
         return self
-
-    @property
-    def resizings(self):
-        """clean-fid's ways to resize that are asked for; `fid_<resizing>` is the metric's name."""
-        return ("legacy_pytorch", "clean") if self.also else ()
 
 
 class ClipSection(Section):
-    """y of each process: at the last noisy step the noise moves a pixel by y grey levels on average at most.
+    """y of each process: how many grey levels the last noise moves a pixel on average, at most.
 
-    beta: that of the variant `beta` alone, for which Bao et al. 2022a have 1 where their own have 2.
+    variants: {variant: y} of those that have their own. Bao et al. 2022a have 1 for `beta` where their own have 2.
     """
 
     ddpm: Positive
     ddim: Positive
-    beta: Positive | None = None
+    variants: dict[str, Positive] = {}

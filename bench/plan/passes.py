@@ -61,9 +61,9 @@ class Needs(NamedTuple):
 
 def needs(experiment, setting) -> Needs:
     """The cells of a setting, and the stages behind them, as the workflow's rules have it."""
-    bound = setting.cells("bound", "ddpm") if "nll" in experiment.metrics else []
+    bound = setting.bound_cells() if experiment.bound_metrics else []
     processes = [name for name, _ in setting.processes.items()]
-    sampled = processes if experiment.fidelity_metrics else []
+    sampled = processes if experiment.sample_metrics else []
     samples = {process: setting.cells("samples", process) for process in sampled}
     variants = {variant for cells in (bound, *samples.values()) for variant, *_ in cells}
     heads = bool(setting.heads_of(variants))
@@ -131,7 +131,7 @@ def rows_of(experiment, name: str, size, mean, features) -> list[Row]:
         steps = count * steps_taken(N, cells)
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
-        section, resizings = setting.fidelity, 1 + len(setting.fidelity.resizings)
+        section, resizings = setting.fidelity, len(experiment.resizings)
         train = 0 if section.reference else section.reference_images or size.train
         images = resizings * (train + min(count, size.test))
         network, width = (features.name, features.outputs) if features else (None, dim)

@@ -1,44 +1,64 @@
 """Figures: a metric against the number of steps, and samples of vectors."""
 
+from pathlib import Path
+
 import matplotlib
+import numpy as np
+import pandas
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 
-from bench.report import tables  # noqa: E402
+from bench import covariance, scores  # noqa: E402
 from bench.runtime import files  # noqa: E402
 
-LABELS = {
-    "nll_bpd": "NLL bound (bits/dim)",
-    "nll_nats": "NLL bound + E log p(x) (nats)",
-    "fid": "FID",
-    "kid": "KID",
-    "precision": "precision",
-    "recall": "recall",
-    "isc": "inception score",
-}
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
+TAB20 = matplotlib.colormaps["tab20"].colors
+COLOURS = [*TAB20[::2], *TAB20[1::2]]  # the ten dark ones, and then the light ones
+HOLLOW = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}  # published values
 
 
-def curves(cells, metric, path):
-    """Draws `metric` against K: a panel per process, a colour per variant, a dash per trajectory, ±1 standard error.
+def styles(variants: list[str]) -> dict[str, dict]:
+    """{variant: colour and marker}, the same in every figure and different for twenty variants.
 
-    cells: the rows of cells.csv of one setting. Where −E log p(x) is known it is what lies above it that is drawn; a
-    published value is a larger, hollow marker of the same shape. Both axes are logarithmic, but that of a score whose
-    best value is the largest. Where there is nothing to draw, it says so.
+    A variant's place among the registered ones decides. Names that are not registered come after
+    those, in the order given.
     """
-    block = cells[cells.metric.isin(tables.named(metric))]
-    block = block.assign(value=block.value - block.exact.fillna(0.0))
-    processes, trajectories = list(block.process.unique()), list(block.trajectory.unique())
-    variants = list(cells.variant.unique())
-    styles = {
-        name: {"color": f"C{index % 10}", "marker": MARKERS[index % len(MARKERS)]}
-        for index, name in enumerate(variants)
+    order = list(dict.fromkeys([*covariance.VARIANTS, *variants]))
+    return {
+        name: {
+            "color": COLOURS[order.index(name) % len(COLOURS)],
+            "marker": MARKERS[order.index(name) % len(MARKERS)],
+        }
+        for name in variants
     }
+
+
+def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
+    """Draws a metric against K: a panel per process, a colour per variant, a dash per trajectory.
+
+    Error bars are ±1 standard error. Where −E log p(x) is known, what lies above it is drawn. A
+    published value is a larger, hollow marker of the same shape. K is logarithmic, and so is the
+    metric, unless its best value is the largest. Without cells the figure says so.
+
+    Parameters
+    ----------
+    cells : the rows of cells.csv of one setting.
+    group : of metrics, see `bench.scores.Metric.group`.
+    path : of the png.
+    """
+    names = [metric.name for metric in scores.in_group(group)]
+    block = cells[cells.metric.isin(names)]
     if block.empty:
-        return _nothing(metric, path)
+        return _nothing(group, path)
+    metric = scores.get(block.metric.iloc[0])
+    block = block.assign(value=block.value - block.exact.fillna(0.0))
+    looks = styles(list(block.variant.unique()))
+    trajectories = list(block.trajectory.unique())
+    dashes = {name: DASHES[index % len(DASHES)] for index, name in enumerate(trajectories)}
+    processes = list(block.process.unique())
     figure, axes = pyplot.subplots(
         1,
         len(processes),
@@ -49,70 +69,46 @@ def curves(cells, metric, path):
     )
     for axis, process in zip(axes[0], processes, strict=True):
         panel = block[block.process == process]
-        for (variant, trajectory), line in panel.groupby(["variant", "trajectory"], sort=False):
-            line = line.sort_values("K")
-            axis.errorbar(
-                line.K,
-                line.value,
-                yerr=line.stderr,
-                markersize=4,
-                linewidth=1.2,
-                capsize=2,
-                linestyle=DASHES[trajectories.index(trajectory) % len(DASHES)],
-                **styles[variant],
-            )
-            axis.plot(
-                line.K,
-                line.published,
-                markersize=9,
-                markerfacecolor="none",
-                linestyle="none",
-                **styles[variant],
-            )
-        ticks = sorted(panel[panel.trajectory == panel.trajectory.iloc[0]].K.unique())
-        _decorate(axis, process, ticks, "linear" if metric in tables.RISING else "log")
-    axes[0][0].set_ylabel(LABELS[block.metric.iloc[0]])
-    handles = [
-        Line2D([], [], label=name, markersize=4, **styles[name])
-        for name in variants
-        if name in set(block.variant)
-    ]
-    if len(trajectories) > 1:
-        handles += [
-            Line2D([], [], color="black", linestyle=DASHES[index % len(DASHES)], label=name)
-            for index, name in enumerate(trajectories)
-        ]
-    if block.published.notna().any():
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="black",
-                linestyle="none",
-                marker="o",
-                markersize=9,
-                markerfacecolor="none",
-                label="published",
-            )
-        )
+        _panel(axis, panel, looks, dashes)
+        _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
+    axes[0][0].set_ylabel(metric.label)
+    handles = _legend(looks, dashes, block.published.notna().any())
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))
     _save(figure, path, dpi=110)
 
 
-def _nothing(metric, path):
+def _nothing(group, path):
     figure = pyplot.figure(figsize=(4.4, 1.2))
-    figure.text(0.5, 0.5, f"no cells of {metric}", ha="center", va="center")
+    figure.text(0.5, 0.5, f"no cells of {group}", ha="center", va="center")
     _save(figure, path, dpi=110)
 
 
-def _decorate(axis, process, Ks, yscale):
-    axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=process)
+def _panel(axis, panel, looks, dashes):
+    """The curves of one process, and the published values."""
+    for (variant, trajectory), line in panel.groupby(["variant", "trajectory"], sort=False):
+        line = line.sort_values("K")
+        axis.errorbar(
+            line.K,
+            line.value,
+            yerr=line.stderr,
+            markersize=4,
+            linewidth=1.2,
+            capsize=2,
+            linestyle=dashes[trajectory],
+            **looks[variant],
+        )
+        axis.plot(line.K, line.published, **HOLLOW, **looks[variant])
+
+
+def _decorate(axis, panel, yscale):
+    """Scales, ticks at the K of the first trajectory, and the grid."""
+    axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=panel.process.iloc[0])
+    main = panel[panel.trajectory == panel.trajectory.iloc[0]]
     ticks = []
-    for K in Ks:
-        ticks += (
-            [K] if not ticks or 1.2 * ticks[-1] <= K else []
-        )  # others would be written over one another
+    for K in sorted(main.K.unique()):
+        if not ticks or 1.2 * ticks[-1] <= K:  # others would be written over one another
+            ticks.append(K)
     axis.set_xticks(ticks, [str(K) for K in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
@@ -121,22 +117,34 @@ def _decorate(axis, process, Ks, yscale):
     axis.grid(alpha=0.3, which="both")
 
 
+def _legend(looks, dashes, published):
+    """Handles for variants, for trajectories if there are several, and for published values."""
+    handles = [Line2D([], [], label=name, markersize=4, **look) for name, look in looks.items()]
+    if len(dashes) > 1:
+        for name, dash in dashes.items():
+            handles.append(Line2D([], [], color="black", linestyle=dash, label=name))
+    if published:
+        handles.append(Line2D([], [], color="black", marker="o", label="published", **HOLLOW))
+    return handles
+
+
+def scatter(samples: np.ndarray, training: np.ndarray, path: Path) -> None:
+    """Two coordinates of samples over training data, both (n, d); histograms if d is 1."""
+    figure, axis = pyplot.subplots(figsize=(4.4, 4.4), layout="constrained")
+    for points, colour, label in ((training, "0.7", "training data"), (samples, "C0", "samples")):
+        if points.shape[1] == 1:
+            axis.hist(points[:, 0], bins=50, histtype="step", color=colour, label=label)
+        else:
+            axis.plot(
+                points[:, 0], points[:, 1], ".", markersize=3, alpha=0.7, color=colour, label=label
+            )
+    axis.set(xlabel="x₁", ylabel="x₂" if training.shape[1] > 1 else "count")
+    axis.legend(fontsize=8)
+    _save(figure, path, dpi=100)
+
+
 def _save(figure, path, dpi):
-    """Writes a figure as a png that equal figures make equal, and forgets it."""
+    """Writes a figure as a png that equal figures make equal, and closes it."""
     with files.writing(path) as partial:
         figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
     pyplot.close(figure)
-
-
-def scatter(found, reference, path):
-    """The first two coordinates of samples over as many of the training data, both (n, d); a histogram where d is 1."""
-    figure, axis = pyplot.subplots(figsize=(4.4, 4.4), layout="constrained")
-    styles = ({"color": "0.7", "label": "training data"}, {"color": "C0", "label": "samples"})
-    for points, style in zip((reference, found), styles, strict=True):
-        if points.shape[1] == 1:
-            axis.hist(points[:, 0], bins=50, histtype="step", **style)
-        else:
-            axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.7, **style)
-    axis.set(xlabel="x₁", ylabel="x₂" if reference.shape[1] > 1 else "count")
-    axis.legend(fontsize=8)
-    _save(figure, path, dpi=100)

@@ -1,38 +1,38 @@
-"""Pictures of samples, drawn by Pillow: matplotlib takes a second to import, and one is drawn for every cell."""
+"""Pictures of samples, one a cell: drawn by Pillow, as matplotlib takes a second to import."""
+
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from bench.data.dataset import Data
 from bench.runtime import files
 
 
-def samples(found, data, path):
-    """Draws samples of `data` (`bench.data.dataset.Data`): a grid of images, or for vectors their first two coordinates."""
-    if data.levels is None:
-        from bench.report import figures
+def samples(images: np.ndarray, data: Data, path: Path) -> None:
+    """Draws samples of a data set: a grid of images, or the first two coordinates of vectors."""
+    if data.levels is not None:
+        return grid(images, data.levels, path)
+    from bench.report import figures
 
-        figures.scatter(
-            found.reshape(len(found), -1),
-            data.train.reshape(len(data.train), -1)[: len(found)],
-            path,
-        )
-    else:
-        grid(found, data.levels, path)
+    training = data.train[: len(images)]
+    figures.scatter(images.reshape(len(images), -1), training.reshape(len(training), -1), path)
 
 
-def grid(images, levels, path, side=8):
-    """Writes the first side² images, uint8 levels (n, channels, h, w), enlarged by whole pixels, as a png."""
-    shown = images[: side * side]
-    channels, height, width = shown.shape[1:]
-    sheet = np.zeros(
-        (-(-len(shown) // side) * (height + 1) + 1, side * (width + 1) + 1, channels),
-        dtype=np.uint8,
-    )
-    for index, image in enumerate(shown):
+def grid(images: np.ndarray, levels: int, path: Path, side: int = 8) -> None:
+    """Writes the first side² images as a png, enlarged by whole pixels.
+
+    images: uint8 levels (n, channels, h, w), 1 or 3 channels; levels: how many there are.
+    """
+    images = images[: side * side]
+    channels, height, width = images.shape[1:]
+    rows = -(-len(images) // side)
+    shape = (rows * (height + 1) + 1, side * (width + 1) + 1, channels)
+    sheet = np.zeros(shape, dtype=np.uint8)
+    for index, image in enumerate(images):
         top, left = (index // side) * (height + 1) + 1, (index % side) * (width + 1) + 1
-        sheet[top : top + height, left : left + width] = np.rint(
-            image.transpose(1, 2, 0) * (255 / (levels - 1))
-        )
+        pixels = np.rint(image.transpose(1, 2, 0) * (255 / (levels - 1)))
+        sheet[top : top + height, left : left + width] = pixels
     zoom = max(1, 512 // sheet.shape[1])
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     with files.writing(path) as partial:

@@ -1,11 +1,15 @@
-"""From measured cells to the tables: everything here is arithmetic on the rows of results/cells.csv.
+"""From measured cells to the tables: arithmetic on the rows of results/cells.csv.
 
-cells.csv is tidy, one row a cell and metric; table1 is the papers' layout of it, table2 the least number of
-steps that reaches a target FID, and paired.csv how sharp the differences between variants of the bound are:
-they share images, noise and steps, so that a difference has a smaller standard error than its parts.
+cells.csv is tidy, one row a cell and metric; table1 is the papers' layout of it, table2 the least
+number of steps that reaches a target FID. paired.csv says how sharp the differences between
+variants of the bound are: they share images, noise and steps, so that a difference has a smaller
+standard error than its parts.
 """
 
 import pandas
+
+from bench import scores
+from bench.scores.evidence import Bounds
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
 COLUMNS = [
@@ -29,68 +33,55 @@ COLUMNS = [
     "within",
     "exact",
 ]
-BOUNDS = ("nll_bpd", "nll_nats")  # the metric `nll` of data with levels, and of continuous data
-TITLES = {
-    "nll_bpd": "NLL bound (bits/dim, lower is better)",
-    "nll_nats": "NLL bound (nats, lower is better)",
-    "fid": "FID (lower is better)",
-    "fid_legacy_pytorch": "FID, clean-fid's legacy_pytorch resizing (lower is better)",
-    "fid_clean": "FID, clean-fid's clean resizing (lower is better)",
-    "kid": "KID (lower is better)",
-    "precision": "Precision (higher is better)",
-    "recall": "Recall (higher is better)",
-    "isc": "Inception score (higher is better)",
-}
-RISING = ("precision", "recall", "isc")  # metrics whose best value is the largest
-LEGEND = """Value ± standard error, the best of a column in bold. In brackets the published value: `[1.00]` from the paper itself,
-`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one by more than the tolerance of the
-metric, `(1.00)` where it was measured under other circumstances and is not judged. `reproduction.md` has tolerances and counts.
-"""
+PAIRED = ["setting", "trajectory", "K", "variant", "best", "difference", "stderr"]
+TABLE2 = ["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"]
+LEGEND = (
+    "Value ± standard error, the best of a column in bold. In brackets the published value: "
+    "`[1.00]` from the paper itself,\n"
+    "`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one "
+    "by more than the tolerance of the\n"
+    "metric, `(1.00)` where it was measured under other circumstances and is not judged. "
+    "`reproduction.md` has tolerances and counts.\n"
+)
 
 
-def unit(frame):
-    """Which of `BOUNDS` a setting's frame of per-image bounds holds."""
-    return next(name for name in BOUNDS if name in frame)
-
-
-def named(metric):
-    """The names in cells.csv of a metric of the configuration."""
-    return BOUNDS if metric == "nll" else (metric,)
-
-
-def bound_cells(setting, frame):
+def bound_cells(
+    setting: str, frame: pandas.DataFrame, metrics: list[scores.Metric]
+) -> list[dict[str, object]]:
     """Rows of cells.csv from a setting's per-image bounds.
 
-    frame: columns trajectory, variant, K, image, one of `BOUNDS`, and exact_nats where the law of the data is known;
-    `exact` is its mean −E log p(x), and the standard error then that of the bound's excess over it.
+    frame: columns trajectory, variant, K, image, the bound in bits/dim (nll_bpd) or nats
+    (nll_nats), and exact_nats, −log p(x), where the law of the data is known; the rows' `exact` is
+    its mean. metrics: those that need the bound; the ones of the other unit are left out.
     """
-    metric, known = unit(frame), "exact_nats" in frame
     rows = []
-    for (trajectory, variant, K), block in frame.groupby(
-        ["trajectory", "variant", "K"], sort=False
-    ):
-        values = block[metric]
-        stderr = (values - block.exact_nats).sem() if known else values.sem()
-        rows.append(
-            {
-                "setting": setting,
-                "process": "ddpm",
-                "trajectory": trajectory,
-                "variant": variant,
-                "K": K,
-                "metric": metric,
-                "value": values.mean(),
-                "stderr": stderr,
-                "n": len(values),
-                "dtype": "fp32",
-                "exact": block.exact_nats.mean() if known else None,
-            }
-        )
+    for metric in metrics:
+        if metric.column not in frame:
+            continue
+        for cell, block in frame.groupby(["trajectory", "variant", "K"], sort=False):
+            exact = block.exact_nats if "exact_nats" in frame else None
+            value, stderr = metric.compute(Bounds(block[metric.column], exact))
+            rows.append(
+                {
+                    "setting": setting,
+                    "process": "ddpm",
+                    **dict(zip(("trajectory", "variant", "K"), cell, strict=True)),
+                    "metric": metric.name,
+                    "value": value,
+                    "stderr": stderr,
+                    "n": len(block),
+                    "dtype": "fp32",
+                    "exact": None if exact is None else exact.mean(),
+                }
+            )
     return rows
 
 
-def fidelity_cells(setting, process, report):
-    """Rows of cells.csv from what the fidelity stage wrote for one process; `reference` tells its content's hash."""
+def fidelity_cells(setting: str, process: str, report: dict) -> list[dict[str, object]]:
+    """Rows of cells.csv from what the fidelity stage wrote for one process.
+
+    Their `reference` ends with the hash of its content.
+    """
     about = report["reference"]
     what = about.get("statistics") or f"{about['split']} {about['n']}"
     common = {
@@ -102,164 +93,150 @@ def fidelity_cells(setting, process, report):
     return [{**common, **row} for row in report["cells"]]
 
 
-def cells(rows, published):
-    """The frame of cells.csv. published: {(setting, metric, process, trajectory, variant, K): columns}, `reproduction.beside`."""
-    keys = [tuple(row[name] for name in (*ROW, "K")) for row in rows]
-    return pandas.DataFrame(
-        [{**row, **published.get(key, {})} for row, key in zip(rows, keys, strict=True)],
-        columns=COLUMNS,
-    )
+def cells(rows: list[dict], published: dict[tuple, dict]) -> pandas.DataFrame:
+    """The frame of cells.csv.
 
-
-def table1(frame):
-    """The papers' layout: a row per (setting, metric, process, trajectory, variant), a column per K."""
-    return _pivot(frame[frame.metric.isin(TITLES)], "value").reset_index()
-
-
-def _pivot(frame, value):
-    """Rows in order of appearance, K ascending; NaN where a cell was not measured."""
-    wide = frame.pivot_table(
-        index=ROW, columns="K", values=value, sort=False, dropna=False, observed=True
-    )
-    order = frame[ROW].drop_duplicates()
-    return wide.reindex(pandas.MultiIndex.from_frame(order))[sorted(wide.columns)]
-
-
-def table1_markdown(frame, pairs):
-    """table1 for reading: a block per setting and metric, `value ± stderr`, the best of each column in bold.
-
-    A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of `paired`.
+    published: {(setting, metric, process, trajectory, variant, K): further columns}, as
+    `bench.report.reproduction.beside` makes them.
     """
-    parts = ["# Table 1\n"] + ([LEGEND] if frame.published.notna().any() else [])
-    for (setting, metric), block in frame[frame.metric.isin(TITLES)].groupby(
-        ["setting", "metric"], sort=False
-    ):
-        best = block.groupby("K").value.agg("max" if metric in RISING else "min")
-        text = block.assign(text=[_cell_text(row, best[row.K]) for row in block.itertuples()])
-        wide = text.pivot(index=["process", "trajectory", "variant"], columns="K", values="text")
-        wide = wide.reindex(pandas.MultiIndex.from_frame(block[ROW[2:]].drop_duplicates())).fillna(
-            ""
-        )
-        exact = (
-            "" if pandas.isna(block.exact.iloc[0]) else f", −E log p = {block.exact.iloc[0]:.3f}"
-        )
-        parts.append(
-            f"## {setting}: {TITLES[metric]}, n = {block.n.iloc[0]}{exact}\n\n{_markdown(wide.reset_index())}\n"
-        )
+    complete = []
+    for row in rows:
+        key = tuple(row[name] for name in (*ROW, "K"))
+        complete.append({**row, **published.get(key, {})})
+    return pandas.DataFrame(complete, columns=COLUMNS)
+
+
+def table1(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The papers' layout: a row per setting, metric, process, trajectory and variant.
+
+    A column per K, ascending; rows in order of appearance; NaN where a cell was not measured.
+    """
+    wide = frame.pivot_table(
+        index=ROW, columns="K", values="value", sort=False, dropna=False, observed=True
+    )
+    return _in_order(wide, frame, ROW)[sorted(wide.columns)].reset_index()
+
+
+def _in_order(wide, frame, columns):
+    """A pivoted frame with its rows in the order in which they appear in `frame`."""
+    order = frame[columns].drop_duplicates()
+    return wide.reindex(pandas.MultiIndex.from_frame(order))
+
+
+def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
+    """table1 for reading: a block per setting and metric, the best of each column in bold.
+
+    A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of
+    `paired`.
+    """
+    parts = ["# Table 1\n"]
+    if frame.published.notna().any():
+        parts.append(LEGEND)
+    for (setting, name), block in frame.groupby(["setting", "metric"], sort=False):
+        parts.append(_block_markdown(setting, scores.get(name), block))
     if len(pairs):
         parts.append(_paired_markdown(pairs))
     return "\n".join(parts)
 
 
-def _cell_text(row, best):
-    digits = 3 if row.metric in BOUNDS else 1 if row.value >= 10 else 2 if row.value >= 1 else 4
+def _block_markdown(setting, metric, block):
+    """One metric of one setting: a heading, and a row per (process, trajectory, variant)."""
+    best = block.groupby("K").value.agg("max" if metric.higher_is_better else "min")
+    texts = [_cell_text(metric, row, best[row.K]) for row in block.itertuples()]
+    rows = ["process", "trajectory", "variant"]
+    wide = block.assign(text=texts).pivot(index=rows, columns="K", values="text")
+    heading = f"## {setting}: {metric.heading}, n = {block.n.iloc[0]}"
+    exact = block.exact.iloc[0]
+    if not pandas.isna(exact):
+        heading += f", −E log p = {exact:.3f}"
+    return f"{heading}\n\n{_markdown(_in_order(wide, block, rows))}\n"
+
+
+def _cell_text(metric, row, best):
+    """`value ± standard error`, in bold if it is the best of its column."""
+    digits = metric.digits_of(row.value)
     text = f"{row.value:.{digits}f}"
-    text = f"**{text}**" if row.value == best else text
-    error = "" if pandas.isna(row.stderr) else f" ± {row.stderr:.{digits}f}"
-    return f"{text}{error}{_published_text(row)}"
+    if row.value == best:
+        text = f"**{text}**"
+    if not pandas.isna(row.stderr):
+        text += f" ± {row.stderr:.{digits}f}"
+    return text + _published_text(row)
 
 
 def _published_text(row):
     """The published value behind a cell, marked as in `LEGEND`; '' where there is none."""
     if pandas.isna(row.published):
         return ""
-    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len) + (
-        "*" if row.provenance == "quoted" else ""
-    )
-    return (
-        f" ({text})" if pandas.isna(row.within) else f" [{text}]" if row.within else f" ≠ [{text}]"
-    )
+    text = max(f"{row.published:.2f}", f"{row.published:g}", key=len)
+    if row.provenance == "quoted":
+        text += "*"
+    if pandas.isna(row.within):
+        return f" ({text})"
+    return f" [{text}]" if row.within else f" ≠ [{text}]"
 
 
-def _markdown(frame):
-    return frame.to_markdown(index=False, disable_numparse=True)
+def _markdown(wide):
+    """A pivoted frame of texts as a Markdown table, empty where there is no cell."""
+    return wide.fillna("").reset_index().to_markdown(index=False, disable_numparse=True)
 
 
-def paired(setting, frame):
-    """How far each variant of the bound lies behind the best one of its column, with the paired standard error.
+def paired(setting: str, frame: pandas.DataFrame) -> pandas.DataFrame:
+    """How far each variant of the bound lies behind the best one of its column.
 
-    frame: per-image bounds as in `bound_cells`. Returns a frame: setting, trajectory, K, variant, best,
-    difference, stderr (bits/dim, or nats for continuous data).
+    frame: per-image bounds as in `bound_cells`. Returns the columns `PAIRED`; difference and its
+    paired standard error are in bits/dim, or in nats for continuous data.
     """
-    rows, metric = [], unit(frame)
+    columns = [metric.column for metric in scores.in_group("nll")]
+    column = next(column for column in columns if column in frame)
+    rows = []
     for (trajectory, K), block in frame.groupby(["trajectory", "K"], sort=False):
-        wide = block.pivot(index="image", columns="variant", values=metric)[
-            list(block.variant.unique())
-        ]
+        wide = block.pivot(index="image", columns="variant", values=column)
+        wide = wide[list(block.variant.unique())]
         best = wide.mean().idxmin()
         behind = wide.sub(wide[best], axis=0)
-        rows += [
-            {
-                "setting": setting,
-                "trajectory": trajectory,
-                "K": K,
-                "variant": variant,
-                "best": best,
-                "difference": behind[variant].mean(),
-                "stderr": behind[variant].sem(),
-            }
-            for variant in wide
-        ]
-    return pandas.DataFrame(rows)
+        for variant in wide:
+            difference = behind[variant]
+            numbers = difference.mean(), difference.sem()
+            rows.append((setting, trajectory, K, variant, best, *numbers))
+    return pandas.DataFrame(rows, columns=PAIRED)
 
 
 def _paired_markdown(pairs):
-    text = pairs.assign(
-        text=[
-            f"{row.difference:+.3f} ± {row.stderr:.3f}" if row.variant != row.best else "best"
-            for row in pairs.itertuples()
-        ]
-    )
-    wide = text.pivot(index=["setting", "trajectory", "variant"], columns="K", values="text")
-    wide = wide.reindex(
-        pandas.MultiIndex.from_frame(pairs[["setting", "trajectory", "variant"]].drop_duplicates())
-    )
+    texts = []
+    for row in pairs.itertuples():
+        behind = f"{row.difference:+.3f} ± {row.stderr:.3f}"
+        texts.append("best" if row.variant == row.best else behind)
+    rows = ["setting", "trajectory", "variant"]
+    wide = pairs.assign(text=texts).pivot(index=rows, columns="K", values="text")
     return (
         "## NLL bound: behind the best of the column (bits/dim or nats, paired over images)\n\n"
-        f"{_markdown(wide.fillna('').reset_index())}\n"
+        f"{_markdown(_in_order(wide, pairs, rows))}\n"
     )
 
 
-def table2(frame, targets):
-    """The least K whose FID reaches the setting's target, over the trajectories; `>K_max` where none does.
+def table2(frame: pandas.DataFrame, targets: dict[str, float]) -> pandas.DataFrame:
+    """The least K whose FID reaches the setting's target, over the trajectories.
 
-    targets: {setting: target FID}.
+    targets: {setting: target FID}. least_K is `>K_max` where no K reaches it.
     """
     rows = []
-    for (setting, process, variant), block in frame[frame.metric == "fid"].groupby(
+    fid = frame[frame.metric == "fid"]
+    for (setting, process, variant), block in fid.groupby(
         ["setting", "process", "variant"], sort=False
     ):
-        reached = block[block.value <= targets[setting]].sort_values(["K", "value"])
-        first = reached.iloc[0] if len(reached) else None
-        rows.append(
-            {
-                "setting": setting,
-                "process": process,
-                "variant": variant,
-                "target_fid": targets[setting],
-                "least_K": f">{block.K.max()}" if first is None else str(first.K),
-                "trajectory": None if first is None else first.trajectory,
-                "fid": None if first is None else first.value,
-                "stderr": None if first is None else first.stderr,
-            }
-        )
-    return pandas.DataFrame(
-        rows,
-        columns=[
-            "setting",
-            "process",
-            "variant",
-            "target_fid",
-            "least_K",
-            "trajectory",
-            "fid",
-            "stderr",
-        ],
-    )
+        target = targets[setting]
+        reached = block[block.value <= target].sort_values(["K", "value"])
+        if len(reached):
+            first = reached.iloc[0]
+            least = str(first.K), first.trajectory, first.value, first.stderr
+        else:
+            least = f">{block.K.max()}", None, None, None
+        rows.append((setting, process, variant, target, *least))
+    return pandas.DataFrame(rows, columns=TABLE2)
 
 
-def metrics(frame):
-    """Headline numbers for `dvc metrics`: every variant at the fewest steps of the even trajectory.
+def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
+    """Numbers for `dvc metrics`: every variant at the fewest steps of the first trajectory.
 
     {setting: {<metric>_K<K>: {process: {variant: value}}}}
     """
@@ -267,15 +244,19 @@ def metrics(frame):
     for (setting, metric, process), block in frame.groupby(
         ["setting", "metric", "process"], sort=False
     ):
-        fewest = block[(block.K.min() == block.K) & (block.trajectory == block.trajectory.iloc[0])]
-        values = {row.variant: row.value for row in fewest.itertuples()}
-        result.setdefault(setting, {}).setdefault(f"{metric}_K{fewest.K.iloc[0]}", {})[process] = (
-            values
-        )
+        K, main = block.K.min(), block.trajectory.iloc[0]
+        fewest = block[(block.K == K) & (block.trajectory == main)]
+        of_setting = result.setdefault(setting, {})
+        of_metric = of_setting.setdefault(f"{metric}_K{K}", {})
+        of_metric[process] = dict(zip(fewest.variant, fewest.value.tolist(), strict=True))
     return result
 
 
-def curves(frame, metric):
-    """A metric against K on the first trajectory, a row a cell; for `dvc plots`."""
-    block = frame[frame.metric.isin(named(metric)) & (frame.trajectory == frame.trajectory.iloc[0])]
+def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:
+    """A metric against K on the first trajectory, a row for each cell; for `dvc plots`.
+
+    group: of metrics, see `bench.scores.Metric.group`.
+    """
+    names = [metric.name for metric in scores.in_group(group)]
+    block = frame[frame.metric.isin(names) & (frame.trajectory == frame.trajectory.iloc[0])]
     return block[["setting", "process", "variant", "K", "value"]]

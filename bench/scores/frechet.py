@@ -1,11 +1,12 @@
-"""The Fréchet distance of Gaussians fitted to features, and what it is on bootstrap resamples of them.
+"""The Fréchet distance of Gaussians fitted to features, of all images and of bootstrap resamples.
 
     d² = |μ − ν|² + tr Σ + tr T − 2 tr (T^½ Σ T^½)^½      (Dowson & Landau 1982; Heusel et al. 2017)
 
-with (μ, Σ) the mean and covariance of n features and (ν, T) those of the reference. The root R = T^½ is taken once. Then
-the last trace is the sum of the singular values of the centred features times R, over √(n − 1): from the eigenvalues of an
-n × n matrix where there are fewer images than features, which are exact then too, of a symmetric d × d one else. A resample
-is a weight for each image, so that its matrix follows from that of all of them.
+with (μ, Σ) the mean and covariance of n features and (ν, T) those of the reference. The root
+R = T^½ is taken once. Then the last trace is the sum of the singular values of the centred features
+times R, over √(n − 1). They are the roots of the eigenvalues of an n × n matrix if there are fewer
+images than features, where this is exact too, and of a symmetric d × d matrix otherwise. A resample
+is a weight for each image, so its matrix follows from the one of all images.
 """
 
 from dataclasses import dataclass
@@ -19,19 +20,19 @@ PART = 4096  # rows of features that are held as float64 at a time, for the cova
 
 @dataclass(frozen=True)
 class Gaussian:
-    """mean (d,) and covariance (d, d), float64; what the features of a reference set are taken for."""
+    """What the features of a reference are taken for: mean (d,), covariance (d, d), float64."""
 
     mean: np.ndarray
     covariance: np.ndarray
 
     @cached_property
-    def root(self):
+    def root(self) -> torch.Tensor:
         """The symmetric root of the covariance, (d, d) float64; rounding below 0 counts as 0."""
         values, vectors = torch.linalg.eigh(torch.tensor(self.covariance))
         return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def fitted(features):
+def fitted(features: np.ndarray) -> Gaussian:
     """The `Gaussian` of features (n, d), n ≥ 2; the covariance is the unbiased one."""
     parts = [features[first : first + PART] for first in range(0, len(features), PART)]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
@@ -40,9 +41,9 @@ def fitted(features):
 
 
 class Distances:
-    """d² of a set of features (n, d), n ≥ 2, from a reference `Gaussian`, with any multiplicities of the images."""
+    """d² of features (n, d), n ≥ 2, from a reference `Gaussian`, for any weights of the images."""
 
-    def __init__(self, features, reference):
+    def __init__(self, features: np.ndarray, reference: Gaussian):
         features = torch.tensor(
             np.asarray(features), dtype=torch.float64
         )  # aligned, which the last bits depend on
@@ -53,8 +54,8 @@ class Distances:
         self.rooted = self.centred @ reference.root
         self.gram = self.rooted @ self.rooted.T if self.count <= features.shape[1] else None
 
-    def __call__(self, weights=None):
-        """d² where image i counts weights[i] times, (n,) with sum n; each of them once by default."""
+    def __call__(self, weights: np.ndarray | None = None) -> float:
+        """d² if image i counts weights[i] times, (n,) with sum n; once each by default."""
         n = self.count
         weights = (
             torch.ones(n, dtype=torch.float64)
@@ -71,7 +72,10 @@ class Distances:
         return float(away.square().sum() + total + np.trace(self.reference.covariance) - 2 * trace)
 
     def _by_images(self, weights):
-        """The Gram matrix of the images that count, of the features times R, centred at their mean and times √weight."""
+        """The Gram matrix of the features times R, of the images whose weight is not 0.
+
+        The features are centred at their weighted mean and scaled by √weight.
+        """
         kept = weights > 0
         weights, gram = weights[kept], self.gram[kept][:, kept]
         towards = gram @ weights / self.count
@@ -86,8 +90,8 @@ class Distances:
         return rows.T @ rows - self.count * torch.outer(shift, shift)
 
 
-def bootstrap(distances, resamples, random):
-    """d² of `resamples` bootstrap resamples of the images, drawn with the numpy Generator `random`."""
+def bootstrap(distances: Distances, resamples: int, random: np.random.Generator) -> list[float]:
+    """d² of `resamples` bootstrap resamples of the images, drawn with `random`."""
     n = distances.count
     return [
         distances(np.bincount(random.integers(n, size=n), minlength=n)) for _ in range(resamples)

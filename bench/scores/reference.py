@@ -1,13 +1,12 @@
-"""Features of real images, extracted once and kept by what made them, and published statistics in
-their place.
+"""What samples are compared with: features of real images, or published statistics of them.
 
 results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer.
 The digest is of the data's content, the split, the number of images and the extractor's name, which
-tells its weights: settings of the same data share them. They are extracted in chunks that stay on
-disk, so that an interrupted extraction goes on, and whoever asks for the same ones meanwhile waits.
+tells its weights. So settings of the same data share them. Features are extracted in chunks that
+stay on disk: an interrupted extraction goes on, and a second process that wants the same waits.
 
 A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu`
-and the covariance `sigma` of features; FID needs no more.
+and the covariance `sigma` of features. FID needs no more.
 """
 
 from dataclasses import dataclass
@@ -19,29 +18,28 @@ from tqdm import tqdm
 
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError
-from bench.scores import fidelity, frechet
+from bench.scores import fidelity, frechet, neighbours
 
 CHUNK = 1024  # images whose features are written together
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are compared with: features (n, d), or None where only their `gaussian`, the
-    published one, is known.
-    """
+    """features: (n, d), or None if only their published mean and covariance are known."""
 
     gaussian: frechet.Gaussian
     features: np.ndarray | None = None
 
     @cached_property
     def radii(self):
-        """See `bench.scores.fidelity.radii`."""
-        return fidelity.radii(self.features)
+        """See `bench.scores.neighbours.radii`."""
+        return neighbours.radii(self.features)
 
 
 def features(extractor, data, split, count):
-    """The folder with the features of the first `count` images of a split, 'train' or 'test', of a
-    `bench.data.dataset.Data`.
+    """The folder with the features of the first `count` images of a split.
+
+    data: a `bench.data.dataset.Data`; split: 'train' or 'test'.
 
     extractor: as in `bench.scores.fidelity.features`. Nothing is extracted that is there and whole.
     """
@@ -70,8 +68,8 @@ def features(extractor, data, split, count):
     return folder
 
 
-def read(folder, remedy):
-    """{layer: memory-mapped features} of a folder of `features`; remedy: what ends an error."""
+def read(folder: Path, remedy: str) -> dict[str, np.ndarray]:
+    """{layer: memory-mapped features} of a folder of `features`; remedy: how an error ends."""
     layers = {path.stem for path in Path(folder).glob("*.npy")}
     return files.read_arrays(folder, {"features", *layers}, remedy)
 
@@ -85,7 +83,7 @@ def _whole(folder, count):
 
 
 def _extract(extractor, images, levels, folder, made_by, title):
-    """Writes the features of images to `folder`, from chunks written one by one beside it."""
+    """Writes the features of images to `folder`, from chunks that are written beside it."""
     chunks = folder.with_name(f".{folder.name}.chunks")
     written = {first: chunks / f"{first}.npz" for first in range(0, len(images), CHUNK)}
     with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
@@ -104,9 +102,10 @@ def _extract(extractor, images, levels, folder, made_by, title):
     files.remove(chunks)
 
 
-def statistics(path, dimension=None):
-    """The `bench.scores.frechet.Gaussian` of a statistics file; BenchError where it is none, or not
-    of `dimension` features.
+def statistics(path: Path, dimension: int | None = None) -> frechet.Gaussian:
+    """The `bench.scores.frechet.Gaussian` of a statistics file.
+
+    BenchError if it is no such file, or not of `dimension` features.
     """
     where, remedy = (
         f"fidelity.reference: {path}",

@@ -1,30 +1,35 @@
 """What several stages read: the mean model, the denoiser, trajectories and samples of a setting."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bench import covariance, heads
 from bench.data import dataset
+from bench.data.dataset import Data
 from bench.denoiser import Denoiser
+from bench.experiment.resolved import Experiment, Setting
 from bench.mean import storage
 from bench.moments import QUANTITIES
-from bench.runtime import devices, files
+from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
 
 
-def load_model(experiment, setting, place):
+def load_model(experiment: Experiment, setting: Setting, place: paths.Setting):
     """(mean model, data, schedule) of a setting."""
-
     data, schedule = dataset.load(place.data), setting.schedule.make()
-    return (
-        storage.load(place.mean, schedule, data, devices.choose(experiment.device)),
-        data,
-        schedule,
-    )
+    device = devices.choose(experiment.device)
+    return storage.load(place.mean, schedule, data, device), data, schedule
 
 
-def load_denoiser(experiment, setting, place, variants, precision="fp32"):
-    """The setting's Denoiser, with the heads and the moments that some of `variants` need."""
-
+def load_denoiser(
+    experiment: Experiment,
+    setting: Setting,
+    place: paths.Setting,
+    variants: Sequence[str],
+    precision: str = "fp32",
+) -> Denoiser:
+    """The setting's Denoiser, with the heads and the moments that some of `variants` read."""
     model, data, schedule = load_model(experiment, setting, place)
     moments = None
     if setting.needs_moments(variants):
@@ -33,16 +38,15 @@ def load_denoiser(experiment, setting, place, variants, precision="fp32"):
     return Denoiser(model, trained, moments, data, schedule, precision)
 
 
-def check_images(setting, name, data):
+def check_images(setting: Setting, name: str, data: Data) -> None:
+    """BenchError unless a setting has y for data with grey levels only, and no more images than
+    there are.
+    """
     if (setting.clip_levels is None) != (data.levels is None):
-        raise BenchError(
-            f"settings.{name}.clip_levels: expected "
-            + (
-                "none, as continuous data have no grey levels"
-                if data.levels is None
-                else "y of ddpm and ddim, as the data have grey levels"
-            )
-        )
+        expected = "y of ddpm and ddim, as the data have grey levels"
+        if data.levels is None:
+            expected = "none, as continuous data have no grey levels"
+        raise BenchError(f"settings.{name}.clip_levels: expected {expected}")
     if setting.bound.images > len(data.test):
         raise BenchError(
             f"bound.images: expected at most the {len(data.test)} test images of {name}, "
@@ -50,12 +54,12 @@ def check_images(setting, name, data):
         )
 
 
-def read_trajectories(place, kinds):
+def read_trajectories(place: paths.Setting, kinds: Sequence[str]) -> dict:
     """{kind: {variant: {K: steps}}} as `trajectories` wrote them, K as a string."""
     return {kind: files.read_json(place.trajectories(kind)) for kind in kinds}
 
 
-def steps_of(saved, kind, variant, K):
+def steps_of(saved: dict, kind: str, variant: str, K: int) -> list[int]:
     """τ of a cell from what `read_trajectories` returned."""
     try:
         of_kind = saved[kind]
@@ -67,7 +71,9 @@ def steps_of(saved, kind, variant, K):
         ) from error
 
 
-def read_samples(setting, place, process_name, variant, kind, K):
+def read_samples(
+    setting: Setting, place: paths.Setting, process_name: str, variant: str, kind: str, K: int
+) -> np.ndarray:
     """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
     needs = covariance.get(variant).needs
     shards = [

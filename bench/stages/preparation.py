@@ -70,14 +70,14 @@ def prepare_extractor(experiment, name):
 
 
 def train_heads(experiment, name):
-    """Trains all heads together: results/<setting>/heads/. BenchError where none is configured."""
+    """Trains all heads together: results/<setting>/heads/. BenchError if none is configured."""
     setting, place = experiment.setting(name), paths.Setting(name)
     if setting.heads is None:
         raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
     model, data, schedule = load_model(experiment, setting, place)
-    known = None
+    moments = None
     if setting.heads_need_moments:
-        known = files.read_arrays(place.moments, ["x0_error_sq"])
+        moments = files.read_arrays(place.moments, ["x0_error_sq"])
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = heads.train(
             model,
@@ -87,6 +87,6 @@ def train_heads(experiment, name):
             (experiment.seed, name),
             place.checkpoints / "heads.pt",
             log_loss,
-            known,
+            moments,
         )
     heads.save(trained, log, place.heads)

@@ -10,7 +10,9 @@ from bench.stages.inputs import load_denoiser, read_trajectories, steps_of
 
 
 def draw_samples(experiment, name, process_name, shard=0, needs=None):
-    """One shard of the cells of a process, of all or of variants that need the same: results/<setting>/samples/…"""
+    """One shard of the cells of a process, of all or of variants that need the same:
+    results/<setting>/samples/…
+    """
     groups = experiment.setting(name).variants_by_need(process_name)
     if needs not in (None, *groups):
         raise unknown("--needs", needs, groups)
@@ -21,8 +23,9 @@ def draw_samples(experiment, name, process_name, shard=0, needs=None):
 def _sample(experiment, name, process_name, needs, variants, shard):
     """One shard of every cell of some variants of a process, and the manifest that lists them.
 
-    A cell's file carries a digest of everything that determines it. A file that has the right one is kept, so
-    that a new variant or K samples what is new, and an interrupted job goes on with the next cell.
+    A cell's file carries a digest of everything that determines it. A file that has the right one
+    is kept, so that a new variant or K samples what is new, and an interrupted job goes on with the
+    next cell.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
@@ -79,30 +82,24 @@ def _sample(experiment, name, process_name, needs, variants, shard):
 
 
 def _cells_to_sample(setting, place, process_name, variants, common):
-    """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of the cell."""
-
+    """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of
+    the cell.
+    """
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
-    needed = {
-        "data": bool,
-        "mean": bool,
-        "moments": setting.needs_moments,
-        "heads": setting.heads_of,
-    }
-    digest_of_part = {
-        part: digests.digest_of(getattr(place, part))
-        for part, needed_by in needed.items()
-        if needed_by(variants)
-    }
+    common = {**common, "data": digests.digest_of(place.data), "mean": digests.digest_of(place.mean)}
+    moments = digests.digest_of(place.moments) if setting.needs_moments(variants) else None
     cells = {}
     for variant in variants:
-        parts = {part: digest for part, digest in digest_of_part.items() if needed[part]([variant])}
         made_by = {
             **common,
-            **parts,
             "variant": variant,
             "code": covariance.code(variant),
             "clip_levels": setting.clip(process_name, variant),
         }
+        if setting.needs_moments([variant]):
+            made_by["moments"] = moments
+        if setting.heads_of([variant]):  # its own: another head changes none of its images
+            made_by["head"] = digests.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, kind, variant, K)
             cells[variant, kind, K] = steps, digests.digest({**made_by, "steps": steps})
@@ -113,6 +110,7 @@ def _shard_range(setting, shard):
     """(first, one past the last) image of a shard."""
     if not 0 <= shard < setting.samples.shards:
         raise BenchError(
-            f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, found {shard}"
+            f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, "
+            f"found {shard}"
         )
     return setting.samples.range(shard)

@@ -1,133 +1,83 @@
-"""The last two stages that touch images: features of the reference, and scores of the samples against it.
+"""The last two stages that touch images: features of the reference, and scores of the samples.
 
-A score is of one way to see images: the extractor's own, or one of clean-fid's resizings, whose FID goes by its own name.
+A metric sees images in one way: behind the extractor's own resizing, or behind one that the metric
+names. So each resizing has an extractor, a reference and features of its own.
 """
 
 import sys
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from tqdm import tqdm
 
 from bench.data import dataset
+from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
-from bench.scores import extractors, fidelity, frechet, reference
+from bench.scores import Metric, evidence, extractors, fidelity, frechet, reference
 from bench.stages.inputs import read_samples
 
+OWN = "own"  # what reference.json calls the extractor's own resizing
 
-def extract_reference(experiment, name):
-    """Features of the training images and of held-out ones, kept for all settings: results/<setting>/reference.json.
 
-    As many held-out images as a cell has, at most, so that their scores compare with its: FID depends on the number.
+def extract_reference(experiment: Experiment, name: str) -> None:
+    """Features of the training images and of held-out ones: results/<setting>/reference.json.
+
+    All settings of the same data share them. The held-out images are at most as many as a cell has,
+    so that their scores compare with the cell's: FID depends on the number.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
-    section, data = setting.fidelity, dataset.load(place.data)
-    wanted = section.reference_images or len(data.train)
+    data, statistics = dataset.load(place.data), setting.fidelity.reference
+    counts = {"test": min(setting.samples.count, len(data.test))}
+    if statistics:
+        about = {"statistics": statistics, "sha256": digests.digest_of(statistics)}
+    else:
+        counts = {"train": _reference_images(setting, name, data), **counts}
+        about = {"split": "train", "n": counts["train"], "sha256": data.sha256}
+    views = {}
+    for resizing, network in load_extractors(experiment, setting, place).items():
+        if statistics:  # refused before hours of extraction
+            one = fidelity.features(network, data.test[:1], data.levels)
+            reference.statistics(statistics, one["features"].shape[1])
+        view = {"extractor": network.get_name()}
+        for split, count in counts.items():
+            view[split] = str(reference.features(network, data, split, count))
+        views[resizing or OWN] = view
+    files.write_json(
+        place.reference, {"reference": about, "test_images": counts["test"], "views": views}
+    )
+
+
+def _reference_images(setting, name, data):
+    """How many training images samples are compared with."""
+    wanted = setting.fidelity.reference_images or len(data.train)
     if wanted > len(data.train):
         raise BenchError(
-            f"fidelity.reference_images: expected at most the {len(data.train)} training images of {name}, "
-            f"found {wanted}"
+            f"fidelity.reference_images: expected at most the {len(data.train)} training images of "
+            f"{name}, found {wanted}"
         )
-    test = min(setting.samples.count, len(data.test))
-    counts, views = {"test": test} if section.reference else {"train": wanted, "test": test}, {}
-    for resizing, network in load_extractors(experiment, setting, place).items():
-        if section.reference:  # refused before hours of extraction
-            one = fidelity.features(network, data.test[:1], data.levels)
-            reference.statistics(section.reference, one["features"].shape[1])
-        views[resizing or "own"] = {
-            "extractor": network.get_name(),
-            **{
-                split: str(reference.features(network, data, split, count))
-                for split, count in counts.items()
-            },
-        }
-    found = (
-        {"statistics": section.reference, "sha256": digests.digest_of(section.reference)}
-        if section.reference
-        else {"split": "train", "n": wanted, "sha256": data.sha256}
-    )
-    files.write_json(place.reference, {"reference": found, "test_images": test, "views": views})
+    return wanted
 
 
-def load_extractors(experiment, setting, place):
-    """{resizing: extractor}: under None as it is, and with each of clean-fid's resizings that is asked for."""
-
-    module, chosen = extractors.get(setting.extractor.name), devices.choose(experiment.device)
-    networks = {None: module.load(place.extractor)} | {
-        resizing: module.load(place.extractor, resizing) for resizing in setting.fidelity.resizings
-    }
-    return {
-        resizing: stopwatch.watched(network.to(chosen)) for resizing, network in networks.items()
-    }
-
-
-def score_samples(experiment, name, process_name):
-    """Scores of every cell of a process, and of the held-out test images: results/<setting>/fidelity/<process>.json."""
-    setting, place = experiment.setting(name), paths.Setting(name)
-    cells = setting.cells("samples", process_name)
-    levels, about = dataset.load(place.data).levels, files.read_json(place.reference)
-    networks = load_extractors(experiment, setting, place)
-    known = {resizing: load_reference(place, about, resizing) for resizing in networks}
-    metrics, absent = _metrics(experiment.fidelity_metrics, networks[None])
-
-    def rows(features, **cell):
-        measured = []
-        for resizing, found in features.items():
-            scored = fidelity.score(
-                found,
-                known[resizing],
-                ["fid"] if resizing else metrics,
-                setting.fidelity.resamples,
-                (experiment.seed, name, "fidelity"),
-            )
-            of_view = {"extractor": networks[resizing].get_name(), "n": len(found["features"])}
-            measured += [
-                {
-                    **cell,
-                    "metric": f"{metric}_{resizing}" if resizing else metric,
-                    "value": value,
-                    "stderr": stderr,
-                    **of_view,
-                }
-                for metric, (value, stderr) in scored.items()
-            ]
-        return measured
-
-    held_out = {resizing: _kept(place, about, resizing, "test") for resizing in networks}
-    result = {
-        "dtype": setting.samples.precision,
-        "reference": about["reference"],
-        "absent": absent,
-        "test_images": rows(held_out),
-        "cells": [],
-    }
-    with tqdm(
-        total=len(cells) * len(networks) * setting.samples.count,
-        desc=f"fidelity {name} {process_name}",
-        unit="image",
-        mininterval=1.0,
-    ) as bar:
-        for variant, kind, K in cells:
-            images = read_samples(setting, place, process_name, variant, kind, K)
-            found = {
-                resizing: fidelity.features(network, images, levels, bar.update)
-                for resizing, network in networks.items()
-            }
-            result["cells"] += rows(found, variant=variant, trajectory=kind, K=K)
-    files.write_json(place.fidelity(process_name), result)
+def load_extractors(
+    experiment: Experiment, setting: Setting, place: paths.Setting
+) -> dict[str | None, torch.nn.Module]:
+    """{resizing: extractor} of each that a metric asks for; None is the extractor's own."""
+    module, device = extractors.get(setting.extractor.name), devices.choose(experiment.device)
+    networks = {}
+    for resizing in experiment.resizings:
+        options = [resizing] if resizing else []
+        network = module.load(place.extractor, *options)
+        networks[resizing] = stopwatch.watched(network.to(device))
+    return networks
 
 
-def _kept(place, about, resizing, split):
-    """{layer: features} of the reference's or the held-out images, which the reference stage has kept."""
-
-    return reference.read(about["views"][resizing or "own"][split], files.remake(place.reference))
-
-
-def load_reference(place, about, resizing):
-    """The `bench.scores.reference.Reference` of a way to see images."""
-
+def load_reference(place: paths.Setting, about: dict, resizing: str | None) -> reference.Reference:
+    """The `bench.scores.reference.Reference` of a resizing; about: what reference.json says."""
     path = about["reference"].get("statistics")
     if not path:
-        features = _kept(place, about, resizing, "train")["features"]
+        features = _read_features(place, about, resizing, "train")["features"]
         return reference.Reference(frechet.fitted(features), features)
     if digests.digest_of(path) != about["reference"]["sha256"]:
         raise BenchError(
@@ -136,10 +86,118 @@ def load_reference(place, about, resizing):
     return reference.Reference(reference.statistics(path))
 
 
-def _metrics(asked, network):
-    """(metrics, {metric: why it is absent}) of those asked for, which the extractor has the layers for."""
-    if "isc" not in asked or len(network.get_requested_features_list()) > 1:
-        return asked, {}
-    absent = {"isc": f"{network.get_name()} has no last layer; expected weights with it"}
-    print(f"isc: absent: {absent['isc']}", file=sys.stderr)
-    return [metric for metric in asked if metric != "isc"], absent
+def _read_features(place, about, resizing, split):
+    """{layer: features} of the reference's or the held-out images, from the reference stage."""
+    remedy, view = files.remake(place.reference), about["views"].get(resizing or OWN)
+    if view is None:
+        raise BenchError(f"{place.reference}: views: found none of {resizing or OWN}; {remedy}")
+    return reference.read(view[split], remedy)
+
+
+def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
+    """Scores of every cell of a process, and of the held-out test images.
+
+    They are in results/<setting>/fidelity/<process>.json.
+    """
+    setting, place = experiment.setting(name), paths.Setting(name)
+    cells = setting.cells("samples", process_name)
+    about = files.read_json(place.reference)
+    networks = load_extractors(experiment, setting, place)
+    metrics, absent = _computable(experiment.sample_metrics, networks)
+    scorer = Scorer(
+        metrics,
+        networks,
+        {resizing: load_reference(place, about, resizing) for resizing in networks},
+        setting.fidelity.resamples,
+        (experiment.seed, name, "fidelity"),
+    )
+    held_out = {resizing: _read_features(place, about, resizing, "test") for resizing in networks}
+    files.write_json(
+        place.fidelity(process_name),
+        {
+            "dtype": setting.samples.precision,
+            "reference": about["reference"],
+            "versions": {metric.name: metric.version for metric in metrics},
+            "absent": absent,
+            "test_images": scorer.rows(held_out),
+            "cells": _score_cells(setting, place, process_name, cells, scorer),
+        },
+    )
+
+
+def _score_cells(setting, place, process_name, cells, scorer):
+    """The rows of cells of a process, [(variant, trajectory, K), …]."""
+    levels, networks = dataset.load(place.data).levels, scorer.networks
+    rows = []
+    with tqdm(
+        total=len(cells) * len(networks) * setting.samples.count,
+        desc=f"fidelity {place.folder.name} {process_name}",
+        unit="image",
+        mininterval=1.0,
+    ) as bar:
+        for variant, trajectory, K in cells:
+            images = read_samples(setting, place, process_name, variant, trajectory, K)
+            features = {
+                resizing: fidelity.features(network, images, levels, bar.update)
+                for resizing, network in networks.items()
+            }
+            rows += scorer.rows(features, variant=variant, trajectory=trajectory, K=K)
+    return rows
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Computes metrics of sets of images. networks, references: {resizing: …}."""
+
+    metrics: list[Metric]
+    networks: dict[str | None, torch.nn.Module]
+    references: dict[str | None, reference.Reference]
+    resamples: int
+    stream: tuple
+
+    def rows(
+        self, features: dict[str | None, dict[str, np.ndarray]], **cell: object
+    ) -> list[dict[str, object]]:
+        """A row for each metric.
+
+        features: {resizing: {layer: features}} of the images; cell: what every row begins with.
+        """
+        samples = {
+            resizing: evidence.Samples(
+                layers["features"],
+                layers.get("logits"),
+                self.references[resizing],
+                self.resamples,
+                self.stream,
+            )
+            for resizing, layers in features.items()
+        }
+        rows = []
+        for metric in self.metrics:
+            seen = samples[metric.resizing]
+            value, stderr = metric.compute(seen)
+            rows.append(
+                {
+                    **cell,
+                    "metric": metric.name,
+                    "value": value,
+                    "stderr": stderr,
+                    "extractor": self.networks[metric.resizing].get_name(),
+                    "n": len(seen.features),
+                }
+            )
+        return rows
+
+
+def _computable(metrics, networks):
+    """(metrics whose layers the extractor has, {name: why it is absent} of the others)."""
+    computable, absent = [], {}
+    for metric in metrics:
+        network = networks[metric.resizing]
+        if "logits" in metric.needs and len(network.get_requested_features_list()) < 2:
+            reason = f"{network.get_name()} has no last layer; expected weights with it"
+            print(f"{metric.name}: absent: {reason}", file=sys.stderr)
+            absent[metric.name] = reason
+        else:
+            computable.append(metric)
+    return computable, absent

@@ -1,4 +1,5 @@
-"""The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture (`bench.mixture`).
+"""The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture
+(`bench.mixture`).
 
 Every check is a function that yields rows as `bench.theory.ground` makes them.
 """
@@ -35,26 +36,29 @@ def perfect_mean(ground, steps):
                 f"perfect mean: {name} is (a²/b²) E tr Cov[x_0|x_t]/d at t = {t}",
                 variant.source,
                 np.trace(exact) / dim,
-                variant.v(t, ground.moments, None, None).item(),
+                ground.v(name, t, ground.moments),
                 stderr,
             )
         for name, quantity in (("analytic_diagonal", "eps_sq"), ("mle_diagonal", "error_sq")):
             variant = covariance.get(name)
             stderr = np.hypot(ground.moments[f"{quantity}_se"][t], np.diag(error))
-            score = (variant.v(t, ground.moments, None, None)[0] - np.diag(exact)) / stderr
+            v = ground.v(name, t, ground.moments)
+            score = (v - np.diag(exact)) / stderr
             worst = np.abs(score).argmax()
             yield within(
                 f"perfect mean: {name} is its diagonal at t = {t} (worst coordinate)",
                 variant.source,
                 exact[worst, worst],
-                variant.v(t, ground.moments, None, None)[0, worst],
+                v[worst],
                 stderr[worst],
                 worst_of=dim,
             )
 
 
 def full_matrices(ground, steps):
-    """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su 2022b, eq. 5)."""
+    """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su
+    2022b, eq. 5).
+    """
     dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
@@ -82,7 +86,9 @@ def full_matrices(ground, steps):
 
 
 def ranges(ground):
-    """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every (s, t)."""
+    """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every
+    (s, t).
+    """
     N = ground.schedule.N
     v = 1 - ground.moments["eps_sq"][1:].mean(axis=1)
     stderr = ground.moments["eps_sq_mean_se"][1:]
@@ -103,14 +109,9 @@ def ranges(ground):
         stderr[v.argmax()],
         (v <= 1 + slack).all(),
     )
-    variant, broken, pairs = (
-        covariance.get("analytic_scalar"),
-        0,
-        list(itertools.combinations(range(1, N + 1), 2)),
-    )
+    broken, pairs = 0, list(itertools.combinations(range(1, N + 1), 2))
     for s, t in pairs:
-        data_variance = variant.data_variance(t, ground.schedule, np.inf, ground.moments)
-        sigma_sq = variant.variance(ground.ddpm, s, t, data_variance).item()
+        sigma_sq = ground.sigma_sq("analytic_scalar", s, t, ground.moments)
         lower, upper, _ = thresholds.bounds(ground.ddpm, s, t)
         broken += not lower * (1 - 1e-12) <= sigma_sq <= upper * (1 + 1e-12)
     yield row(
@@ -124,7 +125,9 @@ def ranges(ground):
 
 
 def imperfect_mean(ground, steps):
-    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is told."""
+    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is
+    told.
+    """
     dim = ground.law.dim
     for t in steps:
         exact, error = ground.exact_v(t)
@@ -135,7 +138,7 @@ def imperfect_mean(ground, steps):
             + (np.diag(error) ** 2).mean()
             + bias_sq.var().item() / ground.draws
         )
-        mle = covariance.get("mle_scalar").v(t, ground.imperfect_moments, None, None).item()
+        mle = ground.v("mle_scalar", t, ground.imperfect_moments)
         yield within(
             f"imperfect mean: mle_scalar is the perfect value plus E‖bias‖²/d at t = {t}",
             "Su 2022b",
@@ -143,9 +146,7 @@ def imperfect_mean(ground, steps):
             mle,
             stderr,
         )
-        analytic = (
-            covariance.get("analytic_scalar").v(t, ground.imperfect_moments, None, None).item()
-        )
+        analytic = ground.v("analytic_scalar", t, ground.imperfect_moments)
         miss = np.hypot(stderr, ground.imperfect_moments["eps_sq_mean_se"][t])
         yield row(
             f"imperfect mean: what analytic_scalar makes of it at t = {t} (told, not judged)",
@@ -170,16 +171,7 @@ def likelihood_is_best(ground):
             scale = ground.schedule.noise_sq[t] / ground.schedule.alpha_bar[t]
             gamma_sq, lam = ground.ddpm.gamma(s, t) ** 2 * scale, ground.ddpm.lambda_sq(s, t)
             sigma_sq = {
-                other: covariance.get(other)
-                .variance(
-                    ground.ddpm,
-                    s,
-                    t,
-                    covariance.get(other).data_variance(
-                        t, ground.schedule, np.inf, ground.imperfect_moments
-                    ),
-                )
-                .item()
+                other: ground.sigma_sq(other, s, t, ground.imperfect_moments)
                 for other in (name, "mle_scalar")
             }
             cost = {
@@ -207,7 +199,9 @@ def likelihood_is_best(ground):
 
 
 def bound_is_above(ground, Ks):
-    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the variant's own variance."""
+    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the
+    variant's own variance.
+    """
     variants = [*SCALARS, "analytic_diagonal", "mle_diagonal"]
     kinds = [name for name in trajectory.FIXED if name != "even_ddim"]
     cells = [
@@ -234,7 +228,8 @@ def bound_is_above(ground, Ks):
         for cell, value in zip(cells, values, strict=True):
             gap, stderr = (value - truth).mean(), (value - truth).std(ddof=1) / len(truth) ** 0.5
             yield row(
-                f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} is above −E log p (nats)",
+                f"{label} mean: the bound of {cell.variant}, {cell.trajectory}, K = {cell.K} "
+                "is above −E log p (nats)",
                 "Ho 2020",
                 truth.mean(),
                 truth.mean() + gap,
@@ -244,7 +239,9 @@ def bound_is_above(ground, Ks):
 
 
 def one_gaussian(dim=16, N=50):
-    """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0, I)) alone."""
+    """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0,
+    I)) alone.
+    """
     made = schedule.make("linear", N)
     forward, law = process.make("ddpm", made), law_of(1, dim)
     oracle = mixture.Oracle(law, made)
@@ -300,7 +297,9 @@ def trajectories(seed, largest=12):
 
 
 def optimal_is_least(ground):
-    """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from the moments."""
+    """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from
+    the moments.
+    """
     N = ground.schedule.N
     for name in ("beta", "analytic_scalar"):
         cost = covariance.get(name).edge_costs(ground.ddpm, np.inf, ground.moments)
@@ -332,7 +331,9 @@ def published_thresholds():
 
 
 def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
-    """One reverse step with the exact conditional moments gives x_s its exact mean and covariance; with λ² alone it does not."""
+    """One reverse step with the exact conditional moments gives x_s its exact mean and covariance;
+    with λ² alone it does not.
+    """
     made = schedule.make("linear", N)
     law = law_of(4, 2)
     oracle = mixture.Oracle(law, made)
@@ -373,7 +374,8 @@ def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
             stderr = squares.std() / draws**0.5
             met = abs(squares.mean() - exact.trace()) <= SIGMAS * stderr
             yield row(
-                f"{name}, η = {eta:g}, {label}: tr Cov of x_s is {'missed' if label == 'λ² alone' else 'met'}",
+                f"{name}, η = {eta:g}, {label}: tr Cov of x_s is "
+                f"{'missed' if label == 'λ² alone' else 'met'}",
                 "Su 2022a",
                 exact.trace(),
                 squares.mean(),

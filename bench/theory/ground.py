@@ -1,14 +1,17 @@
-"""The ground on which the claims of the papers are checked, and the rows in which a check says what it found.
+"""The ground on which the claims of the papers are checked, and the rows in which a check says what
+it found.
 
-A row is (claim, source, expected, measured, stderr, verdict). `expected` comes from a closed form or from an average of
-one; `measured` from the code that measures real models. A verdict on a Monte Carlo number allows four standard errors, on
-the worst of n numbers as many as make n of them as unlikely to be exceeded; on a closed form, the rounding that is stated.
+A row is (claim, source, expected, measured, stderr, verdict). `expected` comes from a closed form
+or from an average of one; `measured` from the code that measures real models. A verdict on a Monte
+Carlo number allows four standard errors, on the worst of n numbers as many as make n of them as
+unlikely to be exceeded; on a closed form, the rounding that is stated.
 """
 
 import torch
 from scipy.stats import norm
 
-from bench import moments, noise, process, schedule
+from bench import covariance, moments, noise, process, schedule
+from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
 from bench.data.readers.mixture import law_of
 from bench.mean.oracle import OracleModel
@@ -18,7 +21,9 @@ POOL = 200_000  # draws that stand for the data; the moments draw from them
 
 
 class Ground:
-    """A mixture, its diffusion, data drawn from it, and the moments of the perfect and of an imperfect mean model."""
+    """A mixture, its diffusion, data drawn from it, and the moments of the perfect and of an
+    imperfect mean model.
+    """
 
     def __init__(self, seed, dim=16, components=8, N=50, draws=4000, imperfection=0.3):
         self.names = (seed, "mixture")
@@ -37,6 +42,20 @@ class Ground:
     def estimate(self, model, *names):
         """The moments of a mean model, from draws named by `names`."""
         return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
+
+    def v(self, name, t, moments):
+        """v of the variant called `name` at step t, where it is the same for every x_t: a number or
+        (d,).
+        """
+        variant = covariance.get(name)
+        seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
+        return variant.spectrum(seen)
+
+    def sigma_sq(self, name, s, t, moments):
+        """σ²_{s|t} of the scalar variant called `name`, for unbounded data."""
+        variant = covariance.get(name)
+        seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
+        return variant.reverse_variance(self.ddpm, s, seen).item()
 
     def noised(self, t, purpose):
         """Fresh draws of x_t, independent of those behind the moments."""
@@ -75,7 +94,9 @@ def row(claim, source, expected, measured, stderr, verdict):
 
 
 def within(claim, source, expected, measured, stderr, worst_of=1):
-    """A row whose verdict is that the two agree within the standard errors allowed for the worst of so many numbers."""
+    """A row whose verdict is that the two agree within the standard errors allowed for the worst of
+    so many numbers.
+    """
     return row(
         claim,
         source,
@@ -87,5 +108,7 @@ def within(claim, source, expected, measured, stderr, worst_of=1):
 
 
 def sigmas(count):
-    """As many standard errors as one of `count` numbers exceeds as rarely as a single one exceeds SIGMAS."""
+    """As many standard errors as one of `count` numbers exceeds as rarely as a single one exceeds
+    SIGMAS.
+    """
     return norm.isf(norm.sf(SIGMAS) / count)

@@ -84,7 +84,7 @@ def test_a_trajectory_may_have_its_own_steps():
 
 def test_beta_may_be_clipped_otherwise():
     """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all."""
-    clip = {"ddpm": 2, "ddim": 1, "beta": 0.5}
+    clip = {"ddpm": 2, "ddim": 1, "variants": {"beta": 0.5}}
     digits = loading.resolve(RAW).setting("digits")
     special = digits.model_copy(update={"clip_levels": type(digits.clip_levels)(**clip)})
     assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, 2, 2]
@@ -153,11 +153,27 @@ def test_beta_may_be_clipped_otherwise():
             3,
             "fidelity.reference_images: .*greater than or equal to 4, found 3",
         ),
-        ("fidelity.also", ["clean"], "fidelity.also.0: .*'clean_fid', found 'clean'"),
+        ("metrics", ["fid_cleen"], "metrics: unknown metric 'fid_cleen'; did you mean 'fid_clean'"),
         (
-            "fidelity.also",
-            ["clean_fid"],
-            "fidelity.also: clean_fid needs extractor.name inception, found classifier",
+            "metrics",
+            ["fid_clean"],
+            "metrics: fid_clean needs settings.digits.extractor.name inception, found classifier",
+        ),
+        (
+            "metrics",
+            ["nowhere.energy:Energy"],
+            "metrics: metric 'nowhere.energy:Energy' cannot be imported .No module named "
+            "'nowhere'.; expected package.module:Class",
+        ),
+        (
+            "metrics",
+            ["bench.noise:Energy"],
+            "metrics: metric 'bench.noise:Energy' cannot be imported .*no attribute 'Energy'",
+        ),
+        (
+            "metrics",
+            ["bench.schedule:Schedule"],
+            "metric 'bench.schedule:Schedule': expected a subclass of bench.scores.Metric",
         ),
         (
             "fidelity.reference",
@@ -169,17 +185,33 @@ def test_beta_may_be_clipped_otherwise():
             {**RAW["fidelity"], "reference": "stats.npz", "reference_images": 9},
             "reference_images: expected none beside",
         ),
-        (
-            "fidelity",
-            {**RAW["fidelity"], "reference": "stats.npz", "also": ["clean_fid"]},
-            "also: expected none beside reference",
-        ),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(path, value, message):
     with pytest.raises(BenchError, match=message) as caught:
         loading.resolve(changed(path, value))
     assert "\n" not in str(caught.value)
+
+
+def test_a_statistics_file_is_of_one_resizing():
+    raw = {**RAW, "metrics": ["nll", "fid_clean"], "settings": ["cifar10_tiny"]}
+    raw["fidelity"] = {**RAW["fidelity"], "reference": "stats.npz"}
+    with pytest.raises(BenchError, match="metrics: fid_clean resizes images its own way, and"):
+        loading.resolve(raw)
+
+
+def test_metrics_are_split_by_what_they_need():
+    """A setting without DDPM has no bound, whatever the metrics."""
+    experiment = loading.resolve(
+        {**RAW, "metrics": ["fid_clean", "nll", "fid"], "settings": ["cifar10_tiny"]}
+    )
+    assert [metric.name for metric in experiment.bound_metrics] == ["nll_bpd", "nll_nats"]
+    assert [metric.name for metric in experiment.sample_metrics] == ["fid_clean", "fid"]
+    assert experiment.metric_groups == ["fid_clean", "nll", "fid"]
+    assert experiment.resizings == ["clean", None] and experiment.wants_bound("cifar10_tiny")
+    without = loading.resolve(changed("processes", {"ddim": {"variants": ["zero"]}}))
+    assert not without.wants_bound("digits")
+    assert not loading.resolve(changed("metrics", ["fid"])).wants_bound("digits")
 
 
 def test_a_missing_key_is_named():
@@ -207,6 +239,69 @@ def resolved(**changes):
 def test_mistakes_in_a_setting(changes, message):
     with pytest.raises(BenchError, match=message):
         loading.resolve(resolved(**changes))
+
+
+def test_rows_of_all_settings_without_a_head_are_left_out(monkeypatch, capsys):
+    """Told in one line, where the rows are params.yaml's; an error where they are the setting's
+    own.
+    """
+    own = loading.read_yaml(loading._setting_path("digits"))
+    own["heads"] = {"targets": {"npr": "simple"}, "train": own["heads"]["train"]}
+    monkeypatch.setattr(loading, "_setting_file", lambda name: own)
+    digits = loading.resolve(RAW).setting("digits")
+    assert "npr" in digits.variants("ddim") and digits.head_names == ["npr"]
+    assert not {"sn", "improved_ddpm"} & {*digits.variants("ddpm"), *digits.variants("ddim")}
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "settings.digits: no head is configured for improved_ddpm, sn; their rows"
+    )
+    assert said.count("\n") == 1
+    with pytest.raises(BenchError, match="ddim.variants: every variant needs a head that is not"):
+        loading.resolve(changed("processes.ddim.variants", ["sn"]))
+    own["processes"] = {"ddpm": {"variants": ["beta", "sn"]}}
+    with pytest.raises(
+        BenchError, match="variant 'sn' needs the head 'sn', which is not configured"
+    ):
+        loading.resolve(RAW)
+
+
+def test_heads_have_a_default_mode(monkeypatch):
+    """Heads that a row needs and targets does not name come last, whatever the rows' order."""
+    own = loading.read_yaml(loading._setting_path("digits"))
+    own["heads"] = {
+        "default": "complex",
+        "targets": {"sn": "simple"},
+        "train": own["heads"]["train"],
+    }
+    monkeypatch.setattr(loading, "_setting_file", lambda name: own)
+    heads = loading.resolve(RAW).setting("digits").heads
+    assert list(heads.targets.items()) == [
+        ("sn", "simple"),
+        ("improved_ddpm", "complex"),
+        ("npr", "complex"),
+    ]
+    assert heads.default is None
+    del own["heads"]["train"]
+    with pytest.raises(BenchError, match="heads: train: missing; every head that is not imported"):
+        loading.resolve(RAW)
+
+
+def test_the_bound_is_wanted_for_nll_and_cells_that_have_one():
+    experiment = loading.resolve(RAW)
+    digits = experiment.setting("digits")
+    assert experiment.wants_bound("digits") and digits.bound_variants == digits.variants("ddpm")
+    assert not loading.resolve(changed("metrics", ["fid"])).wants_bound("digits")
+    only_ddim = changed("processes", {"ddim": {"variants": ["zero"]}})
+    assert not loading.resolve(only_ddim).wants_bound("digits")
+
+
+def test_moments_that_the_rows_read():
+    few = changed("processes", {"ddim": {"variants": ["zero", "mle_scalar"]}})
+    few["settings"] = ["lsun_bedroom"]
+    lsun = loading.resolve(few).setting("lsun_bedroom")
+    assert lsun.moment_names() == ["eps_sq_mean"]
+    digits = loading.resolve(RAW).setting("digits")
+    assert "x0_error_sq" in digits.moment_names() and "error_sq_mean" in digits.moment_names()
 
 
 @pytest.mark.parametrize(

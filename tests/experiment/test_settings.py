@@ -1,4 +1,6 @@
-"""The experiments that come with the repository: they are valid, and the papers' ones cover what was published."""
+"""The experiments that come with the repository: they are valid, and the papers' ones cover what
+was published.
+"""
 
 import csv
 
@@ -55,7 +57,9 @@ def paper(name):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_papers_setting_attempts_what_was_published(name):
-    """Every published NLL and FID cell of a variant that there is, at 50 000 samples, is a cell of the setting's grid."""
+    """Every published NLL and FID cell of a variant that there is, at 50 000 samples, is a cell of
+    the setting's grid.
+    """
     setting, wanted = paper(name), {}
     for row in ROWS:
         if (

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 from matplotlib import image
 
+from bench import covariance
 from bench.report import figures
 
 
@@ -103,3 +104,14 @@ def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
         )
         figures.curves(cells, "nll", tmp_path / f"{name}.png")
     assert (tmp_path / "above.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_a_variant_looks_the_same_in_every_figure():
+    """And unlike any other, up to twenty of them."""
+    registered = list(covariance.VARIANTS)
+    names = [*registered, *(f"new_{index}" for index in range(20 - len(registered)))]
+    looks = figures.styles(names)
+    assert len({look["color"] for look in looks.values()}) == 20
+    for name in registered:
+        assert figures.styles([name])[name] == looks[name]
+        assert figures.styles(["new", name])[name] == looks[name]

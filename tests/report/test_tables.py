@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
+from bench import scores
 from bench.report import tables
 
 
@@ -67,7 +68,9 @@ def frame():
         },
         ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None},
     }
-    return tables.cells(tables.bound_cells("toy", per_image()) + fid_rows(), published)
+    return tables.cells(
+        tables.bound_cells("toy", per_image(), scores.in_group("nll")) + fid_rows(), published
+    )
 
 
 def test_cells(frame):

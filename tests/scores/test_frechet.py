@@ -1,4 +1,4 @@
-"""The Fréchet distance against scipy, torch-fidelity and clean-fid on the same features, and resamples one by one."""
+"""The Fréchet distance against scipy, torch-fidelity and clean-fid; resamples one by one."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_resamples_are_those_images(count):
 
 
 def test_known_gaussians():
-    """Of N(0, S²) and N(m, 1) in each coordinate the distance is m² + (S − 1)²; and 0 of a set from itself."""
+    """m² + (S − 1)² for N(0, S²) and N(m, 1) in each coordinate; 0 of a set from itself."""
     exact = (
         np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]) * 3**0.5 / 2
     )  # mean 0, covariance the unit matrix

@@ -1,4 +1,4 @@
-"""Features of real images are extracted once, whatever happens meanwhile, and statistics files are read or refused."""
+"""Features of real images are extracted once; statistics files are read or refused."""
 
 import multiprocessing
 import threading
@@ -60,7 +60,7 @@ def test_a_hit_passes_nothing(network, data):
 
 
 def test_what_decides_is_the_content(network, data):
-    """Other images, another number of them and another network are other features; a setting's name is none of it."""
+    """Other images, another number of them or another network are other features."""
     folders = {
         reference.features(network, data, "train", 20),
         reference.features(network, data, "test", 20),
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_made(network, data, tmp_path):
 
 
 def statistics(path, **changes):
-    """A statistics file of three features, with arrays replaced, or left out where they are None."""
+    """A statistics file of three features, with arrays replaced, or left out if None."""
     arrays = {"mu": np.arange(3.0), "sigma": np.eye(3) + 0.5} | changes
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path

@@ -1,15 +1,18 @@
 """The stages of the scores: what they read, what they write, and how often the network passes."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 import yaml
 
-from bench import cli
+from bench import cli, scores
 from bench.experiment import loading
 from bench.runtime import digests, files, paths
+from bench.runtime.errors import BenchError
 from bench.scores.extractors import classifier
 from tests.experiment.test_loading import RAW
 
@@ -17,7 +20,10 @@ METRICS = ["fid", "kid", "precision", "recall", "isc"]
 
 
 def write(change=lambda setting: None, metrics=METRICS, overlay=None):
-    """c.yaml: the digits with two cells of 20 samples, and `change` made to the setting; the command line that names it."""
+    """Writes c.yaml, the digits with two cells of 20 samples; returns the options that name it.
+
+    change: made to the setting.
+    """
     raw = loading.resolve({**RAW, "metrics": metrics, **(overlay or {})}).model_dump(mode="json")
     (name,) = raw["settings"]
     setting = raw["settings"][name]
@@ -35,12 +41,13 @@ def run(stage, *options):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with the digits, an untrained classifier, and training images in place of samples."""
+    """The digits, an untrained classifier, and training images in place of samples."""
     monkeypatch.chdir(tmp_path)
     place, options = paths.Setting("digits"), write()
     cli.main(["data", *options[:4]])
     train = np.load(place.data / "train.npy")
-    # weights of its own for every test: a network is registered under its weights' name, with the first test's counter
+    # Weights of its own for every test: a network is registered under its weights' name, with the
+    # first test's counter.
     torch.manual_seed(int(digests.digest(tmp_path.name), 16))
     weights = classifier.Classifier(1, 10).state_dict()
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
@@ -71,7 +78,10 @@ def values(place):
 
 
 def test_every_image_passes_once(place, passed):
-    """For all metrics and layers; the reference and the held-out images not again, nor for a setting of the same data."""
+    """For all metrics and layers.
+
+    The reference and the held-out images do not pass again, nor for a setting of the same data.
+    """
     run("reference", *write())
     assert passed == [60, 20]
     run("fidelity", *write())
@@ -98,7 +108,7 @@ def test_every_image_passes_once(place, passed):
 
 
 def test_statistics_in_place_of_features(place, passed):
-    """The FID against the mean and covariance that a file holds is that against the features themselves."""
+    """FID against the mean and covariance in a file is FID against the features themselves."""
     run("reference", *write())
     run("fidelity", *write())
     expected, _ = values(place)
@@ -171,4 +181,133 @@ def test_features_that_are_gone(place):
     with pytest.raises(
         SystemExit, match="missing; make it again with: .*--forcerun results/digits/reference.json"
     ):
+        run("fidelity", *write())
+
+
+SHIFT = """
+import numpy as np
+
+from bench.scores import Metric
+
+
+class Shift(Metric):
+    name = "mean_shift"
+    title, label = "Shift of the mean", "|μ − ν|"
+    digits = 5
+
+    def compute(self, samples):
+        shift = samples.features.mean(0) - samples.reference.gaussian.mean
+        return float(np.linalg.norm(shift)), None
+"""
+WORST = """
+from bench.scores import Metric
+
+
+class Worst(Metric):
+    name, needs, column = "worst_bound", ("bound",), "nll_bpd"
+    title, label, unit = "Largest bound", "largest bound (bits/dim)", "bits/dim"
+
+    def compute(self, bounds):
+        return bounds.values.max(), None
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A function that writes a package's module into a folder on the path."""
+    monkeypatch.setattr(scores, "METRICS", dict(scores.METRICS))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write_module(name, source):
+        for module in ("my_scores", f"my_scores.{name}"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        files.write_text(tmp_path / "my_scores" / f"{name}.py", source)
+
+    return write_module
+
+
+def in_all_tables(name, heading):
+    """The rows of a metric in cells.csv, once it has been found in every table and in a figure."""
+    cells = files.read_csv(paths.CELLS)
+    rows = cells[cells.metric == name]
+    table1 = files.read_csv(paths.RESULTS / "table1.csv")
+    assert list(table1[table1.metric == name].variant) == ["beta"]
+    assert f"## digits: {heading}, n = " in (paths.RESULTS / "table1.md").read_text()
+    assert f"{name}_K5" in files.read_json(paths.RESULTS / "metrics.json")["digits"]
+    assert list(files.read_csv(paths.RESULTS / "plots" / f"{name}.csv").K) == [5, 10]
+    assert paths.Setting("digits").figure(name).stat().st_size > 10_000
+    return rows
+
+
+@pytest.mark.parametrize("entry", ["my_scores.shift:Shift", "mean_shift"])
+def test_a_metric_of_samples_is_one_file_and_one_word(place, package, entry):
+    """Named by its class, or by an entry point as an installed package has it."""
+    package("shift", SHIFT)
+    if ":" not in entry:
+        about = Path("my_scores-1.0.dist-info")
+        files.write_text(about / "METADATA", "Name: my_scores\nVersion: 1.0\n")
+        files.write_text(
+            about / "entry_points.txt", "[bench.metrics]\nmean_shift = my_scores.shift:Shift\n"
+        )
+    options = write(metrics=["fid", entry])
+    run("reference", *options)
+    run("fidelity", *options)
+    report = files.read_json(place.fidelity("ddpm"))
+    assert [row["metric"] for row in report["cells"]] == ["fid", "mean_shift"] * 2
+    assert report["versions"] == {"fid": 1, "mean_shift": 1}
+    run("cells", *options[:2])
+    run("figures", *options[:4])
+    run("tables", *options[:2])
+    rows = in_all_tables("mean_shift", "Shift of the mean (lower is better)")
+    assert list(rows.K) == [5, 10] and (rows.value > 0).all() and rows.stderr.isna().all()
+    assert f"{rows.value.iloc[0]:.5f}" in (paths.RESULTS / "table1.md").read_text()
+
+
+def test_a_metric_of_the_bound_is_one_file_and_one_word(place, package):
+    package("worst", WORST)
+    options = write(metrics=["nll", "my_scores.worst:Worst"])
+    frame = pandas.DataFrame(
+        [
+            {"trajectory": "even", "variant": "beta", "K": K, "image": image, "nll_bpd": image / K}
+            for K in (5, 10)
+            for image in range(3)
+        ]
+    )
+    with files.writing(place.bound) as partial:
+        frame.to_parquet(partial, index=False)
+    run("cells", *options[:2])
+    run("figures", *options[:4])
+    run("tables", *options[:2])
+    rows = in_all_tables("worst_bound", "Largest bound (bits/dim, lower is better)")
+    assert list(rows.value) == [2 / 5, 2 / 10] and set(rows.n) == {3}
+
+
+def test_two_metrics_of_one_name_are_refused(package):
+    package("shift", SHIFT.replace("mean_shift", "fid"))
+    with pytest.raises(
+        BenchError,
+        match="metric 'fid' is defined twice, by bench.scores.fid:Fid and my_scores.shift:Shift",
+    ):
+        scores.find("my_scores.shift:Shift")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (('("bound",)', '("bounds",)'), "needs: unknown need 'bounds'; did you mean 'bound'"),
+        (('"nll_bpd"', "None"), "column: expected a column of bound.parquet"),
+    ],
+)
+def test_what_a_metric_says_of_itself_is_checked(package, changes, message):
+    package("worst", WORST.replace(*changes))
+    with pytest.raises(BenchError, match=message):
+        scores.find("my_scores.worst:Worst")
+
+
+def test_a_reference_made_for_other_metrics(place):
+    """Behind a resizing that nobody asked for then."""
+    run("reference", *write())
+    about = files.read_json(place.reference)
+    files.write_json(place.reference, {**about, "views": {}})
+    with pytest.raises(SystemExit, match="views: found none of own; make it again with: "):
         run("fidelity", *write())

@@ -48,8 +48,8 @@ def test_one_gaussian_in_closed_form_for_other_sizes():
 
 def test_a_wrong_variance_is_found(ground, monkeypatch):
     analytic = type(covariance.get("analytic_scalar"))
-    right = analytic.v
-    monkeypatch.setattr(analytic, "v", lambda self, *arguments: 0.5 * right(self, *arguments))
+    right = analytic.spectrum
+    monkeypatch.setattr(analytic, "spectrum", lambda self, seen: 0.5 * right(self, seen))
     rows = [row for row in claims.perfect_mean(ground, [1, 2]) if "analytic_scalar" in row["claim"]]
     assert rows and not any(row["verdict"] for row in rows)
 

@@ -485,7 +485,7 @@ OVERLAYS = {
     "unknown metric": (
         "metrics: [fdi]",
         "metrics: unknown metric 'fdi'; did you mean 'fid'? "
-        "(known: fid, isc, kid, nll, precision, recall)",
+        "(known: fid, fid_clean, fid_legacy_pytorch, isc, kid, nll, precision, recall)",
     ),
 }
 

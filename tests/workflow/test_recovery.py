@@ -351,7 +351,9 @@ def test_the_number_of_shards_changes_no_byte(copy, tiny_run, monkeypatch):
 
 def test_only_beta_is_sampled_again_where_its_clipping_changes(copy, tiny_run, monkeypatch):
     monkeypatch.chdir(copy)
-    config = changed_config(copy, lambda setting: setting["clip_levels"].update(beta=9))
+    config = changed_config(
+        copy, lambda setting: setting["clip_levels"].update(variants={"beta": 9})
+    )
     cli.main(["samples", "--setting", "tiny", "--config", config, "--process", "ddpm"])
     before, after = images_of(tiny_run, "ddpm"), images_of(copy, "ddpm")
     changed = {cell.parent.name for cell in before if (before[cell] != after[cell]).any()}

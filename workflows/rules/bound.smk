@@ -2,7 +2,11 @@ rule bound:
     input:
         "results/{setting}/data",
         "results/{setting}/mean",
-        lambda wildcards: cell_inputs(wildcards, "bound", "ddpm", variants_of_bound(wildcards)),
+        lambda wildcards: cell_inputs(
+            wildcards,
+            setting_of(wildcards).bound_kinds(),
+            setting_of(wildcards).bound_variants,
+        ),
     output:
         "results/{setting}/bound.parquet",
     log:
@@ -12,8 +16,8 @@ rule bound:
     resources:
         gpu=GPU,
     params:
-        config=parts("schedule", "bound", "processes.ddpm"),
-        code=lambda wildcards: variant_code(variants_of_bound(wildcards)),
+        config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
+        code=lambda wildcards: variant_code(setting_of(wildcards).bound_variants),
     shell:
         "bench bound --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -22,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench.experiment import loading
-from bench import covariance, trajectory
+from bench import covariance, process, trajectory
 from bench.report import published, store
 from bench.runtime import paths
 from bench.runtime.errors import BenchError
@@ -130,31 +130,39 @@ def of(wildcards, name):
     return f"results/{wildcards.setting}/{name}"
 
 
-def cell_inputs(wildcards, stage, process, variants):
+def setting_of(wildcards):
+    """The setting of a job."""
+    return experiment.settings[wildcards.setting]
+
+
+def cell_inputs(wildcards, kinds, variants):
     """What cells of `variants` read: trajectories, and moments and heads if a variant needs them."""
-    setting = experiment.settings[wildcards.setting]
-    kinds = setting.kinds(stage, process, variants)
     inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
-    if setting.needs_moments(variants):
+    if setting_of(wildcards).needs_moments(variants):
         inputs.append(of(wildcards, "moments"))
-    if setting.heads_of(variants):
+    if setting_of(wildcards).heads_of(variants):
         inputs.append(of(wildcards, "heads"))
     return inputs
 
 
 def variant_code(variants):
-    """Digests of the code of variants: who edits a formula gets its numbers anew."""
+    """Digests of the code of variants: a changed formula changes the numbers."""
     return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
 
 
-def variants_of_bound(wildcards):
-    return experiment.settings[wildcards.setting].variants("ddpm")
+def metric_versions(metrics):
+    """What decides the numbers of metrics: who raises a version gets them anew."""
+    return " ".join(f"{metric.name}:{metric.version}" for metric in metrics)
 
 
 def variants_of_job(wildcards):
     """The variants of the process that need what the samples job is for."""
-    groups = experiment.settings[wildcards.setting].variants_by_need(wildcards.process)
-    return groups.get(wildcards.needs, [])
+    return setting_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
+
+
+def kinds_of_job(wildcards):
+    """Names of the trajectories of the cells of a samples job."""
+    return setting_of(wildcards).kinds("samples", wildcards.process, variants_of_job(wildcards))
 
 
 def estimates_for_heads(wildcards):
@@ -166,6 +174,12 @@ def estimates_for_trajectories(wildcards):
     """Only optimal trajectories are estimated; the others follow from N and K."""
     estimated = wildcards.kind == "optimal"
     return [of(wildcards, "data"), of(wildcards, "moments")] if estimated else []
+
+
+def code_of_costs(wildcards):
+    """Digests of the code of the variants whose costs decide the trajectories."""
+    optimal = setting_of(wildcards).trajectories().get("optimal", {})
+    return variant_code(sorted(optimal)) if wildcards.kind == "optimal" else ""
 
 
 def trajectories_asked(wildcards):
@@ -185,9 +199,9 @@ def samples_of_process(wildcards):
 def measured(name):
     """The files that the metrics of a setting come from."""
     setting, files = experiment.settings[name], []
-    if "nll" in experiment.metrics and setting.variants("ddpm"):
+    if experiment.wants_bound(name):
         files.append(f"results/{name}/bound.parquet")
-    if experiment.fidelity_metrics:
+    if experiment.sample_metrics:
         files += [
             f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
         ]

@@ -14,9 +14,8 @@ rule reference:
     resources:
         gpu=GPU,
     params:
-        config=parts(
-            "fidelity.reference", "fidelity.reference_images", "fidelity.also", "samples.count"
-        ),
+        config=parts("fidelity.reference", "fidelity.reference_images", "samples.count"),
+        resizings=[str(resizing) for resizing in experiment.resizings],
     shell:
         "bench reference --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
@@ -38,7 +37,7 @@ rule fidelity:
         gpu=GPU,
     params:
         config=parts("fidelity.resamples"),
-        metrics=experiment.fidelity_metrics,
+        metrics=metric_versions(experiment.sample_metrics),
     shell:
         "bench fidelity --config $CONFIG --setting {wildcards.setting:q} --process {wildcards.process:q}"
         " --threads {threads}"

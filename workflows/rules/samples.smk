@@ -7,7 +7,7 @@ rule samples:
         "results/{setting}/data",
         "results/{setting}/mean",
         lambda wildcards: cell_inputs(
-            wildcards, "samples", wildcards.process, variants_of_job(wildcards)
+            wildcards, kinds_of_job(wildcards), variants_of_job(wildcards)
         ),
     output:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",

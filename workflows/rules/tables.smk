@@ -10,7 +10,7 @@ rule cells:
     log:
         f"{TABLE_LOGS}/cells.log",
     params:
-        metrics=experiment.metrics,
+        metrics=metric_versions(experiment.all_metrics),
         targets={name: setting.fidelity.target_fid for name, setting in experiment.settings.items()},
     shell:
         "bench cells --config $CONFIG 2>&1 | tee -i {log:q} >&2"
@@ -20,11 +20,11 @@ rule figures:
     input:
         TABLES.cells,
     output:
-        [TABLES.figure("{setting}", metric) for metric in experiment.metrics],
+        [TABLES.figure("{setting}", group) for group in experiment.metric_groups],
     log:
         f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
-        metrics=experiment.metrics,
+        metrics=metric_versions(experiment.all_metrics),
     shell:
         "bench figures --config $CONFIG --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
 
@@ -37,9 +37,9 @@ rule write_tables:
         TABLES.reproduction_report,
         paths.THRESHOLDS,
         [
-            TABLES.figure(name, metric)
+            TABLES.figure(name, group)
             for name in experiment.settings
-            for metric in experiment.metrics
+            for group in experiment.metric_groups
         ],
     output:
         TABLES.table1,
@@ -47,7 +47,7 @@ rule write_tables:
         TABLES.table2,
         TABLES.metrics,
         TABLES.tracking,
-        [TABLES.plot(metric) for metric in experiment.metrics],
+        [TABLES.plot(group) for group in experiment.metric_groups],
     log:
         f"{TABLE_LOGS}/tables.log",
     params:

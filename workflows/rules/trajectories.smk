@@ -10,6 +10,7 @@ rule trajectories:
     params:
         config=parts("schedule"),
         asked=trajectories_asked,
+        code=code_of_costs,
     shell:
         "bench trajectories --config $CONFIG --setting {wildcards.setting:q} --kind {wildcards.kind:q}"
         " 2>&1 | tee -i {log:q} >&2"

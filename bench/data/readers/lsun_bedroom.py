@@ -17,8 +17,8 @@ from PIL import Image
 
 from bench.data import images
 from bench.data.dataset import Images, Raw, Size
-from bench.experiment.sections import Count
 from bench.runtime.errors import BenchError, one_line
+from bench.runtime.fields import Count
 
 DATABASES = {"train": "bedroom_train_lmdb", "test": "bedroom_val_lmdb"}
 PLACE = (

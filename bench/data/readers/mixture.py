@@ -5,7 +5,7 @@ alone, not on the experiment's seed: if the Monte Carlo noise changes, the data 
 """
 
 from bench.data.dataset import Raw, Size
-from bench.experiment.sections import Count
+from bench.runtime.fields import Count
 
 
 def read(components: Count, dim: Count, train: Count, test: Count):

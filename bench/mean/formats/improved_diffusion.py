@@ -44,8 +44,8 @@ github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusio
 
 import re
 
-from bench.experiment.sections import Count
 from bench.mean import conversion
+from bench.runtime.fields import Count
 
 KIND = "improved-diffusion"
 RESIDUAL = {

@@ -1,0 +1,89 @@
+"""The rows of a setting: which variants they name, and which heads these need."""
+
+import sys
+
+from bench import covariance
+from bench.experiment.resolved import Setting
+from bench.experiment.sections import ProcessesSection
+from bench.runtime.errors import BenchError, unknown
+
+
+def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str]) -> Setting:
+    """The setting called `name` with its variants by name, and with a mode for every head that they
+    need.
+
+    A variant that a row names as package.module:Class is imported and added to `plugins`. If the
+    rows are those of params.yaml for all settings (`shared_rows`), variants whose head the setting
+    does not train are left out.
+    """
+    rows = {
+        process: [_named(text, process, plugins) for text in section.variants]
+        for process, section in setting.processes.items()
+    }
+    learned = {
+        variant for names in rows.values() for variant in names if covariance.get(variant).head
+    }
+    missing = sorted(learned - set(setting.head_names))
+    heads = setting.heads
+    if heads and heads.default:
+        targets = {**heads.targets, **dict.fromkeys(missing, heads.default)}
+        heads, missing = heads.model_copy(update={"default": None, "targets": targets}), []
+    if missing and shared_rows:
+        print(
+            f"settings.{name}: no head is configured for {', '.join(missing)}; their rows are left "
+            "out (`default: simple` under heads trains them)",
+            file=sys.stderr,
+        )
+        for process, names in rows.items():
+            rows[process] = [variant for variant in names if variant not in missing]
+            if not rows[process]:
+                raise BenchError(
+                    f"processes.{process}.variants: every variant needs a head that is not "
+                    "configured; expected another variant, or `default: simple` under heads"
+                )
+    sections = {
+        process: {**section.model_dump(), "variants": list(dict.fromkeys(rows[process]))}
+        for process, section in setting.processes.items()
+    }
+    processes = ProcessesSection.model_validate(sections)
+    return setting.model_copy(update={"heads": heads, "processes": processes})
+
+
+def _named(text: str, process: str, plugins: list[str]) -> str:
+    """The name of the variant in a row of a process."""
+    try:
+        if ":" not in text:
+            return covariance.get(text).name
+        name = covariance.load(text)
+    except BenchError as error:
+        raise BenchError(f"processes.{process}.variants: {error}") from error
+    if text not in plugins:
+        plugins.append(text)
+    return name
+
+
+def check(setting: Setting) -> None:
+    """BenchError unless every variant that a setting names exists, suits its process and has its
+    head.
+    """
+    if setting.heads:
+        check_heads("heads.targets", setting.heads.targets)
+    for variant in setting.clip_levels.variants if setting.clip_levels else {}:
+        try:
+            covariance.get(variant)
+        except BenchError as error:
+            raise BenchError(f"clip_levels.variants: {error}") from error
+    for process, section in setting.processes.items():
+        for variant in section.variants:
+            try:
+                covariance.check(variant, process, setting.head_names)
+            except BenchError as error:
+                raise BenchError(f"processes.{process}.variants: {error}") from error
+
+
+def check_heads(key: str, names) -> None:
+    """BenchError unless every name is that of a variant with a head. key: of the configuration."""
+    known = covariance.head_names()
+    for name in names:
+        if name not in known:
+            raise BenchError(f"{key}.{name}: {unknown('head', name, known)}")

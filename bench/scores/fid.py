@@ -1,0 +1,41 @@
+"""FID (Heusel et al. 2017): the Fréchet distance of Gaussians fitted to features.
+
+Behind clean-fid's resizings (Parmar et al. 2022) the same distance goes by names of its own, as its
+values do not compare with one another.
+"""
+
+import numpy as np
+
+from bench.scores import Metric
+
+
+class Fid(Metric):
+    """The Fréchet distance, and its standard deviation over bootstrap resamples of the samples."""
+
+    name = "fid"
+    title = label = "FID"
+
+    def compute(self, samples) -> tuple[float, float | None]:
+        """The distance from the Gaussian of the reference, which stays as it is."""
+        from bench.scores import frechet
+
+        distances = frechet.Distances(samples.features, samples.reference.gaussian)
+        random = samples.generator("bootstrap")
+        replicates = frechet.bootstrap(distances, samples.resamples, random)
+        return distances(), float(np.std(replicates, ddof=1))
+
+
+class FidLegacyPytorch(Fid):
+    """With pytorch-fid's bilinear resizing."""
+
+    name, resizing, extractor = "fid_legacy_pytorch", "legacy_pytorch", "inception"
+    title = "FID, clean-fid's legacy_pytorch resizing"
+    label = "FID, legacy_pytorch resizing"
+
+
+class FidClean(Fid):
+    """With PIL's bicubic resizing, which averages where it shrinks."""
+
+    name, resizing, extractor = "fid_clean", "clean", "inception"
+    title = "FID, clean-fid's clean resizing"
+    label = "FID, clean resizing"

@@ -1,0 +1,294 @@
+"""What the bound and the sampler rely on in a variant, checked where the answer is known.
+
+The data are a Gaussian mixture. `check(name)` takes seconds. It is for authors of a variant (`bench
+check variant NAME`), and the tests run it for every variant. Its rows are those of
+`bench.theory.ground`: claim, source, expected, measured, stderr, verdict.
+"""
+
+import functools
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from bench import bound, covariance, heads, moments, noise, process, sampler, schedule, trajectory
+from bench.covariance import MomentsAt, Seen, Variant
+from bench.data.readers.mixture import law_of
+from bench.denoiser import Denoiser
+from bench.experiment.sections import HeadsSection, TrainSection
+from bench.mean.oracle import OracleModel
+from bench.theory.ground import SIGMAS, data_of, row, within
+from bench.theory.learned import R_SQUARED
+from bench.training import draw
+
+SEED = 1
+N, DIM, COMPONENTS = 50, 2, 3  # a mixture that a small network learns in seconds
+RADIUS = 2.0  # (hi − lo)/2 that the range of σ² is checked for
+BATCH = 64
+STEPS = (2, 10, 30, 50)  # t at which a variant is looked at
+REPLICATES, DRAWS = 16, 250  # of the moments, for a standard error that needs no formula
+TRAINING = TrainSection(steps=2000, batch=512, learning_rate=5e-3, warmup=60, ema=0.995)
+ROUNDING = 1e-12
+# The error of a mean of few replicates is itself estimated: it deviates as Student's t.
+STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
+
+
+def check(name: str) -> list[dict]:
+    """Rows that say whether the variant called `name` keeps the contract.
+
+    Raises BenchError for an unknown name, and for a variant that reads a moment which it does not
+    list.
+    """
+    variant = covariance.get(name)
+    rows = [*attributes(variant), *of_one_pass(variant)]
+    if not all(found["verdict"] for found in rows):
+        return rows  # the bound and the sampler cannot use it
+    rows += in_use(variant)
+    if not variant.conditional:
+        rows += closed_form(variant)
+    if variant.head is not None:
+        rows += learning(variant)
+    return rows
+
+
+class Ground:
+    """The mixture, its data, and the moments of one mean model, in independent sets of draws."""
+
+    def __init__(self, imperfection: float):
+        self.schedule = schedule.make("linear", N)
+        self.law = law_of(COMPONENTS, DIM)
+        self.names = (SEED, "contract")
+        self.data = data_of(self.law, self.names, test=1000)
+        self.model = OracleModel(self.law, self.schedule, imperfection)
+        self.moments = [
+            moments.estimate(self.model, self.data, self.schedule, DRAWS, (*self.names, part))
+            for part in range(REPLICATES)
+        ]
+
+    def seen(self, variant: Variant, t: int, part: int = 0, radius: float = np.inf) -> Seen:
+        """What a variant sees of a batch at step t; a head's output is uniform in [−1, 1]."""
+        x_t = self.noised("seen", t, BATCH)
+        eps_hat, _ = self.model(x_t, torch.full((BATCH,), t))
+        x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
+        output = None
+        if variant.head is not None:
+            numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=(BATCH, DIM))
+            output = torch.from_numpy(numbers)
+        at = MomentsAt(self.moments[part], t, variant)
+        return Seen(t, self.schedule, radius, eps_hat, x0_hat, at, output)
+
+    def noised(self, purpose: str, t: int, count: int) -> torch.Tensor:
+        """Draws of x_t, (count, dim)."""
+        x_0 = self.law.draw((*self.names, purpose, t), count)
+        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, count, DIM))
+        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
+
+
+ground = functools.cache(Ground)
+
+
+def holds(variant: Variant, claim: str, broken: int):
+    """A row whose claim holds if nothing is broken."""
+    return row(f"{variant.name}: {claim}", variant.source, 0, broken, 0, broken == 0)
+
+
+def attributes(variant: Variant):
+    """The attributes have values that the rest of the harness knows."""
+    quantities = {*moments.QUANTITIES, *(f"{name}_mean" for name in moments.QUANTITIES)}
+    wrong = [
+        not variant.source,
+        variant.assumes not in covariance.ASSUMPTIONS,
+        variant.frame not in covariance.FRAMES,
+        not set(variant.processes) <= set(process.PROCESSES),
+        not {*variant.moments, *variant.edge_moments} <= quantities,
+        variant.head is not None and not variant.conditional,
+        covariance.get(variant.name) is not variant,
+    ]
+    yield holds(variant, "wrong values among its attributes", sum(wrong))
+
+
+def of_one_pass(variant: Variant):
+    """Shape, range, determinism and independence of the batch of σ², at several steps s → t."""
+    shapes = (BATCH, DIM) if variant.conditional else (1, 1), (1, DIM)
+    shape, below, above, moved, alone = 0, 0, 0, 0, 0.0
+    for kind, t in itertools.product(variant.processes, STEPS):
+        forward = process.make(kind, ground(0.0).schedule)
+        seen = ground(0.0).seen(variant, t, radius=RADIUS)
+        for s in {1, t // 2, t - 1}:
+            sigma_sq = np.asarray(variant.reverse_variance(forward, s, seen))
+            again = np.asarray(variant.reverse_variance(forward, s, seen))
+            low = forward.lambda_sq(s, t)
+            high = low + forward.gamma(s, t) ** 2 * RADIUS**2
+            shape += sigma_sq.shape not in shapes
+            below += not (sigma_sq >= low * (1 - ROUNDING)).all()
+            above += not (sigma_sq <= high * (1 + ROUNDING)).all()
+            moved += not np.array_equal(sigma_sq, again)
+            if variant.conditional:
+                parts = [variant.reverse_variance(forward, s, one) for one in _rows(seen)]
+                change = np.abs(np.concatenate(parts) - sigma_sq).max()
+                alone = max(alone, change / (sigma_sq.max() or 1.0))
+    yield holds(variant, "steps where σ² has another shape than `conditional` says", shape)
+    yield holds(variant, "steps where σ² is below λ²", below)
+    if variant.assumes != "nothing":
+        yield holds(variant, "steps where σ² is above λ² + γ² ((hi − lo)/2)²", above)
+    yield holds(variant, "steps where σ² is another number the second time", moved)
+    yield row(
+        f"{variant.name}: largest change of σ² if an image is alone in its batch, relative",
+        variant.source,
+        0,
+        alone,
+        0,
+        alone <= ROUNDING,
+    )
+
+
+def _rows(seen: Seen):
+    """What a variant sees of each image of a batch alone."""
+    for i in range(BATCH):
+        one = slice(i, i + 1)
+        head = None if seen.head is None else seen.head[one]
+        yield Seen(
+            seen.t,
+            seen.schedule,
+            seen.radius,
+            seen.eps_hat[one],
+            seen.x0_hat[one],
+            seen.moments,
+            head,
+        )
+
+
+def in_use(variant: Variant):
+    """Samples are finite, and the bound is above −E log p(x).
+
+    The head, if there is one, is untrained.
+    """
+    made = ground(0.0)
+    networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
+    known = {
+        name: values
+        for name, values in made.moments[0].items()
+        if {name, f"{name}_mean"} & set(variant.moments)
+    }
+    denoiser = Denoiser(made.model, dict(networks), known, made.data, made.schedule)
+    steps = trajectory.even(N, 10)
+    infinite = 0
+    for kind in variant.processes:
+        forward = process.make(kind, made.schedule)
+        points = sampler.sample(denoiser, forward, variant.name, steps, 0, BATCH, None, made.names)
+        infinite += not np.isfinite(points).all()
+    yield holds(variant, "processes with samples that are not finite", infinite)
+    if process.BOUND_PROCESS in variant.processes:
+        yield _bound(variant, denoiser, [2, 10, N])
+
+
+def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
+    """The row that the bound of the worst K is above −E log p(x)."""
+    made = ground(0.0)
+    forward = process.make(process.BOUND_PROCESS, made.schedule)
+    cells = [bound.Cell("even", variant.name, K, tuple(trajectory.even(N, K))) for K in Ks]
+    images = len(made.data.test)
+    points = torch.from_numpy(made.data.to_float(made.data.test))
+    truth = -made.law.law().log_prob(points).numpy()
+    gaps = bound.evaluate(denoiser, forward, cells, images, made.names) - truth
+    worst = gaps[gaps.mean(axis=1).argmin()]
+    stderr = worst.std(ddof=1) / images**0.5
+    return row(
+        f"{variant.name}: bound less −E log p(x) at the worst K of {Ks} is above 0 (nats)",
+        variant.source,
+        0,
+        worst.mean(),
+        stderr,
+        worst.mean() >= -SIGMAS * stderr,
+    )
+
+
+def closed_form(variant: Variant):
+    """v is E[(ε − ε̂)²], if the mean is what the variant assumes: E Cov[ε | x_t] + E bias²."""
+    sizes = {"perfect mean": (0.0,), "imperfect mean": (0.0, 0.3), "nothing": ()}
+    for size, t in itertools.product(sizes[variant.assumes], STEPS):
+        made = ground(size)
+        parts = [
+            np.reshape(variant.spectrum(made.seen(variant, t, part)), -1)
+            for part in range(REPLICATES)
+        ]
+        v, error = np.mean(parts, axis=0), np.std(parts, axis=0, ddof=1) / REPLICATES**0.5
+        x_t = made.noised("exact", t, 20_000)
+        truth = made.model.oracle.variance(x_t, t) + made.model.bias(x_t) ** 2
+        if len(v) == 1:
+            truth = truth.mean(1, keepdim=True)
+        exact, spread = truth.mean(0).numpy(), truth.std(0).numpy() / len(x_t) ** 0.5
+        stderr = np.hypot(error, spread) * STUDENT
+        worst = (np.abs(v - exact) / stderr).argmax()
+        yield within(
+            f"{variant.name}: v is E[(ε − ε̂)²] at t = {t}, imperfection {size:g}",
+            variant.source,
+            exact[worst],
+            v[worst],
+            stderr[worst],
+            worst_of=len(v),
+        )
+
+
+def learning(variant: Variant):
+    """Training lowers the loss on fresh draws.
+
+    An estimate of the covariance comes near the true one.
+    """
+    made = ground(0.3 if variant.assumes == "imperfect mean" else 0.0)
+    section = HeadsSection(targets={variant.name: "mlp"}, train=TRAINING)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "heads.pt"
+        trained, _ = heads.train(
+            made.model,
+            made.data,
+            made.schedule,
+            section,
+            made.names,
+            checkpoint,
+            moments=made.moments[0],
+        )
+    x_t, t, eps, x_0 = draw(made.data, made.schedule, (*made.names, "fresh"), 0, 10_000)
+    eps_hat, features = made.model(x_t, t)
+    output = trained[variant.name](features)
+    forward = process.make(process.BOUND_PROCESS, made.schedule)
+    batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data)
+    gain = variant.loss(batch, output) - variant.loss(batch, torch.zeros_like(output))
+    stderr = gain.std().item() / len(gain) ** 0.5
+    yield row(
+        f"{variant.name}: loss less that of an untrained head is below 0",
+        variant.source,
+        0,
+        gain.mean().item(),
+        stderr,
+        gain.mean().item() < -SIGMAS * stderr,
+    )
+    if variant.assumes == "nothing":
+        return
+    yield _r_squared(variant, made, trained[variant.name])
+
+
+def _r_squared(variant: Variant, made: Ground, head: torch.nn.Module):
+    """The row that v with a trained head explains E[(ε − ε̂)² | x_t] over x_t and some t."""
+    missed, truths = [], []
+    for t in STEPS:
+        x_t = made.noised("fresh", t, 5000)
+        eps_hat, features = made.model(x_t, torch.full((len(x_t),), t))
+        at = MomentsAt(made.moments[0], t, variant)
+        seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=head(features).double())
+        truths.append(made.model.oracle.variance(x_t, t) + made.model.bias(x_t) ** 2)
+        missed.append((variant.spectrum(seen) - truths[-1]).square().mean(1))
+    missed = torch.cat(missed) / torch.cat(truths).var()
+    value = 1 - missed.mean().item()
+    return row(
+        f"{variant.name}: R² of v against E[(ε − ε̂)² | x_t] is above {R_SQUARED}",
+        variant.source,
+        R_SQUARED,
+        value,
+        missed.std().item() / len(missed) ** 0.5,
+        value > R_SQUARED,
+    )

@@ -1,0 +1,82 @@
+"""A learned variant with a loss of its own is one new file and one word of configuration."""
+
+import copy
+
+import numpy as np
+import pandas
+import pytest
+import yaml
+
+from bench import cli, covariance
+from bench.experiment import loading
+from bench.runtime.errors import BenchError
+from tests.helpers.runs import ROOT
+
+FILE = """
+from bench.covariance import Head, Variant
+
+
+class Absolute(Variant):
+    name, source = "absolute", "nobody"
+    assumes = "imperfect mean"
+    conditional = True
+    head = Head(outputs="pixel")
+
+    def loss(self, batch, output):
+        return (output - (batch.eps - batch.eps_hat).abs()).abs().sum(1)
+
+    def spectrum(self, seen):
+        return seen.head**2
+"""
+RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """The configured name of a variant in a folder on the path, of which nothing else knows."""
+    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "absolutes.py").write_text(FILE)
+    monkeypatch.syspath_prepend(folder)
+    return "absolutes:Absolute"
+
+
+def with_row(raw, name):
+    """`raw` with one more row of ddpm."""
+    raw = copy.deepcopy(raw)
+    raw["processes"]["ddpm"]["variants"].append(name)
+    return raw
+
+
+def test_one_file_and_one_word(copy, plugin, monkeypatch):
+    """Heads, bound and samples of a new row, beside those that were there."""
+    monkeypatch.chdir(copy)
+    before = pandas.read_parquet("results/tiny/bound.parquet")
+    tiny = loading.load("results/config.yaml").model_dump(mode="json")
+    grid = {
+        key: tiny["settings"]["tiny"][key] for key in ("moments", "bound", "samples", "fidelity")
+    }
+    raw = {**with_row(RAW, plugin), **grid, "settings": ["tiny"]}
+    loading.write(loading.resolve(raw), "results/config.yaml")
+    setting = ["--setting", "tiny", "--config", "results/config.yaml"]
+    for stage in (["heads"], ["bound"], ["samples", "--process", "ddpm", "--needs", "heads"]):
+        cli.main([stage[0], *setting, *stage[1:]])
+    after = pandas.read_parquet("results/tiny/bound.parquet")
+    new = after.variant == "absolute"
+    assert np.isfinite(after[new].nll_bpd).all() and new.sum() > 0
+    pandas.testing.assert_frame_equal(after[~new].reset_index(drop=True), before)
+    assert list((copy / "results/tiny/samples/ddpm/absolute").glob("even_K5/*.npz"))
+
+
+def test_the_resolved_experiment_names_the_row_and_the_class(plugin, tmp_path):
+    experiment = loading.resolve(with_row(RAW, plugin))
+    assert experiment.plugins == [plugin]
+    digits = experiment.setting("digits")
+    assert digits.variants("ddpm")[-1] == "absolute" and digits.head_names[-1] == "absolute"
+    loading.write(experiment, tmp_path / "config.yaml")
+    del covariance.VARIANTS["absolute"]
+    assert loading.load(tmp_path / "config.yaml") == experiment
+    del covariance.VARIANTS["absolute"]
+    with pytest.raises(BenchError, match="unknown variant 'absolute'"):
+        loading.resolve(with_row(RAW, "absolute"))

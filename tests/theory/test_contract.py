@@ -1,0 +1,82 @@
+"""Every variant keeps the contract of `bench.theory.contract`, and a variant that breaks it is
+found.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from bench import covariance
+from bench.covariance import Head, Variant, squared_error
+from bench.runtime.errors import BenchError
+from bench.theory import contract
+
+
+@pytest.mark.parametrize("name", list(covariance.VARIANTS))
+def test_every_variant_keeps_the_contract(name):
+    rows = contract.check(name)
+    assert len(rows) >= 6 and [row["claim"] for row in rows if not row["verdict"]] == []
+    assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+class Wrong(Variant):
+    """A variant to break in one way at a time."""
+
+    source = "nobody"
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Claims that do not hold of a variant with these attributes and methods."""
+    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
+
+    def claims(**members):
+        type("Broken", (Wrong,), {"name": "broken", **members})
+        rows = contract.check("broken")
+        return "; ".join(row["claim"] for row in rows if not row["verdict"])
+
+    return claims
+
+
+def test_values_that_are_wrong(broken):
+    half = {"moments": ("eps_sq_mean",), "assumes": "perfect mean"}
+    missed = broken(spectrum=lambda self, seen: 0.9 * (1 - seen.moments["eps_sq_mean"]), **half)
+    assert "v is E[(ε − ε̂)²] at t = 10, imperfection 0" in missed
+    assert broken(assumes="luck", spectrum=lambda self, seen: 0.0) == (
+        "broken: wrong values among its attributes"
+    )
+
+
+def test_shape_range_determinism_and_batch(broken):
+    calls = itertools.count(1)
+    assert "has another shape" in broken(spectrum=lambda self, seen: np.ones(3))
+    assert "is another number" in broken(spectrum=lambda self, seen: 0.01 / next(calls))
+    below = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e-9))
+    assert "is below λ²" in below
+    above = broken(
+        assumes="perfect mean",
+        reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e3),
+        spectrum=lambda self, seen: 1.0,
+    )
+    assert "is above λ² + γ²" in above
+    together = broken(
+        conditional=True, spectrum=lambda self, seen: abs(seen.eps_hat - seen.eps_hat.mean(0))
+    )
+    assert "alone in its batch" in together
+
+
+def test_a_head_that_learns_another_thing(broken):
+    missed = broken(
+        assumes="imperfect mean",
+        conditional=True,
+        head=Head(),
+        loss=lambda self, batch, output: squared_error(output, batch.eps),
+        spectrum=lambda self, seen: seen.head,
+    )
+    assert "R² of v" in missed
+
+
+def test_a_moment_that_is_not_listed(broken):
+    with pytest.raises(BenchError, match="reads the moment 'error_sq_mean'"):
+        broken(spectrum=lambda self, seen: seen.moments["error_sq_mean"])
