@@ -233,7 +233,7 @@ def importance(forward: Process, x0_error_sq: np.ndarray) -> np.ndarray:
     t = np.arange(2, schedule.N + 1)
     sigma_sq = np.sqrt(schedule.skip_beta(t - 1, t) * schedule.beta_tilde(t - 1, t))
     costs = terms.middle_term(
-        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.from_numpy(x0_error_sq[2:])
+        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.tensor(x0_error_sq[2:])
     ).numpy()
     costs = np.concatenate([[costs.max(initial=1.0)], costs])
     return 0.5 / schedule.N + 0.5 * costs / costs.sum()

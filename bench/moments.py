@@ -1,4 +1,5 @@
-"""Moments of the mean model over q(x_t): everything the state-independent variants need, for every step t.
+"""Moments of the mean model over q(x_t): everything the state-independent variants need, for every
+step t.
 
 For each t, M draws of x_0 from the training data and of ε give, per coordinate,
 
@@ -6,21 +7,23 @@ For each t, M draws of x_0 from the training data and of ε give, per coordinate
     error_sq        E[(ε − ε̂)²]
     x0_hat, _sq     E[x̂_0], E[x̂_0²]                        x̂_0 clipped to the data range
     x0_error_sq     E[(x_0 − x̂_0)²]                        the same
-    total_variance  (a_t²/b_t²)(Var[x_0] − E(x̂_0 − E x_0)²)  x̂_0 as predicted, both terms over the same draws
+    total_variance  (a_t²/b_t²)(Var[x_0] − E(x̂_0 − E x_0)²)  x̂_0 as predicted, same draws in both
 
-Two of them are small differences of large numbers: 1 − E[ε̂²] at noisy steps, where ε̂ is nearly ε, and
-total_variance at clean ones, where x̂_0 is nearly x_0 and a_t²/b_t² is huge. A quantity whose mean is known to be
-zero is used as a control variate for each, ε² − 1 and (x_0 − E x_0) ε: the estimate is mean(q − c z) with the
-regression coefficient c of q on z over all coordinates and draws of the step. The expectation is the same up to
-O(1/M). (M = 50 000 in Bao et al. 2022a; their Table 5 finds 10 to 100 enough.)
+Two of them are small differences of large numbers: 1 − E[ε̂²] at noisy steps, where ε̂ is nearly ε,
+and total_variance at clean ones, where x̂_0 is nearly x_0 and a_t²/b_t² is huge. A quantity whose
+mean is known to be zero is used as a control variate for each, ε² − 1 and (x_0 − E x_0) ε: the
+estimate is mean(q − c z) with the regression coefficient c of q on z over all coordinates and draws
+of the step. The expectation is the same up to O(1/M). (M = 50 000 in Bao et al. 2022a; their Table
+5 finds 10 to 100 enough.)
 
-Few draws are needed at noisy steps, where ‖ε̂‖² is nearly ‖ε‖² and what the control variate leaves varies little (Bao et
-al. 2022a, Appendix G.2). `relative_error` makes use of it: draws end at a step where the standard error of E‖ε̂‖²/d is at
-most that share of it. What is read for each coordinate then comes from as few draws.
+Few draws are needed at noisy steps, where ‖ε̂‖² is nearly ‖ε‖² and what the control variate leaves
+varies little (Bao et al. 2022a, Appendix G.2). `relative_error` makes use of it: draws end at a
+step where the standard error of E‖ε̂‖²/d is at most that share of it. What is read for each
+coordinate then comes from as few draws.
 
-total_variance takes x̂_0 unclipped because its derivation, E[(x_0 − x̂_0) x̂_0] = 0, holds for E[x_0 | x_t] only: for
-data with much mass at the edges of the range, clipping turns the errors there to one side, and the product of
-that first-order term with a_t²/b_t² overwhelms v at small t.
+total_variance takes x̂_0 unclipped because its derivation, E[(x_0 − x̂_0) x̂_0] = 0, holds for
+E[x_0 | x_t] only: for data with much mass at the edges of the range, clipping turns the errors
+there to one side, and the product of that first-order term with a_t²/b_t² overwhelms v at small t.
 """
 
 import itertools
@@ -47,13 +50,13 @@ FIRST = 16  # draws before a standard error is looked at
 def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, arrays=None):
     """Moments of `model` over the training split.
 
-    draws: M, the number of draws (network passes) at each step, the most of them where `relative_error` is given (see
-    above); names: (seed, setting); batch: rows a pass, of which no more are held at a time; arrays: which of `ARRAYS`
-    to keep, all by default.
-    Returns {name: array}, float64 with row 0 NaN: of each quantity of the table above the mean of every coordinate,
-    (N + 1, dim), and as `<name>_mean` that over the coordinates, too, (N + 1,). For eps_sq, error_sq and
-    total_variance `<name>_se` and `<name>_mean_se` are their standard errors. `draws`, int64 (N + 1,), is how many
-    there were.
+    draws: M, the number of draws (network passes) at each step, the most of them where
+    `relative_error` is given (see above); names: (seed, setting); batch: rows a pass, of which no
+    more are held at a time; arrays: which of `ARRAYS` to keep, all by default. Returns {name:
+    array}, float64 with row 0 NaN: of each quantity of the table above the mean of every
+    coordinate, (N + 1, dim), and as `<name>_mean` that over the coordinates, too, (N + 1,). For
+    eps_sq, error_sq and total_variance `<name>_se` and `<name>_mean_se` are their standard errors.
+    `draws`, int64 (N + 1,), is how many there were.
     """
     result = {name: _nothing(name, schedule.N, data.dim) for name in arrays or ARRAYS}
     # of a step that are passed at a time, as far as they are wanted
@@ -79,7 +82,8 @@ def _nothing(name, N, dim):
 
 
 def _answered(model, steps, together):
-    """(t, what the generator returns) of each of {t: a generator that yields x_t and is sent ε̂}, as they end.
+    """(t, what the generator returns) of each of {t: a generator that yields x_t and is sent ε̂},
+    as they end.
 
     Several steps share a pass, `together` at most: one asks for few rows, and few rows are slow.
     """
@@ -100,7 +104,9 @@ def _answered(model, steps, together):
 
 
 def _at_step(data, schedule, t, draws, names, batch, relative_error):
-    """The moments of one step, and how many draws they are of: a generator that yields x_t, (n, dim), and is sent ε̂ of it."""
+    """The moments of one step, and how many draws they are of: a generator that yields x_t, (n,
+    dim), and is sent ε̂ of it.
+    """
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
     central = rows[:CENTRAL]
@@ -138,20 +144,26 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
 
 
 def draws_needed(done, sums, relative_error):
-    """How many draws make the standard error of a mean over draws and coordinates `relative_error` of it, as those `done`
-    tell: it falls as 1/√draws. At most `done` where it is as small already. sums: `Controlled`."""
+    """How many draws make the standard error of a mean over draws and coordinates `relative_error`
+    of it, as those `done` tell: it falls as 1/√draws. At most `done` where it is as small already.
+    sums: `Controlled`.
+    """
     value, _, error = sums.estimate()
     return math.ceil(done * (error / (relative_error * value.mean())) ** 2)
 
 
 class Controlled:
-    """The mean of q less its regression on a variable z of known mean zero, from sums over batches of draws (n, dim)."""
+    """The mean of q less its regression on a variable z of known mean zero, from sums over batches
+    of draws (n, dim).
+    """
 
     def __init__(self):
         self.shift = None
 
     def add(self, q, z):
-        """Adds a batch. The first one's mean is taken off q, so that nothing large cancels in the sums."""
+        """Adds a batch. The first one's mean is taken off q, so that nothing large cancels in the
+        sums.
+        """
         if self.shift is None:
             self.shift, self.sums, self.of_draws = q.mean(axis=0), 0.0, []
         q, z = q - self.shift, np.broadcast_to(z, q.shape)
@@ -161,7 +173,9 @@ class Controlled:
         self.of_draws.append(np.stack([q.mean(axis=1), z.mean(axis=1)]))
 
     def estimate(self):
-        """(mean (dim,), its standard error (dim,), standard error of the mean over coordinates), NaN for one draw."""
+        """(mean (dim,), its standard error (dim,), standard error of the mean over coordinates),
+        NaN for one draw.
+        """
         of_q, of_z = np.concatenate(self.of_draws, axis=1)
         n, (q, z, qq, qz, zz) = len(of_q), self.sums
         c = (qz - q / n * z).sum() / max(zz.sum(), np.finfo(float).tiny)

@@ -49,14 +49,16 @@ def test_one_pass_a_draw_and_step_and_no_dependence_on_the_batch(data, linear_mo
     assert linear_model.rows == 5 * 10
     parts = moments.estimate(linear_model, data, made, 10, (0, "test"), batch=3)
     for name in whole:
-        # A standard error is of what the regression leaves, at the last step some 1e-9 of what is summed.
+        # A standard error is of what the regression leaves: at the last step 1e-9 of the sums.
         np.testing.assert_allclose(
             parts[name], whole[name], rtol=1e-6 if name.endswith("_se") else 1e-12, atol=1e-14
         )
 
 
 def test_draws_end_where_the_standard_error_is_small_enough(data, linear_model):
-    """For ε̂ = k x_t what the control variate leaves is the data's part, which a_t² scales down: least at t = N."""
+    """For ε̂ = k x_t what the control variate leaves is the data's part, which a_t² scales down:
+    least at t = N.
+    """
     made, target, most = schedule.make("linear", STEPS), 0.004, 3000
     found = moments.estimate(linear_model, data, made, most, (0, "test"), relative_error=target)
     draws = found["draws"][1:]
@@ -79,7 +81,9 @@ def test_draws_end_where_the_standard_error_is_small_enough(data, linear_model):
 
 
 def test_no_more_draws_than_the_standard_error_asks_for():
-    """Against the law it falls by: n draws of spread s have an error of s/√n, so n s²/(r m)² of them reach r m."""
+    """Against the law it falls by: n draws of spread s have an error of s/√n, so n s²/(r m)² of
+    them reach r m.
+    """
     random = np.random.default_rng(1)
     q = 10 + random.normal(size=(400, 5))
     sums = moments.Controlled()
@@ -103,7 +107,7 @@ def test_a_single_draw_has_no_error(data, linear_model):
 
 
 def test_sums_over_batches_are_a_regression():
-    """Against numpy on all draws at once, for a control that explains all but 1e-5 of the spread."""
+    """Against numpy on all draws at once, for a control that leaves 1e-5 of the spread."""
     random = np.random.default_rng(0)
     z = random.normal(size=(300, 4))
     q = 1e3 + 2 * z + 1e-5 * random.normal(size=z.shape)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import click
 
-from bench.runtime import memory
 from bench.runtime.errors import BenchError
 
 config = click.option(
@@ -64,7 +63,6 @@ def command(example: str, name: str | None = None, **settings) -> Callable:
         @click.pass_context
         @functools.wraps(function)
         def run(context: click.Context, debug: bool, **options) -> None:
-            memory.keep()
             try:
                 function(**options)
                 sys.stdout.flush()  # here, where click ends quietly if nobody reads it

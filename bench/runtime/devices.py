@@ -1,8 +1,9 @@
 """Where the networks run: the CPU, or a GPU of this machine that no other job of ours has.
 
-Snakemake hands out a number of GPUs but not which, so every job claims one itself. It locks a file for the GPU in
-the folder for temporary files; the kernel releases the lock when the process ends, however it ends. A job that finds
-every GPU taken waits. CUDA_VISIBLE_DEVICES, which cluster schedulers set, says which GPUs there are.
+Snakemake hands out a number of GPUs but not which, so every job claims one itself. It locks a file
+for the GPU in the folder for temporary files; the kernel releases the lock when the process ends,
+however it ends. A job that finds every GPU taken waits. CUDA_VISIBLE_DEVICES, which cluster
+schedulers set, says which GPUs there are.
 """
 
 import contextlib
@@ -24,15 +25,18 @@ _claimed = {}  # {torch.device: its lock} of this process
 
 
 def choose(asked):
-    """The torch.device for `asked`: 'cpu'; 'cuda', a free GPU; or 'auto', a GPU where PyTorch sees one, else the CPU.
+    """The torch.device for `asked`: 'cpu'; 'cuda', a free GPU; or 'auto', a GPU where PyTorch sees
+    one, else the CPU.
 
-    A process gets the same GPU every time. Matrix products and convolutions are then in full fp32 (not TF32) and by
-    deterministic algorithms, as on the CPU. Raises BenchError for 'cuda' where there is none.
+    A process gets the same GPU every time. Matrix products and convolutions are then in full fp32
+    (not TF32) and by deterministic algorithms, as on the CPU. Raises BenchError for 'cuda' where
+    there is none.
     """
     count = torch.cuda.device_count() if asked != "cpu" else 0
     if asked == "cuda" and not count:
         raise BenchError(
-            "device: cuda, but PyTorch sees no GPU; expected auto or cpu here, or a CUDA build of PyTorch"
+            "device: cuda, but PyTorch sees no GPU; expected auto or cpu here, "
+            "or a CUDA build of PyTorch"
         )
     if not count:
         return torch.device("cpu")
@@ -42,16 +46,19 @@ def choose(asked):
 
 
 def layout(device):
-    """The memory format that images have where a network passes them: channels last on a GPU, whose convolutions in bf16 want
-    it; rows of pixels on a CPU, where GroupNorm is three times as fast on them (torch 2.13)."""
+    """The memory format that images have where a network passes them: channels last on a GPU, whose
+    convolutions in bf16 want it; rows of pixels on a CPU, where GroupNorm is three times as fast on
+    them (torch 2.13).
+    """
     return torch.channels_last if torch.device(device).type == "cuda" else torch.contiguous_format
 
 
 def claim(names, folder=None):
-    """The first device of `names`, {device: name unique on this machine}, that no other process has claimed.
+    """The first device of `names`, {device: name unique on this machine}, that no other process has
+    claimed.
 
-    Waits while all are claimed, and says so once. folder: where the lock files are, by default the folder for
-    temporary files. A process that has claimed a device gets the same one again.
+    Waits while all are claimed, and says so once. folder: where the lock files are, by default the
+    folder for temporary files. A process that has claimed a device gets the same one again.
     """
     if _claimed:
         return next(iter(_claimed))

@@ -19,7 +19,8 @@ def short(sha256) -> str:
 
 
 def digest_of(path: str | Path) -> str:
-    """The digest of a file's name and bytes, or of those of every file in a folder that is not hidden.
+    """The digest of a file's name and bytes, or of those of every file in a folder that is not
+    hidden.
 
     Raises BenchError where the path is missing or cannot be read.
     """

@@ -1,8 +1,9 @@
 """Files from the internet: whole and checked, or absent.
 
-A file is downloaded to `.<name>.partial` beside its final name and renamed when it is complete and its checksum is
-right. A download that is cut off leaves the partial file, from which the next one goes on; only with a checksum, for
-nothing else can tell whether the beginning is still that of the same file.
+A file is downloaded to `.<name>.partial` beside its final name and renamed when it is complete and
+its checksum is right. A download that is cut off leaves the partial file, from which the next one
+goes on; only with a checksum, for nothing else can tell whether the beginning is still that of the
+same file.
 """
 
 import hashlib
@@ -26,15 +27,17 @@ CHUNK = 1 << 16
 def fetch(url, path, sha256=None, md5=None):
     """Downloads `url` to `path`, unless a file with the right checksums is there; returns the path.
 
-    url: http, https or file; sha256, md5: checksums in hexadecimal. Without one, any file at `path` is right; one with
-    a wrong checksum stays until a right one replaces it.
-    Waits for another process that downloads to the same path. Raises BenchError where the address cannot be reached,
-    the download ends early, a checksum is wrong (the download is removed), or the file cannot be written.
+    url: http, https or file; sha256, md5: checksums in hexadecimal. Without one, any file at `path`
+    is right; one with a wrong checksum stays until a right one replaces it. Waits for another
+    process that downloads to the same path. Raises BenchError where the address cannot be reached,
+    the download ends early, a checksum is wrong (the download is removed), or the file cannot be
+    written.
     """
     path, checksums = Path(path), {"sha256": sha256, "md5": md5}
     if not re.fullmatch(ADDRESS, url):
         raise BenchError(
-            f"{url!r}: expected an address that begins with http://, https:// or file://, without spaces"
+            f"{url!r}: expected an address that begins with http://, https:// or file://, "
+            "without spaces"
         )
     if path.is_dir():
         raise BenchError(f"{path}: found a folder, expected a file or nothing")
@@ -62,7 +65,9 @@ def _finish(url, path, partial, checksums):
 
 
 def wrong(path, checksums):
-    """What is wrong with a file by its `checksums`, {"sha256" or "md5": hexadecimal or None}, in words; None where nothing is."""
+    """What is wrong with a file by its `checksums`, {"sha256" or "md5": hexadecimal or None}, in
+    words; None where nothing is.
+    """
     kinds = {"sha256": hashlib.sha256, "md5": lambda: hashlib.md5(usedforsecurity=False)}
     for kind, expected in checksums.items():
         if expected:
@@ -101,7 +106,9 @@ def _download(url, path, partial, resume):
 
 
 def _open(url, path, have):
-    """(response, where it begins): the part of the file from byte `have` on, or all of it where that is not to be had."""
+    """(response, where it begins): the part of the file from byte `have` on, or all of it where
+    that is not to be had.
+    """
     if not have:
         return _asked(url, path, _opener().open, url, timeout=TIMEOUT), 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"})
@@ -139,7 +146,9 @@ def _opener():
 
 
 def _asked(url, path, ask, *arguments, **keywords):
-    """What a call to the other side returns; a failure is one line, told apart from one of the disk here."""
+    """What a call to the other side returns; a failure is one line, told apart from one of the disk
+    here.
+    """
     try:
         return ask(*arguments, **keywords)
     except urllib.error.HTTPError as error:

@@ -1,8 +1,8 @@
 """Files that are whole or absent.
 
-Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that a killed
-job leaves nothing that looks finished. Everything is read through this module, so that a missing, truncated
-or corrupt file is named together with the command that makes it again.
+Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that
+a killed job leaves nothing that looks finished. Everything is read through this module, so that a
+missing, truncated or corrupt file is named together with the command that makes it again.
 """
 
 import contextlib
@@ -23,7 +23,8 @@ from bench.runtime.errors import BenchError, one_line
 
 @contextlib.contextmanager
 def writing(path):
-    """Yields a temporary path; what is written there (a file or a folder) gets its final name on success.
+    """Yields a temporary path; what is written there (a file or a folder) gets its final name on
+    success.
 
     Raises BenchError naming the path where the folder cannot be written or the disk is full.
     """
@@ -49,12 +50,12 @@ def writing(path):
 def alone(path):
     """Waits until no other process is in here for the same path, which need not exist.
 
-    The lock is on a file `.<name>.lock` beside it, which stays. The kernel releases it when a process ends, however
-    it ends. Raises OSError where the file cannot be made.
+    The lock is on a file `.<name>.lock` beside it, which stays. The kernel releases it when a
+    process ends, however it ends. Raises OSError where the file cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with FileLock(path.with_name(f".{path.name.lstrip('.')}.lock")):
         yield
 
 
@@ -80,7 +81,9 @@ def write_text(path, text):
 
 
 def write_csv(path, frame):
-    """Writes a pandas frame without its index; floats as the shortest decimal that reads back equal."""
+    """Writes a pandas frame without its index; floats as the shortest decimal that reads back
+    equal.
+    """
     with writing(path) as partial:
         frame.to_csv(partial, index=False)
 
@@ -92,7 +95,7 @@ def write_npz(path, **arrays):
 
 
 def write_arrays(folder, arrays):
-    """Writes {name: array} as a folder with a file <name>.npy each; equal arrays give equal bytes."""
+    """Writes {name: array} as a folder of <name>.npy files; equal arrays give equal bytes."""
     with writing(folder) as partial:
         partial.mkdir()
         for name, array in arrays.items():
@@ -100,11 +103,12 @@ def write_arrays(folder, arrays):
 
 
 def write_npy(path, shape, dtype, pieces):
-    """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that follow one another.
+    """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that
+    follow one another.
 
-    For a file in a folder that is being written (see `writing`): it has its own name at once. It is written from its
-    beginning to its end, not through a memory map, which kills the process on a full disk.
-    Raises BenchError where the pieces are not those of the shape.
+    For a file in a folder that is being written (see `writing`): it has its own name at once. It is
+    written from its beginning to its end, not through a memory map, which kills the process on a
+    full disk. Raises BenchError where the pieces are not those of the shape.
     """
     with open(path, "wb") as file:
         npy.write_array_header_1_0(
@@ -124,7 +128,9 @@ def write_npy(path, shape, dtype, pieces):
 
 @contextlib.contextmanager
 def reading(path, remedy=None):
-    """Turns any failure to read `path` into one line that names it and the remedy (default: the rule that makes it)."""
+    """Turns any failure to read `path` into one line that names it and the remedy (default: the
+    rule that makes it).
+    """
     path = Path(path)
     remedy = remedy or remake(path)
     if not path.exists():
@@ -134,7 +140,9 @@ def reading(path, remedy=None):
 
 
 def remake(path):
-    """The advice that ends an error about a file: the command that makes it, forced where its target is there."""
+    """The advice that ends an error about a file: the command that makes it, forced where its
+    target is there.
+    """
     target = paths.target(path)
     if target.exists():
         again = " again" if Path(path).exists() else ""
@@ -163,7 +171,8 @@ def read_npy(path, remedy=None):
 def read_arrays(folder, names, remedy=None):
     """{name: memory-mapped array} of a folder that `write_arrays` wrote.
 
-    Memory is taken only for the values that are read. Raises BenchError where one of `names` is missing or damaged.
+    Memory is taken only for the values that are read. Raises BenchError where one of `names` is
+    missing or damaged.
     """
     return {name: read_npy(Path(folder) / f"{name}.npy", remedy) for name in names}
 
@@ -201,7 +210,7 @@ def write_safetensors(path, state):
 
 
 def digest_inside(path):
-    """The `digest` array of an npz file written here; None where the file is missing or unreadable."""
+    """The `digest` array of an npz file; None where the file is missing or unreadable."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return str(archive["digest"])

@@ -1,9 +1,11 @@
-"""Lets diffusers, torch-fidelity and clean-fid be imported where torchvision's compiled operators do not load.
+"""Lets diffusers, torch-fidelity and clean-fid be imported where torchvision's compiled operators
+do not load.
 
-PyPI's torchvision is built against CUDA torch. Beside a CPU build of torch its operators do not load, and
-`import torchvision` fails when it registers fake kernels for `nms` and `qnms`. The three packages import torchvision
-and call neither operator, so it is enough to declare the two schemas first. Call `declare_torchvision` before every
-import of one of the three; a test checks that no module of `bench` forgets it.
+PyPI's torchvision is built against CUDA torch. Beside a CPU build of torch its operators do not
+load, and `import torchvision` fails when it registers fake kernels for `nms` and `qnms`. The three
+packages import torchvision and call neither operator, so it is enough to declare the two schemas
+first. Call `declare_torchvision` before every import of one of the three; a test checks that no
+module of `bench` forgets it.
 """
 
 import contextlib

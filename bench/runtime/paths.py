@@ -31,7 +31,9 @@ class Setting:
         return self.folder / "trajectories" / f"{kind}.json"
 
     def samples(self, process, needs, variant, trajectory, K, shard):
-        """One shard of a cell. needs: the last stage that the variant waits for, see `bench.covariance.NEEDS`."""
+        """One shard of a cell. needs: the last stage that the variant waits for, see
+        `bench.covariance.NEEDS`.
+        """
         of_variant = self.folder / "samples" / process / needs / variant
         return of_variant / cell_name(trajectory, K) / f"{shard}.npz"
 

@@ -1,9 +1,10 @@
 """How long a job is inside its networks, and what it takes besides.
 
-The floor of what a job takes is the time that its networks take. So every pass of a network that is `watched`, and every
-backward pass, is timed, and when a job ends its account is written to results/.jobs/: when it began, its wall time, the time
-before the first pass (start-up: imports, and reading what earlier jobs wrote), the time inside networks, their passes and
-images, and the memory at its peak. On a GPU passes run behind the program's back, so their ends are marked on the device's
+The floor of what a job takes is the time that its networks take. So every pass of a network that is
+`watched`, and every backward pass, is timed, and when a job ends its account is written to
+results/.jobs/: when it began, its wall time, the time before the first pass (start-up: imports, and
+reading what earlier jobs wrote), the time inside networks, their passes and images, and the memory
+at its peak. On a GPU passes run behind the program's back, so their ends are marked on the device's
 own clock and read later, without waiting for them.
 """
 
@@ -18,7 +19,9 @@ from bench.runtime import files, paths
 
 
 class Account:
-    """What networks took since it was opened. passes, images: of forward passes; first: time.time() of the first, or None."""
+    """What networks took since it was opened. passes, images: of forward passes; first: time.time()
+    of the first, or None.
+    """
 
     def __init__(self):
         self.passes = self.images = 0
@@ -27,7 +30,9 @@ class Account:
 
     @contextlib.contextmanager
     def inside(self, device, images=0):
-        """Counts what runs inside as a pass of `images` images, a backward one where there are none."""
+        """Counts what runs inside as a pass of `images` images, a backward one where there are
+        none.
+        """
         if self.first is None:
             self.first = time.time()
         self.passes += images > 0
@@ -73,7 +78,9 @@ def inside(device, images=0):
 
 
 def watched(network):
-    """The module `network`, whose forward passes are timed from now on; its first argument is a batch of images."""
+    """The module `network`, whose forward passes are timed from now on; its first argument is a
+    batch of images.
+    """
     passes = []
 
     def begin(module, inputs):

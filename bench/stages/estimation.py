@@ -1,4 +1,6 @@
-"""The moments of the mean model, from which state-independent variances and optimal trajectories follow."""
+"""The moments of the mean model, from which state-independent variances and optimal trajectories
+follow.
+"""
 
 import torch
 

@@ -1,7 +1,7 @@
 """Which device a job takes, and that everything a step computes stays on it.
 
-There may be no GPU where the tests run. PyTorch's meta device stands in for one: it computes shapes only, and refuses to
-mix its tensors with those of the CPU as a GPU would.
+There may be no GPU where the tests run. PyTorch's meta device stands in for one: it computes shapes
+only, and refuses to mix its tensors with those of the CPU as a GPU would.
 """
 
 import subprocess
@@ -29,12 +29,19 @@ OPTIONS = {
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
     "attention_head_dim": 8,
 }
-CLAIM = "import sys; from bench.runtime import devices; print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True); sys.stdin.read()"
+CLAIM = """
+import sys
+from bench.runtime import devices
+print(devices.claim({0: 'a', 1: 'b'}, sys.argv[1]), flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
 def elsewhere():
-    """A denoiser whose networks are not on the CPU, with every head and the moments that variants read."""
+    """A denoiser whose networks are not on the CPU, with every head and the moments that variants
+    read.
+    """
     torch.manual_seed(0)
     data = make_data(shape=(1, 8, 8))
     model = MeanModel(

@@ -1,4 +1,6 @@
-"""Downloads from a server on this machine: whole, resumed, cut off, of the wrong content, and not to be had."""
+"""Downloads from a server on this machine: whole, resumed, cut off, of the wrong content, and not
+to be had.
+"""
 
 import contextlib
 import hashlib
@@ -128,7 +130,9 @@ def left(folder):
 
 
 def wrong(url, path, *words, **checksums):
-    """Asserts that the download is one line that holds the words, and leaves no file that looks finished."""
+    """Asserts that the download is one line that holds the words, and leaves no file that looks
+    finished.
+    """
     with pytest.raises(BenchError) as caught:
         download.fetch(url, path, **checksums)
     line = str(caught.value)
@@ -215,7 +219,8 @@ def test_dropped_connection(path):
         wrong(
             server.url,
             path,
-            f"{path}: the download from {server.url} ended after {PART} of 300000 bytes; run it again",
+            f"{path}: the download from {server.url} ended after {PART} of 300000 bytes; "
+            "run it again",
             sha256=SHA256,
         )
         assert left(path.parent) == [".file.bin.partial"]
@@ -251,7 +256,8 @@ def test_wrong_checksum(path, checksums):
         wrong(
             server.url,
             path,
-            f"{path}: found {kind} {found}, expected {expected}; what came from {server.url} was removed",
+            f"{path}: found {kind} {found}, expected {expected}; "
+            f"what came from {server.url} was removed",
             **checksums,
         )
     assert left(path.parent) == []
@@ -344,7 +350,9 @@ def test_empty_file(path, tmp_path):
 
 
 def test_full_disk(path):
-    """The system refuses to write beyond a size, as it does where the disk is full; what fitted is kept."""
+    """The system refuses to write beyond a size, as it does where the disk is full; what fitted is
+    kept.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serving("ranges") as server:
         resource.setrlimit(resource.RLIMIT_FSIZE, (PART, before[1]))
@@ -372,7 +380,9 @@ def test_a_path_that_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_who_waited_looks_again(path, partial, finished):
-    """What the other finished is not downloaded again; where it removed the partial file, there is a new one."""
+    """What the other finished is not downloaded again; where it removed the partial file, there is
+    a new one.
+    """
     with serving("ranges") as server:
         thread = threading.Thread(
             target=download.fetch, args=(server.url, path), kwargs={"sha256": SHA256}
@@ -391,7 +401,10 @@ def test_who_waited_looks_again(path, partial, finished):
 
 def test_a_killed_process(path):
     """Another process that waits for it goes on from what it left."""
-    command = "import sys; from bench.runtime import download; download.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
+    command = (
+        "import sys; from bench.runtime import download; "
+        "download.fetch(sys.argv[1], sys.argv[2], sha256=sys.argv[3])"
+    )
     with serving("hangs") as server:
         other = subprocess.Popen(
             [sys.executable, "-c", command, server.url, path, SHA256], stderr=subprocess.DEVNULL

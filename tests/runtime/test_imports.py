@@ -1,4 +1,4 @@
-"""diffusers, torch-fidelity and clean-fid import beside a torch that torchvision was not built for."""
+"""diffusers, torch-fidelity, clean-fid import beside a torch that torchvision is not built for."""
 
 import ast
 import subprocess

@@ -1,4 +1,6 @@
-"""The account of a job: what is counted, against modules whose time and passes are known, and the plan of a whole run."""
+"""The account of a job: what is counted, against modules whose time and passes are known, and the
+plan of a whole run.
+"""
 
 import json
 import time
