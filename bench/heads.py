@@ -160,7 +160,7 @@ def train(
     forward = process.make(process.BOUND_PROCESS, schedule)
     chances = weights = None  # of steps: uniform
     if any(covariance.get(name).head.steps == "importance" for name in section.trained):
-        chances = importance(forward, moments["x0_error_sq"])
+        chances = importance(forward, moments["x0_error_sq_mean"], data.dim)
         weights = torch.from_numpy(1 / (schedule.N * chances)).to(model.device)
 
     def loss_of_step(step):
@@ -223,18 +223,17 @@ def imported(state: Mapping[str, torch.Tensor], trunk) -> nn.Module:
     return head.eval().requires_grad_(False)
 
 
-def importance(forward: Process, x0_error_sq: np.ndarray) -> np.ndarray:
+def importance(forward: Process, x0_error_sq: np.ndarray, dim: int) -> np.ndarray:
     """Probabilities (N,) of t = 1..N: half uniform, half as the terms of the bound at σ² = √(β β̃).
 
-    x0_error_sq: E(x_0 − x̂_0)², (N + 1, dim), of `bench.moments`. The last term, to the data,
-    counts as the largest.
+    x0_error_sq: E‖x_0 − x̂_0‖²/dim, (N + 1,), `x0_error_sq_mean` of `bench.moments`. The last term,
+    to the data, counts as the largest.
     """
     schedule = forward.schedule
     t = np.arange(2, schedule.N + 1)
     sigma_sq = np.sqrt(schedule.skip_beta(t - 1, t) * schedule.beta_tilde(t - 1, t))
-    costs = terms.middle_term(
-        forward, t - 1, t, torch.from_numpy(sigma_sq)[:, None], torch.tensor(x0_error_sq[2:])
-    ).numpy()
+    sigma_sq, error = (torch.tensor(values)[:, None] for values in (sigma_sq, x0_error_sq[2:]))
+    costs = dim * terms.middle_term(forward, t - 1, t, sigma_sq, error).numpy()
     costs = np.concatenate([[costs.max(initial=1.0)], costs])
     return 0.5 / schedule.N + 0.5 * costs / costs.sum()
 

@@ -42,23 +42,32 @@ SCALARS = (
     *(f"{name}_mean" for name in QUANTITIES),
     *(f"{name}_mean_se" for name in WITH_ERRORS),
 )
-ARRAYS = (*QUANTITIES, *(f"{name}_se" for name in WITH_ERRORS), *SCALARS)
 CENTRAL = 256  # draws whose mean stands for E x_0, at most
 FIRST = 16  # draws before a standard error is looked at
 
 
-def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, arrays=None):
+def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, coordinates=None):
     """Moments of `model` over the training split.
 
     draws: M, the number of draws (network passes) at each step, the most of them where
-    `relative_error` is given (see above); names: (seed, setting); batch: rows a pass, of which no
-    more are held at a time; arrays: which of `ARRAYS` to keep, all by default. Returns {name:
-    array}, float64 with row 0 NaN: of each quantity of the table above the mean of every
-    coordinate, (N + 1, dim), and as `<name>_mean` that over the coordinates, too, (N + 1,). For
-    eps_sq, error_sq and total_variance `<name>_se` and `<name>_mean_se` are their standard errors.
-    `draws`, int64 (N + 1,), is how many there were.
+    `relative_error` is given (see above). names: (seed, setting). batch: rows a pass, of which no
+    more are held at a time. coordinates: the quantities of which the mean of every coordinate is
+    kept, as float32, for their Monte Carlo error is some 10⁴ times larger than its rounding. By
+    default it is kept of all, as float64 and with standard errors.
+
+    Returns {name: array} with row 0 NaN. `<name>`, (N + 1, dim), is the mean of every coordinate
+    and `<name>_se` its standard error. `<name>_mean`, float64 (N + 1,), is the mean over the
+    coordinates, too, of every quantity of the table above, and `<name>_mean_se` its standard
+    error. There are standard errors of eps_sq, error_sq and total_variance. `draws`, int64
+    (N + 1,), is how many there were.
     """
-    result = {name: _nothing(name, schedule.N, data.dim) for name in arrays or ARRAYS}
+    if coordinates is None:
+        wide, dtype = (*QUANTITIES, *(f"{name}_se" for name in WITH_ERRORS)), np.float64
+    else:
+        wide, dtype = coordinates, np.float32
+    result = {name: np.full((schedule.N + 1, data.dim), np.nan, dtype) for name in wide}
+    result |= {name: np.full(schedule.N + 1, np.nan) for name in SCALARS}
+    result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
     # of a step that are passed at a time, as far as they are wanted
     rows = batch if relative_error is None else FIRST
     together = max(1, batch // min(draws, rows))
@@ -72,13 +81,6 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
                 array[t] = found[name]
             bar.update()
     return result
-
-
-def _nothing(name, N, dim):
-    """The array `name` before any step is estimated."""
-    if name == "draws":
-        return np.zeros(N + 1, dtype=np.int64)
-    return np.full(N + 1 if name in SCALARS else (N + 1, dim), np.nan)
 
 
 def _answered(model, steps, together):

@@ -111,7 +111,8 @@ def cells():
 
 def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
     """Every cell afresh, image by image, with its own passes; the grid needs N passes an image."""
-    moments = {"eps_sq": np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))}
+    eps_sq = np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))
+    moments = {"eps_sq": eps_sq, "eps_sq_mean": eps_sq.mean(axis=1)}
     found = bound.evaluate(
         Denoiser(linear_model, {}, moments, data, MADE), DDPM, cells(), 6, (0, "test"), batch=4
     )
@@ -162,6 +163,7 @@ def test_a_cell_does_not_depend_on_the_others(data, linear_model):
         name: np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))
         for name in ("eps_sq", "error_sq")
     }
+    moments |= {f"{name}_mean": values.mean(axis=1) for name, values in moments.items()}
     denoiser = Denoiser(linear_model, {}, moments, data, MADE)
     several = cells() + [
         bound.Cell("even", variant, K, tuple(trajectory.even(20, K)))

@@ -13,6 +13,7 @@ MOMENTS = {
     name: RANDOM.uniform(0.1, 0.9, size=(13, 3))
     for name in ("eps_sq", "error_sq", "x0_error_sq", "total_variance")
 }
+MOMENTS |= {f"{name}_mean": values.mean(axis=1) for name, values in MOMENTS.items()}
 EPS_HAT, HEAD = RANDOM.normal(size=(5, 3)), RANDOM.uniform(size=(5, 3))
 
 
@@ -164,10 +165,10 @@ def test_edge_costs():
     for t in range(2, 13):
         for s in range(1, t):
             p, q = MADE.skip_beta(s, t), MADE.beta_tilde(s, t)
-            # KL of N(m, q I) from N(m', p I), E(m − m')² = γ² E(x_0 − x̂_0)², over coordinates
+            # KL of N(m, q I) from N(m', p I), E(m − m')² = γ² E(x_0 − x̂_0)², per coordinate
             shift = DDPM.gamma(s, t) ** 2 * MOMENTS["x0_error_sq"][t]
             assert F[s, t] == pytest.approx(
-                sum(0.5 * (np.log(p / q) + (q + shift) / p - 1)), rel=1e-10
+                np.mean(0.5 * (np.log(p / q) + (q + shift) / p - 1)), rel=1e-10
             )
             sigma_sq = scalar.reverse_variance(DDPM, s, seen("analytic_scalar", t, 1.0))
             assert J[s, t] == pytest.approx(np.log(sigma_sq.item() / q), abs=1e-12)

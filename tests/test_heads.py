@@ -143,8 +143,8 @@ def test_bound_terms_are_those_of_the_bound(data, t):
 
 def test_steps_are_drawn_by_their_share_of_the_bound():
     """Half uniform, half as the terms. 1/(N p) keeps expectations and is at most 2."""
-    forward, error = process.make("ddpm", MADE), np.full((11, 3), 0.2)
-    found = heads.importance(forward, error)
+    forward, error = process.make("ddpm", MADE), np.full(11, 0.2)
+    found = heads.importance(forward, error, 3)
     assert found.sum() == pytest.approx(1) and (1 / (10 * found) <= 2 + 1e-12).all()
     term = [
         terms.middle_term(

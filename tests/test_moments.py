@@ -134,3 +134,17 @@ def test_clipped_prediction(data):
     found = moments.estimate(Wild(), data, schedule.make("linear", 3), 50, (0, "test"))
     assert (found["x0_hat"][1:] == 1).all() and (found["x0_hat_sq"][1:] == 1).all()
     assert np.isnan(found["eps_sq"][0]).all()
+
+
+def test_only_what_is_asked_for_is_kept_of_each_coordinate(data, linear_model):
+    chain = schedule.make("linear", 5)
+    whole = moments.estimate(linear_model, data, chain, 10, (0, "test"))
+    for quantity in moments.QUANTITIES:
+        mean = whole[f"{quantity}_mean"]
+        np.testing.assert_array_equal(mean[1:], whole[quantity][1:].mean(axis=1))
+    some = moments.estimate(linear_model, data, chain, 10, (0, "test"), coordinates=["error_sq"])
+    assert some.keys() == {"error_sq", *moments.SCALARS}
+    np.testing.assert_array_equal(some["error_sq"], whole["error_sq"].astype(np.float32))
+    for name in moments.SCALARS:
+        np.testing.assert_array_equal(some[name], whole[name])
+        assert some[name].nbytes == 8 * (chain.N + 1)

@@ -44,7 +44,7 @@ def _stopping_rule(experiment, name):
             known = denoiser.Denoiser(model, {}, of_moments, data, schedule)
             return _table(known, setting, (experiment.seed, name))
 
-        full = table(files.read_arrays(place.moments, moments.ARRAYS))
+        full = table(files.read_arrays(place.moments, setting.moment_names()))
         moved = _moved(table(estimate(experiment.seed + 1, None)), full)
         limit = "largest change of the bound, bits/dim at any K, of scalar and of diagonal variants"
         result = [Figure("moments", "another draw of as many moments", moved, limit=limit)]

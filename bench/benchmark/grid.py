@@ -136,12 +136,17 @@ def peak(N: int, Ks, variants: int) -> float:
     cells, forward = _cells(names, Ks, N), process.make("ddpm", chain)
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "moments"
-        quantities = ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
-        size = (N + 1, data.dim)
-        files.write_arrays(path, {name: random.uniform(0.2, 0.8, size=size) for name in quantities})
+        quantities = sorted({moment for name in names for moment in covariance.get(name).moments})
+        arrays = {}
+        for quantity in quantities:
+            size = N + 1 if quantity.endswith("_mean") else (N + 1, data.dim)
+            arrays[quantity] = random.uniform(0.2, 0.8, size=size)
+        files.write_arrays(path, arrays)
 
         def evaluate(some):
-            known = denoiser.Denoiser(model, trained, files.read_arrays(path, quantities), data, chain)
+            known = denoiser.Denoiser(
+                model, trained, files.read_arrays(path, quantities), data, chain
+            )
             bound.evaluate(known, forward, some, 64, (0, "memory"))
 
         evaluate(cells[:1])  # not counted, as it prepares what later passes reuse

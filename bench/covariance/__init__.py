@@ -62,7 +62,7 @@ class Head:
     @property
     def moments(self) -> tuple[str, ...]:
         """Names of the moments that the training reads."""
-        return ("x0_error_sq",) if self.steps == "importance" else ()
+        return ("x0_error_sq_mean",) if self.steps == "importance" else ()
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ class MomentsAt:
                 f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
                 f"`moments` does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
             )
-        if name in self.moments:
-            return self.moments[name][self.t]
-        return self.moments[name.removesuffix("_mean")][self.t].mean()
+        return np.asarray(self.moments[name][self.t], dtype=np.float64)
 
 
 class Variant:

@@ -156,6 +156,10 @@ class Setting(Section):
             names.update(covariance.get(head).head.moments)
         return sorted(names)
 
+    def moments_by_coordinate(self) -> list[str]:
+        """Those of `moment_names` that are means of each coordinate: the large ones."""
+        return [name for name in self.moment_names() if not name.endswith("_mean")]
+
 
 class Experiment(Section):
     """Everything a run is made of; `settings` holds every setting resolved.

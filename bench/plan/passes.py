@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bench import trajectory
-from bench.moments import ARRAYS, SCALARS
+from bench.moments import SCALARS
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
 BOUND_ROW = 11  # bytes of a row of bound.parquet: a float64, the image's index, a share of the rest
@@ -114,9 +114,9 @@ def rows_of(experiment, name: str, size, mean, features) -> list[Row]:
         passes = steps + size.test if steps else 0
         add("extractor", features.name, passes, trained=steps, disk=4 * features.parameters)
     if need.moments:
-        numbers = (N + 1) * sum(1 if name in SCALARS else dim for name in ARRAYS)
+        at_a_step = 8 * len(SCALARS) + 4 * dim * len(setting.moments_by_coordinate())
         at_most = setting.moments.relative_error is not None
-        add("moments", name, N * setting.moments.draws, disk=8 * numbers, at_most=at_most)
+        add("moments", name, N * setting.moments.draws, disk=(N + 1) * at_a_step, at_most=at_most)
     if need.heads:
         add("heads", name, _training(setting.heads.train) if setting.heads.trained else 0)
     add("trajectories")

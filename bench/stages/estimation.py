@@ -22,5 +22,6 @@ def estimate_moments(experiment, name):
             (experiment.seed, name),
             setting.samples.batch,
             setting.moments.relative_error,
+            setting.moments_by_coordinate(),
         )
     files.write_arrays(place.moments, result)

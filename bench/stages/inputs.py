@@ -10,7 +10,6 @@ from bench.data.dataset import Data
 from bench.denoiser import Denoiser
 from bench.experiment.resolved import Experiment, Setting
 from bench.mean import storage
-from bench.moments import QUANTITIES
 from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
 
@@ -33,7 +32,8 @@ def load_denoiser(
     model, data, schedule = load_model(experiment, setting, place)
     moments = None
     if setting.needs_moments(variants):
-        moments = files.read_arrays(place.moments, QUANTITIES)
+        names = {moment for name in variants for moment in covariance.get(name).moments}
+        moments = files.read_arrays(place.moments, sorted(names))
     trained = heads.load(place.heads, model, setting.heads_of(variants))
     return Denoiser(model, trained, moments, data, schedule, precision)
 

@@ -77,7 +77,7 @@ def train_heads(experiment, name):
     model, data, schedule = load_model(experiment, setting, place)
     moments = None
     if setting.heads_need_moments:
-        moments = files.read_arrays(place.moments, ["x0_error_sq"])
+        moments = files.read_arrays(place.moments, ["x0_error_sq_mean"])
     with tracking.live_run(experiment, name, "heads") as log_loss:
         trained, log = heads.train(
             model,

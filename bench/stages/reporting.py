@@ -72,7 +72,9 @@ def _measured(experiment, rows):
         wanted = [cell for cell in estimates if cell["dataset"] == name]
         variants = [one for _, section in setting.processes.items() for one in section.variants]
         if wanted and setting.needs_moments(variants):
-            moments = files.read_arrays(paths.Setting(name).moments, ["eps_sq", "eps_sq_mean_se"])
+            moments = files.read_arrays(
+                paths.Setting(name).moments, ["eps_sq_mean", "eps_sq_mean_se"]
+            )
             measured += reproduction.analytic_rows(wanted, setting.schedule.make(), moments)
     return measured
 

@@ -86,8 +86,11 @@ def _cells_to_sample(setting, place, process_name, variants, common):
     the cell.
     """
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
-    common = {**common, "data": digests.digest_of(place.data), "mean": digests.digest_of(place.mean)}
-    moments = digests.digest_of(place.moments) if setting.needs_moments(variants) else None
+    common = {
+        **common,
+        "data": digests.digest_of(place.data),
+        "mean": digests.digest_of(place.mean),
+    }
     cells = {}
     for variant in variants:
         made_by = {
@@ -96,8 +99,8 @@ def _cells_to_sample(setting, place, process_name, variants, common):
             "code": covariance.code(variant),
             "clip_levels": setting.clip(process_name, variant),
         }
-        if setting.needs_moments([variant]):
-            made_by["moments"] = moments
+        for name in covariance.get(variant).moments:  # no others: they change none of its images
+            made_by[name] = digests.digest_of(place.moments / f"{name}.npy")
         if setting.heads_of([variant]):  # its own: another head changes none of its images
             made_by["head"] = digests.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):

@@ -169,11 +169,7 @@ def in_use(variant: Variant):
     """
     made = ground(0.0)
     networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
-    known = {
-        name: values
-        for name, values in made.moments[0].items()
-        if {name, f"{name}_mean"} & set(variant.moments)
-    }
+    known = {name: values for name, values in made.moments[0].items() if name in variant.moments}
     denoiser = Denoiser(made.model, dict(networks), known, made.data, made.schedule)
     steps = trajectory.even(N, 10)
     infinite = 0

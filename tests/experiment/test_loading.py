@@ -301,7 +301,9 @@ def test_moments_that_the_rows_read():
     lsun = loading.resolve(few).setting("lsun_bedroom")
     assert lsun.moment_names() == ["eps_sq_mean"]
     digits = loading.resolve(RAW).setting("digits")
-    assert "x0_error_sq" in digits.moment_names() and "error_sq_mean" in digits.moment_names()
+    assert "x0_error_sq_mean" in digits.moment_names() and "error_sq_mean" in digits.moment_names()
+    assert lsun.moments_by_coordinate() == []
+    assert digits.moments_by_coordinate() == ["eps_sq", "error_sq"]
 
 
 @pytest.mark.parametrize(

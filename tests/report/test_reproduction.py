@@ -315,8 +315,8 @@ def test_the_estimated_variance_of_table_7():
     skip = 1 - a_t / a_s
     lower, slope = skip * (1 - a_s) / (1 - a_t), a_s * skip**2 / (1 - a_t) ** 2 * (1 - a_t) / a_t
     v = (8.70e-3 - lower) / slope
-    moments = {"eps_sq": np.full((1001, 3), np.nan), "eps_sq_mean_se": np.zeros(1001)}
-    moments["eps_sq"][t], moments["eps_sq_mean_se"][t] = [1 - v - 0.01, 1 - v, 1 - v + 0.01], 1e-4
+    moments = {"eps_sq_mean": np.full(1001, np.nan), "eps_sq_mean_se": np.zeros(1001)}
+    moments["eps_sq_mean"][t], moments["eps_sq_mean_se"][t] = 1 - v, 1e-4
     cells = published.read().query(
         "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process == 'ddpm' and K == '10'"
     )
@@ -353,7 +353,7 @@ def test_a_process_predicts_the_others_estimate():
         ends = []
         for v in (0.0, 1.0):  # σ_2² is linear in v
             moments = {
-                "eps_sq": np.full((noise.N + 1, 1), 1 - v),
+                "eps_sq_mean": np.full(noise.N + 1, 1 - v),
                 "eps_sq_mean_se": np.zeros(noise.N + 1),
             }
             ends.append(
@@ -431,7 +431,7 @@ def simulated(folder, fid):
             }
         )
     )
-    moments = {"eps_sq": np.full((1001, 1), 0.5), "eps_sq_mean_se": np.zeros(1001)}
+    moments = {"eps_sq_mean": np.full(1001, 0.5), "eps_sq_mean_se": np.zeros(1001)}
     files.write_arrays(folder / place.moments, moments)
     return experiment
 

@@ -53,6 +53,7 @@ def elsewhere():
         name: random
         for name in ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
     }
+    moments |= {f"{name}_mean": values.mean(axis=1) for name, values in moments.items()}
     return Denoiser(model, dict(made.items()), moments, data, MADE)
 
 

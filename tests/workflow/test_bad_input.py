@@ -302,8 +302,8 @@ CASES = {
         "tiny/moments/eps_sq.npy: corrupt or truncated",
     ),
     "empty array": (
-        broken("tiny/moments/eps_sq.npy", "trajectories", keep=0),
-        "tiny/moments/eps_sq.npy: corrupt or truncated",
+        broken("tiny/moments/eps_sq_mean.npy", "trajectories", keep=0),
+        "tiny/moments/eps_sq_mean.npy: corrupt or truncated",
     ),
     "missing array": (
         broken("tiny/moments/eps_sq.npy", "bound", keep=None),
