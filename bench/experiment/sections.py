@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bench import schedule
-from bench.runtime.fields import Count, Name, Names, Positive, Steps, no_repeats
+from bench.runtime.fields import Count, Name, Names, Positive, Steps
 
 
 def of_a_setting(name):
