@@ -89,7 +89,7 @@ class Seen:
         return self.schedule.noise_sq[self.t] / self.schedule.alpha_bar[self.t]
 
 
-class MomentsAt:
+class MomentsAt(Mapping):
     """The moments of one step that a variant lists in `moments`, by name.
 
     `<name>` is the mean of each coordinate, (dim,); `<name>_mean` is the mean over coordinates too,
@@ -107,6 +107,12 @@ class MomentsAt:
                 f"`moments` does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
             )
         return np.asarray(self.moments[name][self.t], dtype=np.float64)
+
+    def __iter__(self):
+        return iter(self.variant.moments)
+
+    def __len__(self) -> int:
+        return len(self.variant.moments)
 
 
 class Variant:
