@@ -238,7 +238,7 @@ def importance(forward: Process, x0_error_sq: np.ndarray, dim: int) -> np.ndarra
     return 0.5 / schedule.N + 0.5 * costs / costs.sum()
 
 
-def save(heads: Mapping[str, nn.Module], log: list[dict], folder: Path) -> None:
+def save(heads: Mapping[str, nn.Module] | nn.ModuleDict, log: list[dict], folder: Path) -> None:
     """Writes `<name>.safetensors` for every head, and heads.json with the modes and the log."""
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
@@ -266,7 +266,7 @@ def load(folder: Path, model, wanted: Iterable[str]) -> dict[str, nn.Module]:
     return dict(heads.to(model.device).eval().requires_grad_(False).items())
 
 
-def outputs(heads: Mapping[str, nn.Module], features) -> dict[str, torch.Tensor]:
+def outputs(heads: Mapping[str, nn.Module] | nn.ModuleDict, features) -> dict[str, torch.Tensor]:
     """{name: output (batch, dim), float64} of every head, from the features of one pass."""
     results = {}
     for name, head in heads.items():

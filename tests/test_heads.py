@@ -42,7 +42,8 @@ def test_heads_start_at_zero(model, mode, tensors):
 def test_targets():
     """The losses vanish at (ε − ε̂)² and at ε²."""
     eps, eps_hat = torch.tensor([[2.0]]), torch.tensor([[0.5]])
-    batch = heads.Batch(None, eps, None, None, eps_hat, None, None)
+    x_t, t, forward = torch.zeros(1, 1), torch.tensor([1]), process.make("ddpm", MADE)
+    batch = heads.Batch(x_t, eps, x_t, t, eps_hat, forward, make_data(SHAPE))
     npr, sn = covariance.get("npr"), covariance.get("sn")
     assert npr.loss(batch, torch.tensor([[2.25]])) == 0 and npr.loss(batch, eps) > 0
     assert sn.loss(batch, torch.tensor([[4.0]])) == 0 and sn.loss(batch, eps) > 0
@@ -128,7 +129,7 @@ def test_bound_terms_are_those_of_the_bound(data, t):
     x_t = MADE.signal[t] * x_0 + MADE.noise[t] * torch.randn(6, data.dim, dtype=torch.float64)
     output = torch.randn(6, data.dim)
     steps = torch.tensor([t, 1, t, 5, t, 10])
-    batch = heads.Batch(x_0, None, x_t, steps, eps_hat, forward, data)
+    batch = heads.Batch(x_0, torch.zeros_like(x_0), x_t, steps, eps_hat, forward, data)
     found = variant.loss(batch, output)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
     seen = covariance.Seen(t, MADE, head=output.double())

@@ -68,7 +68,7 @@ def features(extractor, data, split, count):
     return folder
 
 
-def read(folder: Path, remedy: str) -> dict[str, np.ndarray]:
+def read(folder: str | Path, remedy: str) -> dict[str, np.ndarray]:
     """{layer: memory-mapped features} of a folder of `features`; remedy: how an error ends."""
     layers = {path.stem for path in Path(folder).glob("*.npy")}
     return files.read_arrays(folder, {"features", *layers}, remedy)

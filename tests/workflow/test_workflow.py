@@ -245,7 +245,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     """Images that are there and right are kept to the byte; a damaged one is made again, equal."""
     folder = copy / "results" / "tiny" / "samples" / "ddim"
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*.npz")}
-    damaged = folder / "npr" / "even_K5" / "0.npz"
+    damaged = folder / "heads" / "npr" / "even_K5" / "0.npz"
     os.truncate(damaged, 100)
     config = copy / CONFIG
     samples = "    samples:\n      K:\n      - 5\n"
@@ -260,7 +260,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
         assert path.read_bytes() == content and (
             path == damaged or path.stat().st_mtime_ns == mtime
         )
-    assert (folder / "zero" / "even_K7" / "0.npz").exists()
+    assert (folder / "nothing" / "zero" / "even_K7" / "0.npz").exists()
 
 
 def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
