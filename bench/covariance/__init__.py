@@ -85,13 +85,13 @@ class MomentsAt:
 class Seen:
     """What one pass of the mean model at step t gives to a variant.
 
-    t: the step, 1..N. radius: (hi − lo)/2 of the data, infinite for unbounded data. eps_hat,
-    x0_hat: ε̂(x_t, t) and x̂_0, clipped to the data range, (batch, dim). moments: the moments of
-    step t, by name (`MomentsAt`). head: the output of the variant's head, (batch, dim). Fields that
-    a variant does not read may be None.
+    t: the step, 1..N; for `spectrum` alone also a step of each row, (batch,). radius: (hi − lo)/2
+    of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0, clipped to the
+    data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
+    output of the variant's head, (batch, dim). Fields that a variant does not read may be None.
     """
 
-    t: int
+    t: int | Array
     schedule: Schedule
     radius: float = np.inf
     eps_hat: Array | None = None

@@ -13,6 +13,7 @@ import math
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class Network:
     second: dict[str, Tensor] | None = None
 
 
-def state_dict(path: Any, remedy: str) -> dict[str, Tensor]:
+def state_dict(path: str | Path, remedy: str) -> dict[str, Tensor]:
     """The state dict {key: tensor} of a file that torch.save wrote.
 
     Prefixes of a parallel model are removed. remedy: the end of an error. Only tensors, numbers,

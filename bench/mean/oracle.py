@@ -61,7 +61,7 @@ class OracleModel:
         return eps_hat, Features(torch.cat([x_t, eps_hat], dim=1).float()[:, :, None, None], time)
 
 
-def save(section: Any, data: Data, folder: Path) -> None:
+def save(section: Any, data: Data, folder: str | Path) -> None:
     """Writes mean.json. BenchError if the law of the data is not known.
 
     section: a `sections.OracleSection`.

@@ -20,7 +20,7 @@ WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 def save(
     unet: torch.nn.Module,
     prediction_type: str,
-    folder: Path,
+    folder: str | Path,
     heads: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
     **about: Any,
 ) -> None:
@@ -96,7 +96,7 @@ def read_unet(folder: Path, remedy: str | None = None) -> torch.nn.Module:
         return unet
 
 
-def check_channels(unet: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> None:
+def check_channels(unet: torch.nn.Module, shape: tuple[int, ...], folder: str | Path) -> None:
     """BenchError unless the network maps images of `shape`, (channels, height, width), to such."""
     inputs, outputs = unet.config.in_channels, unet.config.out_channels
     if (inputs, outputs) != (shape[0], shape[0]):
