@@ -24,8 +24,6 @@ two edge bins open. For continuous data it is the density of a Gaussian with the
 levels, and nats, L, for continuous data.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,6 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 from tqdm import tqdm
 
 from bench import covariance, noise, terms
@@ -66,12 +66,12 @@ def evaluate(
     images: int,
     names: tuple,
     batch: int = 512,
-) -> np.ndarray:
-    """The bound of the first `images` test images, float64 (len(cells), images), in bits/dim or
-    nats (see above).
+) -> Float64[np.ndarray, "cells images"]:
+    """The bound of the first `images` test images, in bits/dim or nats (see above); row i belongs
+    to cells[i].
 
     denoiser: with the heads and moments that the variants of `cells` read. process: one that has a
-    bound. names: (seed, setting), the root of the noise. batch: images a network pass.
+    bound. names: (seed, setting), the root of the noise. batch: images in a network pass.
     """
     data, edges = denoiser.data, _edges_by_step(cells)
     result = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
@@ -106,9 +106,9 @@ def _edges_by_step(cells: Sequence[Cell]) -> dict[int, dict[str, dict[int, list[
 
 
 def _add_step(
-    part: torch.Tensor,
+    part: Tensor,
     variants: dict[str, dict[int, list[int]]],
-    x_0: torch.Tensor,
+    x_0: Tensor,
     prediction: Prediction,
     process: Process,
     data: Data,
@@ -143,9 +143,9 @@ def _middle_terms(
     variant: Variant,
     steps: list[int],
     seen: Seen,
-    error_sq: torch.Tensor,
-    total_error: torch.Tensor,
-) -> list[torch.Tensor]:
+    error_sq: Tensor,
+    total_error: Tensor,
+) -> list[Tensor]:
     """The middle terms of edges s → t for s in `steps`, (batch,) each, where σ² is the same for all
     images.
 

@@ -1,19 +1,19 @@
-"""What reverse steps are made of: the frozen networks and the moments of a setting, seen through
-one network pass.
+"""The frozen networks and the moments of a setting, and what one network pass gives.
 
 From x_t = a_t x_0 + b_t ε a pass gives ε̂, x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range,
-and the heads' outputs: all that the variants read. The bound and the sampler are both written in
-these.
+and the outputs of the heads. Variants read these and the moments, and nothing else. The bound and
+the sampler both use them.
 """
-
-from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Shaped
+from torch import Tensor
 
 from bench import covariance, heads
 from bench.covariance import MomentsAt, Seen
@@ -23,14 +23,15 @@ from bench.schedule import Schedule
 
 @dataclass(frozen=True)
 class Denoiser:
-    """The networks of a setting, and the moments where a variant reads them.
+    """The networks of a setting, and its moments.
 
-    model: `bench.mean.model.MeanModel`, or another that is called like it. heads: {name of the
-    variant: network}. moments: of `bench.moments`, or None. precision: of the networks, 'fp32', or
-    'bf16' for torch's autocast to bfloat16. All else is float64.
+    model: `bench.mean.model.MeanModel`, or another with the same call and attributes. heads: {name
+    of the variant: network}. moments: of `bench.moments`, or None if no variant reads them.
+    precision: of the networks, 'fp32', or 'bf16' for torch's autocast to bfloat16. All else is
+    float64.
     """
 
-    model: object
+    model: Any
     heads: Mapping[str, torch.nn.Module]
     moments: Mapping[str, np.ndarray] | None
     data: Data
@@ -39,11 +40,11 @@ class Denoiser:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks run, and x_t has to be."""
+        """Where the networks run. x_t must be there."""
         return self.model.device
 
-    def predict(self, x_t: torch.Tensor, t: int) -> Prediction:
-        """One pass at step t, 1..N, for x_t, float64 (batch, dim)."""
+    def predict(self, x_t: Float64[Tensor, "batch dim"], t: int) -> "Prediction":
+        """One pass at step t, 1..N."""
         cast = contextlib.nullcontext()
         if self.precision == "bf16":
             cast = torch.autocast(x_t.device.type, torch.bfloat16)
@@ -56,19 +57,21 @@ class Denoiser:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one pass says about x_0 given x_t: float64 tensors (batch, dim)."""
+    """What one pass at step t gives: ε̂, x̂_0 clipped to the data range, and {name of the variant:
+    output of its head}.
+    """
 
     denoiser: Denoiser
     t: int
-    eps_hat: torch.Tensor
-    x0_hat: torch.Tensor
-    heads: Mapping[str, torch.Tensor]
+    eps_hat: Float64[Tensor, "batch dim"]
+    x0_hat: Float64[Tensor, "batch dim"]
+    heads: Mapping[str, Shaped[Tensor, "batch dim"]]
 
     def seen(self, variant: str) -> Seen:
         """What the variant called `variant` reads of this pass."""
-        moments = self.denoiser.moments
-        if moments is not None:
-            moments = MomentsAt(moments, self.t, covariance.get(variant))
+        moments = None
+        if self.denoiser.moments is not None:
+            moments = MomentsAt(self.denoiser.moments, self.t, covariance.get(variant))
         return Seen(
             self.t,
             self.denoiser.schedule,

@@ -14,14 +14,18 @@ code, and for DDPM it is the one whose KL divergence has the mean term γ² (x_0
 """
 
 from dataclasses import dataclass
+from typing import ForwardRef, Union
 
 import numpy as np
 
 from bench.runtime.errors import unknown
-from bench.schedule import Schedule
+from bench.schedule import Numbers, Schedule, Steps
 
 PROCESSES = ("ddpm", "ddim")
 BOUND_PROCESS = "ddpm"  # whose bound is evaluated: that of ddim is infinite at η = 0
+
+Tensor = ForwardRef("torch.Tensor")  # a name only: this module does not import torch
+Array = Union[np.ndarray, Tensor]  # noqa: UP007, a ForwardRef has no operator |
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,35 +37,40 @@ class Process:
     eta: float
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         """Whether `bench.bound` can evaluate its variational bound."""
         return self.name == BOUND_PROCESS
 
-    def lambda_sq(self, s, t):
+    def lambda_sq(self, s: Steps, t: Steps) -> Numbers:
         """λ²_{s|t}, the variance of q(x_s | x_t, x_0)."""
         return self.eta**2 * self.schedule.beta_tilde(s, t)
 
-    def carry(self, s, t):
+    def carry(self, s: Steps, t: Steps) -> Numbers:
         """c = √(b_s² − λ²), written as a sum of positive terms so that nothing cancels."""
         b2 = self.schedule.noise_sq
         kept = (1 - self.eta**2) * b2[t] + self.eta**2 * self.schedule.skip_alpha(s, t) * b2[s]
         return np.sqrt(b2[s] * kept / b2[t])
 
-    def gamma(self, s, t):
+    def gamma(self, s: Steps, t: Steps) -> Numbers:
         """γ = a_s − a_t c/b_t, the weight of x_0 given x_t, without cancellation; ≥ 0."""
         a, b = self.schedule.signal, self.schedule.noise
         spread = a[s] ** 2 * self.schedule.skip_beta(s, t) + a[t] ** 2 * self.lambda_sq(s, t)
         return spread / (b[t] * (a[s] * b[t] + a[t] * self.carry(s, t)))
 
-    def mean(self, s, t, x_t, x0_hat, eps_hat):
-        """The mean of x_s given x_t; x̂_0 may be clipped, ε̂ is the network's."""
+    def mean(self, s: Steps, t: Steps, x_t: Array, x0_hat: Array, eps_hat: Array) -> Array:
+        """The mean of x_s given x_t, (batch, dim) as x_t. x̂_0 may be clipped. ε̂ is the network's
+        prediction.
+        """
         if self.name == "ddpm":
             return self.gamma(s, t) * x0_hat + self.carry(s, t) / self.schedule.noise[t] * x_t
         return self.schedule.signal[s] * x0_hat + self.carry(s, t) * eps_hat
 
 
-def make(name, schedule, eta=0.0):
-    """The process called `name` ('ddpm' or 'ddim'); η counts for ddim only."""
+def make(name: str, schedule: Schedule, eta: float = 0.0) -> Process:
+    """The process called `name`. BenchError unless it is one of `PROCESSES`.
+
+    eta: η in [0, 1] of ddim; ignored for ddpm.
+    """
     if name not in PROCESSES:
         raise unknown("process", name, PROCESSES)
     return Process(name, schedule, 1.0 if name == "ddpm" else float(eta))

@@ -1,11 +1,11 @@
 """Sampling: ancestral steps along a trajectory with any variant's reverse variance.
 
-x_τK ~ N(0, I); every step adds noise of the variant's variance to the process's mean; the last
-step, to x_0, shows the mean only. On the step that lands on τ_1 the variance is clipped to
-(2y/(levels − 1) · √(π/2))², so that the noise moves a pixel by y grey levels on average at most
-(Bao et al. 2022a, Appendix F.2, with levels = 256).
+x_τK ~ N(0, I). Every step adds noise of the variant's variance to the process's mean. The last
+step, to x_0, returns the mean. On the step that lands on τ_1 the variance is clipped to (2y/(levels
+− 1) · √(π/2))². Then the noise moves a pixel by at most y grey levels on average (Bao et al. 2022a,
+Appendix F.2, with levels = 256).
 
-Start and step noise are functions of (image, t): variants, processes and K share them.
+Start and step noise are functions of (image, t). So variants, processes and K share them.
 """
 
 import itertools
@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float64, UInt8
+from torch import Tensor
 
 from bench import covariance, noise
 from bench.denoiser import Denoiser, Prediction
@@ -31,13 +33,15 @@ def sample(
     names: tuple,
     batch: int = 256,
     progress: Callable[[int], object] | None = None,
-) -> np.ndarray:
-    """Images first .. first + count − 1 as the data are kept: uint8 levels (count, channels,
-    height, width), or floats.
+) -> (
+    UInt8[np.ndarray, "count channels height width"]
+    | Float64[np.ndarray, "count channels height width"]
+):
+    """Images first .. first + count − 1: levels if the data have levels, else floats.
 
     denoiser: with the heads and moments that `variant` reads. steps: τ_1 < … < τ_K. clip_levels: y
     above, ignored for data without levels. names: (seed, setting), the root of the noise. batch:
-    images a pass. progress: called with the number of images after every pass.
+    images in a network pass. progress: called with the number of images after every pass.
     """
     data, parts = denoiser.data, []
     at_last = np.inf
@@ -60,15 +64,17 @@ def sample(
 
 def step(
     prediction: Prediction,
-    x_t: torch.Tensor,
+    x_t: Float64[Tensor, "batch dim"],
     s: int,
     process: Process,
     variant: str,
     limit: float,
-    eps: np.ndarray | float,
-) -> torch.Tensor:
-    """x_s from x_t, float64 (batch, dim): the process's mean, and noise `eps` of the variant's
-    variance, at most `limit`.
+    eps: Float64[np.ndarray, "batch dim"] | float,
+) -> Float64[Tensor, "batch dim"]:
+    """x_s from x_t: the process's mean, plus `eps` times the square root of the variant's variance.
+
+    s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest variance. eps: standard
+    normals, or 0 for none.
     """
     if s == 0:
         return prediction.x0_hat

@@ -10,22 +10,27 @@ of the even trajectory, the lower and the smaller upper bound beside the thresho
 clips σ_2².
 """
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from bench import covariance, process, schedule, trajectory
 from bench.covariance import MomentsAt, Seen
+from bench.process import Process
 
 DDIM_ETA = 0.0  # of Table 7
 
 
-def clip_threshold(clip_levels, levels, radius=1.0):
-    """The largest σ² at the last noisy step: E|σ ε| = σ √(2/π) is then `clip_levels` grey levels
-    (Appendix F.2).
+def clip_threshold(clip_levels: float, levels: int, radius: float = 1.0) -> float:
+    """The largest σ² at the last noisy step, at which E|σ ε| = σ √(2/π) is `clip_levels` grey
+    levels (Appendix F.2).
+
+    levels: the number of grey levels, which span an interval of half-width `radius`.
     """
     return (clip_levels * 2 * radius / (levels - 1) * np.sqrt(np.pi / 2)) ** 2
 
 
-def bounds(forward, s, t, radius=1.0):
+def bounds(forward: Process, s: int, t: int, radius: float = 1.0) -> tuple[float, float, float]:
     """(lower, upper for any data, upper for data in an interval of half-width `radius`) of
     σ²_{s|t}, 1 ≤ s < t.
     """
@@ -38,9 +43,11 @@ def bounds(forward, s, t, radius=1.0):
     )
 
 
-def value(quantity, forward, K, clip_levels):
-    """One number of Table 7 for 8-bit images: quantity is sigma2_ followed by clip_threshold,
-    lower_bound or upper_bound.
+def value(quantity: str, forward: Process, K: int, clip_levels: float) -> float:
+    """One number of Table 7 for 8-bit images.
+
+    quantity: sigma2_clip_threshold, sigma2_lower_bound or sigma2_upper_bound. clip_levels: of the
+    threshold; ignored for the bounds.
     """
     if quantity == "sigma2_clip_threshold":
         return clip_threshold(clip_levels, levels=256)
@@ -48,12 +55,11 @@ def value(quantity, forward, K, clip_levels):
     return {"sigma2_lower_bound": lower, "sigma2_upper_bound": min(upper)}[quantity]
 
 
-def table(published):
-    """Table 7 recomputed beside the published cells, as a list of rows.
+def table(published: Iterable[Mapping[str, str]]) -> list[dict]:
+    """Table 7 recomputed beside the published cells, a row for each.
 
-    published: rows (dicts of strings) of workflows/published with the quantities above and the
-    columns dataset, schedule, N, process, K, clip_levels, value. `agrees` says whether the value
-    rounds to the printed digits.
+    published: rows of `bench.report.published.sigma2_cells`. In a row of the result, `agrees` says
+    whether the value rounds to the printed digits.
     """
     rows = []
     for cell in published:
@@ -80,11 +86,14 @@ def table(published):
     return rows
 
 
-def analytic(moments, forward, K, radius=1.0):
+def analytic(
+    moments: Mapping[str, np.ndarray], forward: Process, K: int, radius: float = 1.0
+) -> tuple[float, float]:
     """(σ_2², its standard error): Analytic-DPM's estimate at the step of the even trajectory that
     lands on τ_1.
 
-    It is not clipped to the threshold. moments: see `bench.moments`.
+    It is not clipped to the threshold. moments: see `bench.moments`. radius: (hi − lo)/2 of the
+    data.
     """
     variant = covariance.get("analytic_scalar")
     s, t = trajectory.even(forward.schedule.N, K)[:2]

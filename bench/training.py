@@ -1,31 +1,46 @@
 """One loop for every network trained here: the mean model, the heads, the extractor's classifier.
 
-Adam, linear warm-up and cosine decay of the learning rate, an exponential moving average (EMA) of the weights
-that is what gets used afterwards, and a checkpoint from which an interrupted training goes on as if nothing
-had happened: the draws of step n are a function of n (`bench.noise`), so nothing but weights and optimiser
-state needs keeping.
+Adam with linear warm-up and cosine decay of the learning rate. The result is an exponential moving
+average (EMA) of the weights. A training that was interrupted goes on from a checkpoint and gives
+the same weights: the draws of step n are a function of n (`bench.noise`), so the checkpoint holds
+weights, optimiser state and log, and no state of a random generator.
 """
 
 import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from bench import noise
+from bench.data.dataset import Data
 from bench.runtime import digests, files, imports, stopwatch
+from bench.schedule import Schedule
 
 CHECKPOINT_EVERY = 200  # steps
 LOG_EVERY = 20  # steps between logged losses, each the mean over the steps since the last
 
 
-def train(network, loss_of_step, section, checkpoint, description, on_loss=None):
+def train(
+    network: nn.Module,
+    loss_of_step: Callable[[int], Tensor | dict[str, Tensor]],
+    section: Any,
+    checkpoint: Path,
+    description: str,
+    on_loss: Callable[[int, dict[str, float]], object] | None = None,
+) -> tuple[nn.Module, list[dict]]:
     """Trains `network` in place and returns (EMA network, log).
 
-    loss_of_step: step (0-based) → scalar loss tensor, or a dict of named ones, which are summed.
-    section: a `sections.TrainSection`; checkpoint: path of the resumable state, deleted at the end.
-    on_loss: called with (step, {name: mean loss}) at every logged step.
-    log: list of {"step": n, name: mean loss over the last steps}.
+    loss_of_step: gives the scalar loss of a step 0, 1, …, or a dict of named ones, which are
+    summed. section: a `sections.TrainSection`. checkpoint: path of the resumable state, deleted at
+    the end. on_loss: called with (step, {name: mean loss}) at every logged step. The log is a list
+    of {"step": n, name: mean loss since the last logged step}.
     """
     imports.declare_torchvision()
     from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -57,9 +72,8 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
         schedule.step()
         average.update_parameters(network)
         state["step"] = step + 1
-        state["pending"].append(
-            {name: loss.detach() for name, loss in losses.items()}
-        )  # read later: a GPU is not waited for
+        # Tensors, read later: to read a number now would wait for the GPU.
+        state["pending"].append({name: loss.detach() for name, loss in losses.items()})
         if state["step"] % LOG_EVERY == 0 or state["step"] == section.steps:
             means = _take_means(state)
             bar.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
@@ -72,7 +86,7 @@ def train(network, loss_of_step, section, checkpoint, description, on_loss=None)
 
 
 def _take_means(state):
-    """Means of the pending losses, appended to the log."""
+    """Means of the pending losses. They are appended to the log."""
     pending, state["pending"] = state["pending"], []
     means = {name: sum(row[name].item() for row in pending) / len(pending) for name in pending[0]}
     state["log"].append({"step": state["step"], **means})
@@ -80,6 +94,7 @@ def _take_means(state):
 
 
 def _save(path, identity, parts, state):
+    """Writes the checkpoint of the training that has this identity."""
     buffer = io.BytesIO()  # torch.save on a full disk dies in its own clean-up, without an OSError
     torch.save(
         {
@@ -94,7 +109,10 @@ def _save(path, identity, parts, state):
 
 
 def _resume(path, identity, parts, state):
-    """Loads a checkpoint of the very same training, if there is one; any other is ignored and overwritten."""
+    """Loads the checkpoint into `parts` and `state`, if it exists and is of the same training.
+
+    That of another training is ignored, and overwritten later.
+    """
     if not path.exists():
         return
     with files.reading(path):
@@ -106,21 +124,33 @@ def _resume(path, identity, parts, state):
     state.update(saved["state"])
 
 
-def draw(data, schedule, names, step, batch, steps=None, device="cpu"):
-    """The training batch of a step: (x_t, t, ε, x_0), float64 (batch, dim), on `device`.
+def draw(
+    data: Data,
+    schedule: Schedule,
+    names: tuple,
+    step: int,
+    batch: int,
+    steps: Float64[np.ndarray, " N"] | None = None,
+    device: str | torch.device = "cpu",
+) -> tuple[
+    Float64[Tensor, "{batch} dim"],
+    Int64[Tensor, " {batch}"],
+    Float64[Tensor, "{batch} dim"],
+    Float64[Tensor, "{batch} dim"],
+]:
+    """The training batch of a step: (x_t, t, ε, x_0) on `device`, t in 1..N.
 
-    steps: probabilities (N,) of t = 1..N, uniform by default.
+    names: the root of every draw. step: 0, 1, …. batch: the number of rows. steps: probabilities of
+    t = 1..N, uniform by default.
     """
     random = noise.generator(*names, "batch", step)
     x_0 = torch.from_numpy(data.to_float(data.train[random.integers(len(data.train), size=batch)]))
-    t = (
-        random.integers(1, schedule.N + 1, size=batch)
-        if steps is None
-        else 1 + random.choice(schedule.N, size=batch, p=steps)
-    )
+    if steps is None:
+        t = random.integers(1, schedule.N + 1, size=batch)
+    else:
+        t = 1 + random.choice(schedule.N, size=batch, p=steps)
     eps = torch.from_numpy(noise.normal((*names, "eps", step), 0, batch, data.dim))
-    x_t = (
-        torch.from_numpy(schedule.signal[t])[:, None] * x_0
-        + torch.from_numpy(schedule.noise[t])[:, None] * eps
-    )
+    signal = torch.from_numpy(schedule.signal[t])[:, None]
+    spread = torch.from_numpy(schedule.noise[t])[:, None]
+    x_t = signal * x_0 + spread * eps
     return tuple(part.to(device) for part in (x_t, torch.from_numpy(t), eps, x_0))

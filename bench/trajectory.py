@@ -2,18 +2,20 @@
 x_0.
 
 The fixed ones are formulas of N and K. The optimal one is the path of least cost from 1 to N with K
-nodes, found by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al.
-2022a, section 4); what an edge costs is the variant's business (`covariance`).
+nodes, by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al. 2022a,
+section 4). Each variant defines its own edge costs (`bench.covariance`).
 """
 
 import math
+from collections.abc import Collection
 
 import numpy as np
+from jaxtyping import Float64
 
 from bench.runtime.errors import BenchError, unknown
 
 
-def even(N, K):
+def even(N: int, K: int) -> list[int]:
     """τ_k = round(1 + (k−1)(N−1)/(K−1)), accumulated and rounded half to even as in Nichol &
     Dhariwal's code.
     """
@@ -25,9 +27,9 @@ def even(N, K):
     return steps
 
 
-def even_ddim(N, K):
-    """1, 1 + ⌊N/K⌋, … (Song et al. 2020); K must divide N into K strides, or their code takes more
-    than K steps.
+def even_ddim(N: int, K: int) -> list[int]:
+    """1, 1 + ⌊N/K⌋, … (Song et al. 2020). BenchError unless these are K steps: if K does not divide
+    N, their code may take more.
     """
     steps = list(range(1, N + 1, N // K))
     if len(steps) != K:
@@ -38,7 +40,7 @@ def even_ddim(N, K):
     return steps
 
 
-def quadratic_ddim(N, K):
+def quadratic_ddim(N: int, K: int) -> list[int]:
     """⌊linspace(0, √(0.8 N), K)²⌋ + 1 (Song et al. 2020).
 
     Repeated steps, which move nothing, are left out.
@@ -48,11 +50,14 @@ def quadratic_ddim(N, K):
 
 FIXED = {"even": even, "even_ddim": even_ddim, "quadratic_ddim": quadratic_ddim}
 TRAJECTORIES = (*FIXED, "optimal")
-ROWS = 64  # of a matrix of edges that are added and searched together, while they are in the cache
+ROWS = 64  # rows of the cost matrix that are added and searched at once: they fit in the cache
 
 
-def fixed(name, N, K):
-    """The steps of a trajectory that depends on N and K alone, as a list of ints; 1 ≤ K ≤ N."""
+def fixed(name: str, N: int, K: int) -> list[int]:
+    """The steps of the trajectory `name`, one of `FIXED`, which depends on N and K alone.
+
+    BenchError for an unknown name, and unless 1 ≤ K ≤ N.
+    """
     if name not in FIXED:
         raise unknown("trajectory", name, TRAJECTORIES)
     if not 1 <= K <= N:
@@ -60,12 +65,13 @@ def fixed(name, N, K):
     return FIXED[name](N, K)
 
 
-def least_cost_paths(cost, Ks):
-    """Least-cost paths from 1 to N with K nodes, for every K asked for.
+def least_cost_paths(
+    cost: Float64[np.ndarray, "steps steps"], Ks: Collection[int]
+) -> dict[int, list[int]]:
+    """Least-cost paths from 1 to N with K nodes, {K: [1, …, N]} for every K in Ks.
 
-    cost: float64 of shape (N + 1, N + 1); cost[s, t] is the cost of the edge s → t, used for 1 ≤ s
-    < t. Ks: the numbers of nodes, each in 2..N. Returns {K: [1, …, N]}. One pass of O(K_max N²)
-    serves all K.
+    cost: N + 1 rows and columns; cost[s, t] is the cost of the edge s → t, used for 1 ≤ s < t. Ks:
+    numbers of nodes, each in 2..N. One pass of O(K_max N²) serves all K.
     """
     N = len(cost) - 1
     # Row t holds the edges that end in t, so that each minimum runs over contiguous memory.
@@ -73,7 +79,7 @@ def least_cost_paths(cost, Ks):
     least = np.full(N, np.inf)
     least[0] = 0.0
     most = max((K for K in Ks if K < N), default=1)  # with N nodes there is one path
-    came_from = np.zeros((most, N), dtype=np.int32)
+    previous = np.zeros((most, N), dtype=np.int32)  # the node before, on the best path of so many
     for nodes in range(2, most + 1):
         first = nodes - 2  # a path of nodes − 1 nodes ends no earlier than this row
         longer = np.full(N, np.inf)
@@ -81,26 +87,29 @@ def least_cost_paths(cost, Ks):
             end = min(start + ROWS, N)
             total = into[start:end, first:end] + least[first:end]
             best = total.argmin(axis=1)
-            came_from[nodes - 1, start:end] = first + best
+            previous[nodes - 1, start:end] = first + best
             longer[start:end] = total[np.arange(end - start), best]
         least = longer
-    return {K: list(range(1, N + 1)) if K == N else _walk_back(came_from, K, N) for K in Ks}
+    return {K: list(range(1, N + 1)) if K == N else _walk_back(previous, K, N) for K in Ks}
 
 
-def _walk_back(came_from, K, N):
+def _walk_back(previous, K, N):
+    """The best path of K nodes, followed backwards from N."""
     path = [N - 1]
     for nodes in range(K - 1, 0, -1):
-        path.append(int(came_from[nodes, path[-1]]))
+        path.append(int(previous[nodes, path[-1]]))
     return [place + 1 for place in reversed(path)]
 
 
-def optimal(cost, Ks, last_sound=None):
+def optimal(
+    cost: Float64[np.ndarray, "steps steps"], Ks: Collection[int], last_sound: int | None = None
+) -> dict[int, list[int]]:
     """The least-cost trajectory for every K in Ks, {K: steps}.
 
-    last_sound: the last step whose edge costs can be trusted (default N). Where E‖ε̂‖²/d is
-    estimated above 1 the closed-form variance is negative, so twice as many steps as lie beyond
-    `last_sound` are kept out of the search and filled evenly, with the share of K that the official
-    Analytic-DPM code gives them.
+    cost: see `least_cost_paths`. last_sound: the last step whose edge costs can be trusted, N by
+    default. If E‖ε̂‖²/d is estimated above 1, the closed-form variance is negative. So the search
+    leaves out twice as many steps as lie beyond `last_sound`. They are filled evenly, with the
+    share of K that the official Analytic-DPM code gives them.
     """
     N = len(cost) - 1
     last_sound = N if last_sound is None else last_sound
@@ -109,19 +118,17 @@ def optimal(cost, Ks, last_sound=None):
     unsound = min(2 * (N - last_sound), N - 1)
     searched = N - unsound
     plans = {K: _share(K, searched, unsound) for K in Ks}
-    paths = least_cost_paths(
-        cost[: searched + 1, : searched + 1],
-        {near for near, _ in plans.values() if near > 1} or {1},
-    )
-    return {
-        K: (paths[near] if near > 1 else [1])
-        + [round(N - unsound / far * k) for k in reversed(range(far))]
-        for K, (near, far) in plans.items()
-    }
+    lengths = {near for near, _ in plans.values() if near > 1}
+    paths = least_cost_paths(cost[: searched + 1, : searched + 1], lengths)
+    trajectories = {}
+    for K, (near, far) in plans.items():
+        filled = [round(N - unsound / far * k) for k in reversed(range(far))]
+        trajectories[K] = (paths[near] if near > 1 else [1]) + filled
+    return trajectories
 
 
 def _share(K, searched, unsound):
-    """How many of K steps go to the searched part and how many to the evenly filled one."""
+    """(Steps of K in the searched part, steps in the evenly filled one)."""
     near = math.ceil((1 - 0.8 * unsound / (searched + unsound)) * K)
     near = min(near, searched, K - 1)
     near = max(near, K - unsound)

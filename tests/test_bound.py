@@ -68,7 +68,7 @@ def test_last_term_is_a_distribution_over_levels(data):
     """exp(−last term) sums to one over the levels of a pixel, whatever the prediction."""
     levels = torch.linspace(data.lo, data.hi, data.levels, dtype=torch.float64)
     for prediction in (-1.0, -0.37, 0.99):
-        x0_hat = torch.full((1, 1), prediction)
+        x0_hat = torch.full((1, 1), prediction, dtype=torch.float64)
         of_level = torch.stack(
             [
                 terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE))

@@ -14,8 +14,6 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import inspect
@@ -24,36 +22,32 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ForwardRef
 
 import numpy as np
+from jaxtyping import Float64
 
-from bench.process import PROCESSES, Process
+from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import digests
 from bench.runtime.errors import BenchError, reason, unknown
-from bench.schedule import Schedule
+from bench.schedule import Schedule, Steps
 
-if TYPE_CHECKING:
-    import torch
-
-    from bench.heads import Batch
-
-    Array = np.ndarray | torch.Tensor
+Batch = ForwardRef("bench.heads.Batch")  # a name only: that module imports torch
 
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel",)
 NEEDS = ("nothing", "moments", "heads")
 GROUP = "bench.variants"  # of entry points
-VARIANTS = {}
+VARIANTS = {}  # by name
 
 
 @dataclass(frozen=True)
 class Head:
     """What is learned for a variant, by a network on the frozen mean model (`bench.heads`).
 
-    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform', or
-    'importance': by the size of the bound's terms, which a loss that is one of these terms needs
-    (`bench.heads.importance`).
+    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform' or
+    'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
+    these terms needs the latter.
     """
 
     outputs: str = "pixel"
@@ -65,30 +59,6 @@ class Head:
         return ("x0_error_sq_mean",) if self.steps == "importance" else ()
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What one pass of the mean model at step t says to a variant.
-
-    t: the step, 1..N. radius: (hi − lo)/2 of the data, infinite for unbounded data. eps_hat,
-    x0_hat: ε̂(x_t, t) and x̂_0, clipped to the data range, (batch, dim). moments: the moments of
-    step t that the variant reads. head: the output of its head, (batch, dim). What a variant does
-    not read may be None.
-    """
-
-    t: int
-    schedule: Schedule
-    radius: float = np.inf
-    eps_hat: Array | None = None
-    x0_hat: Array | None = None
-    moments: Mapping[str, np.ndarray] | None = None
-    head: Array | None = None
-
-    @property
-    def scale(self) -> float:
-        """b_t²/a_t², which makes Σ_0 of v."""
-        return self.schedule.noise_sq[self.t] / self.schedule.alpha_bar[self.t]
-
-
 class MomentsAt(Mapping):
     """The moments of one step that a variant lists in `moments`, by name.
 
@@ -97,10 +67,10 @@ class MomentsAt(Mapping):
     keep it.
     """
 
-    def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: Variant):
+    def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: "Variant"):
         self.moments, self.t, self.variant = moments, t, variant
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, " dim"]:
         if name not in self.variant.moments:
             raise BenchError(
                 f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
@@ -115,6 +85,30 @@ class MomentsAt(Mapping):
         return len(self.variant.moments)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one pass of the mean model at step t gives to a variant.
+
+    t: the step, 1..N; for `spectrum` alone also a step of each row, (batch,). radius: (hi − lo)/2
+    of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0, clipped to the
+    data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
+    output of the variant's head, (batch, dim). Fields that a variant does not read may be None.
+    """
+
+    t: int | Array
+    schedule: Schedule
+    radius: float = np.inf
+    eps_hat: Array | None = None
+    x0_hat: Array | None = None
+    moments: Mapping[str, np.ndarray] | None = None
+    head: Array | None = None
+
+    @property
+    def scale(self) -> float:
+        """b_t²/a_t², by which v is multiplied to give Σ_0."""
+        return self.schedule.noise_sq[self.t] / self.schedule.alpha_bar[self.t]
+
+
 class Variant:
     """A row of the tables: an estimate of the reverse variance.
 
@@ -124,7 +118,7 @@ class Variant:
     `reverse_variance` instead.
     """
 
-    name: str | None = None  # the row's name in params.yaml and in every table
+    name: str | None = None  # the row's name in params.yaml and in all tables
     source: str | None = None  # the paper
     processes: tuple[str, ...] = PROCESSES  # the processes that it is defined for
     assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
@@ -135,7 +129,7 @@ class Variant:
     has_optimal_trajectory = False  # whether it defines `edge_costs`
     edge_moments: tuple[str, ...] = ()  # names of the moments that `edge_costs` reads
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if cls.name is not None:
             register(cls())
 
@@ -155,7 +149,7 @@ class Variant:
         """
         raise NotImplementedError
 
-    def loss(self, batch: Batch, output: torch.Tensor) -> torch.Tensor:
+    def loss(self, batch: Batch, output: Tensor) -> Tensor:
         """The training loss of each row, (batch,), for the head's output (batch, dim), in fp32."""
         raise NotImplementedError
 
@@ -168,7 +162,7 @@ class Variant:
             v = np.reshape(v, (1, -1))
         return (seen.scale * v).clip(0.0, seen.radius**2)
 
-    def reverse_variance(self, process: Process, s: int | np.ndarray, seen: Seen) -> Array:
+    def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Array:
         """σ²_{s|t} of the reverse step from seen.t to s, 0 ≤ s < t, in the shape of `estimate`.
 
         s: a step, or for a variant that is not conditional steps (n, 1), which make (n, 1 or dim).
@@ -178,8 +172,8 @@ class Variant:
 
     def edge_costs(
         self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """Costs (N + 1, N + 1) of edges s → t, whose least path is this variant's `optimal`
+    ) -> Float64[np.ndarray, "steps steps"]:
+        """Costs (N + 1, N + 1) of edges s → t. The path of least cost is this variant's `optimal`
         trajectory.
 
         moments: arrays whose row t belongs to step t (`bench.moments`).
@@ -193,25 +187,26 @@ class Variant:
         return None
 
 
-def squared_error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """‖output − target‖² of each row, (batch,), in the precision of `output`: the loss of a
-    regression.
+def squared_error(output: Tensor, target: Tensor) -> Tensor:
+    """‖output − target‖² of each row, (batch,), for (batch, dim), in the precision of `output`: the
+    loss of a regression.
     """
     return (output - target.to(output.dtype)).square().sum(1)
 
 
 def register(variant: Variant) -> None:
-    """Makes a variant known by its name. BenchError where another class has the name already."""
-    known = VARIANTS.get(variant.name)
-    if known is not None and _place(known) != _place(variant):
+    """Puts a variant into `VARIANTS`. BenchError if another class has its name already."""
+    earlier = VARIANTS.get(variant.name)
+    if earlier is not None and _place(earlier) != _place(variant):
         raise BenchError(
-            f"variant {variant.name!r} is defined twice, by {_place(known)} and by "
+            f"variant {variant.name!r} is defined twice, by {_place(earlier)} and by "
             f"{_place(variant)}; expected another name for one of them"
         )
     VARIANTS[variant.name] = variant
 
 
 def _place(variant: Variant) -> str:
+    """Where the class of a variant is defined, as `package.module:Class`."""
     return f"{type(variant).__module__}:{type(variant).__qualname__}"
 
 
@@ -220,26 +215,26 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def load(reference: str) -> str:
-    """The name of the variant given as `package.module:Class`, once it is imported.
+    """Imports the variant given as `package.module:Class`; its name.
 
-    BenchError if there is none.
+    BenchError if the module cannot be imported, or if the class is no variant with a name.
     """
     module, _, name = reference.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        variant = getattr(importlib.import_module(module), name, None)
     except Exception as error:  # whatever a module does when it is imported
         raise BenchError(
             f"{reference}: module {module} cannot be imported ({reason(error)}); install its "
             "package, or put its folder on PYTHONPATH"
         ) from error
-    if not (inspect.isclass(found) and issubclass(found, Variant) and found.name):
+    if not (inspect.isclass(variant) and issubclass(variant, Variant) and variant.name):
         raise BenchError(
-            f"{reference}: found {name!r} to be {found!r}, expected a subclass of "
+            f"{reference}: found {name!r} to be {variant!r}, expected a subclass of "
             "bench.covariance.Variant with a name"
         )
-    if found.name not in VARIANTS:
-        register(found())
-    return found.name
+    if variant.name not in VARIANTS:
+        register(variant())
+    return variant.name
 
 
 def get(name: str) -> Variant:
@@ -261,16 +256,19 @@ def head_names() -> list[str]:
 
 
 def code(name: str) -> str:
-    """A digest of the file that defines the variant: what depends on its formula is made anew when
-    it changes.
+    """A digest of the file that defines the variant.
+
+    If it changes, all results that depend on the variant's formula are made anew.
     """
     module = sys.modules[type(get(name)).__module__]
     return digests.digest(Path(module.__file__).read_bytes())
 
 
 def check(name: str, process: str, heads: Iterable[str]) -> Variant:
-    """Variant `name`; BenchError unless it exists, is defined for `process` and finds its head in
-    `heads`.
+    """The variant called `name`.
+
+    BenchError unless it exists, is defined for the process called `process`, and has its head (if
+    it needs one) in `heads`, the names of the configured ones.
     """
     variant = get(name)
     if process not in variant.processes:

@@ -5,9 +5,13 @@ coordinates (Bao et al. 2022a, Theorem 1; Su 2022a, estimate 2) or for each of t
 et al. 2022b).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from jaxtyping import Float64
 
 from bench.covariance import MomentsAt, Seen, Variant
+from bench.process import Process
 
 
 class AnalyticScalar(Variant):
@@ -18,10 +22,12 @@ class AnalyticScalar(Variant):
     has_optimal_trajectory = True
     edge_moments = moments
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> float:
         return 1 - seen.moments["eps_sq_mean"]
 
-    def edge_costs(self, process, radius, moments):
+    def edge_costs(
+        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+    ) -> Float64[np.ndarray, "steps steps"]:
         """J(s, t) = log(σ²_{s|t}/λ²_{s|t}) per coordinate (Bao et al. 2022a, section 4)."""
         N = process.schedule.N
         cost = np.full((N + 1, N + 1), np.inf)
@@ -32,8 +38,10 @@ class AnalyticScalar(Variant):
             cost[1:t, t] = np.log(sigma_sq / process.lambda_sq(s, t))
         return cost
 
-    def last_sound_step(self, process, moments):
-        """The last step, at least 1, before E‖ε̂‖²/d is estimated above 1, where v is negative."""
+    def last_sound_step(self, process: Process, moments: Mapping[str, np.ndarray]) -> int | None:
+        """The last step, at least 1, before E‖ε̂‖²/d is estimated above 1, which makes v negative;
+        None if it never is.
+        """
         for t in range(1, process.schedule.N + 1):
             if MomentsAt(moments, t, self)["eps_sq_mean"] > 1:
                 return max(t - 1, 1)
@@ -46,5 +54,5 @@ class AnalyticDiagonal(Variant):
     assumes = "perfect mean"
     moments = ("eps_sq",)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> Float64[np.ndarray, " dim"]:
         return 1 - seen.moments["eps_sq"]

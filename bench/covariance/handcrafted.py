@@ -1,13 +1,17 @@
-"""The handcrafted variances: nothing is estimated.
+"""The handcrafted variances: nothing is estimated (Ho et al. 2020; Song et al. 2020).
 
-`beta_tilde` (DDPM) and `zero` (DDIM) take v = 0, so that σ² = λ²: the posterior variance of a
-single data point. `beta` takes σ² = β_{t|s}, the posterior variance of white noise. Ho et al. 2020;
-Song et al. 2020.
+`beta_tilde` (DDPM) and `zero` (DDIM) take v = 0, so σ² = λ²: the posterior variance if the data are
+a single point. `beta` takes σ² = β_{t|s}, the posterior variance if the data are white noise.
 """
 
-import numpy as np
+from collections.abc import Mapping
 
-from bench.covariance import Variant
+import numpy as np
+from jaxtyping import Float64
+
+from bench.covariance import Seen, Variant
+from bench.process import Process
+from bench.schedule import Steps
 
 
 class BetaTilde(Variant):
@@ -15,7 +19,7 @@ class BetaTilde(Variant):
     source = "Ho 2020"
     processes = ("ddpm",)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> float:
         return 0.0
 
 
@@ -24,12 +28,12 @@ class Zero(Variant):
     source = "Song 2020a"
     processes = ("ddim",)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> float:
         return 0.0
 
 
 class Beta(Variant):
-    """σ² itself is given, and no covariance of the data is estimated."""
+    """σ² = β_{t|s}. No covariance of the data is estimated."""
 
     name = "beta"
     source = "Ho 2020"
@@ -37,16 +41,20 @@ class Beta(Variant):
     has_optimal_trajectory = True
     edge_moments = ("x0_error_sq_mean",)
 
-    def reverse_variance(self, process, s, seen):
+    def reverse_variance(
+        self, process: Process, s: Steps, seen: Seen
+    ) -> Float64[np.ndarray, "steps 1"]:
         """σ² = β_{t|s}."""
         return np.atleast_2d(process.schedule.skip_beta(s, seen.t))
 
-    def edge_costs(self, process, radius, moments):
+    def edge_costs(
+        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+    ) -> Float64[np.ndarray, "steps steps"]:
         """F(s, t): the term KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) of the bound on the training set,
         in nats per coordinate.
 
-        For a state-independent variance it is linear in E‖x_0 − x̂_0‖², so the moments give every
-        edge (Watson et al. 2021; Bao et al. 2022a, Appendix H).
+        For a state-independent variance it is linear in E‖x_0 − x̂_0‖². So the moments give the cost
+        of every edge (Watson et al. 2021; Bao et al. 2022a, Appendix H).
         """
         N, error = process.schedule.N, moments["x0_error_sq_mean"]
         cost = np.full((N + 1, N + 1), np.inf)

@@ -1,10 +1,10 @@
-"""The variance of Improved DDPM: between β̃ and β on a logarithmic scale, by a network's choice
+"""The variance of Improved DDPM: a network's choice between β̃ and β, on a logarithmic scale
 (Nichol & Dhariwal 2021).
 
     log σ² = u log β_{t|s} + (1 − u) log β̃_{s|t},      u = (o + 1)/2
 
-for the head's output o (their eq. 15; nothing keeps u in [0, 1], as in their code). On the step to
-the data β̃ is zero; β̃_{1|2} stands in for it, as in theirs.
+for the head's output o (their eq. 15). u is not clipped to [0, 1], as in their code. On the step to
+the data β̃ is zero; it is replaced by β̃_{1|2}, as in theirs.
 
 The head is trained on the bound itself, L_vlb = Σ_t L_t: the terms of the full chain with the mean
 frozen. At t = 1 the last term is the density of a Gaussian, or for data with levels the discretised
@@ -13,11 +13,13 @@ one, of the head's own variance.
 
 import numpy as np
 
-from bench.covariance import Head, Variant
+from bench.covariance import Batch, Head, Seen, Variant
+from bench.process import Process, Tensor
+from bench.schedule import Numbers, Steps
 
 
 class ImprovedDdpm(Variant):
-    """σ² itself is learned, and no covariance of the data is estimated."""
+    """σ² itself is learned. No covariance of the data is estimated."""
 
     name = "improved_ddpm"
     source = "Nichol & Dhariwal 2021"
@@ -25,13 +27,13 @@ class ImprovedDdpm(Variant):
     conditional = True
     head = Head(outputs="pixel", steps="importance")
 
-    def reverse_variance(self, process, s, seen):
+    def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Tensor:
         low, high = ends(process, s, seen.t)
         return low * (high / low) ** ((seen.head + 1) / 2)  # one power, not one for each end
 
-    def loss(self, batch, output):
+    def loss(self, batch: Batch, output: Tensor) -> Tensor:
         """L_t of each row, (batch,), in nats and float64."""
-        import torch  # here, because whoever reads the configuration imports this file
+        import torch  # here, because reading the configuration imports this file
 
         from bench import terms
 
@@ -58,10 +60,8 @@ class ImprovedDdpm(Variant):
         return nats
 
 
-def ends(process, s, t):
-    """(β̃_{s|t}, β_{t|s}) of steps t → s, numbers or arrays; where s = 0, β̃_{1|2} or β if that is
-    less.
-    """
+def ends(process: Process, s: Steps, t: Steps) -> tuple[Numbers, Numbers]:
+    """(β̃_{s|t}, β_{t|s}) of steps t → s. If s = 0, the first is β̃_{1|2}, or β if that is less."""
     beta = process.schedule.skip_beta(s, t)
     at_data = np.minimum(beta, process.schedule.last_beta_tilde)
     return np.where(np.equal(s, 0), at_data, process.schedule.beta_tilde(s, t))[()], beta

@@ -1,6 +1,7 @@
 """Variances learned by a head on the frozen mean model (Bao et al. 2022b, section 4)."""
 
-from bench.covariance import Head, Variant, squared_error
+from bench.covariance import Batch, Head, Seen, Variant, squared_error
+from bench.process import Tensor
 
 
 class Npr(Variant):
@@ -12,10 +13,10 @@ class Npr(Variant):
     conditional = True
     head = Head(outputs="pixel")
 
-    def loss(self, batch, output):
+    def loss(self, batch: Batch, output: Tensor) -> Tensor:
         return squared_error(output, (batch.eps - batch.eps_hat) ** 2)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> Tensor:
         return seen.head
 
 
@@ -28,8 +29,8 @@ class Sn(Variant):
     conditional = True
     head = Head(outputs="pixel")
 
-    def loss(self, batch, output):
+    def loss(self, batch: Batch, output: Tensor) -> Tensor:
         return squared_error(output, batch.eps**2)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> Tensor:
         return seen.head - seen.eps_hat**2

@@ -5,7 +5,10 @@ It minimises the bound over state-independent variances whatever ε̂ is, becaus
 mean counts as variance: E(ε − ε̂)² = E Cov[ε | x_t] + E bias² (Su 2022b; Bao et al. 2022b).
 """
 
-from bench.covariance import Variant
+import numpy as np
+from jaxtyping import Float64
+
+from bench.covariance import Seen, Variant
 
 
 class MleScalar(Variant):
@@ -14,7 +17,7 @@ class MleScalar(Variant):
     assumes = "imperfect mean"
     moments = ("error_sq_mean",)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> float:
         return seen.moments["error_sq_mean"]
 
 
@@ -24,5 +27,5 @@ class MleDiagonal(Variant):
     assumes = "imperfect mean"
     moments = ("error_sq",)
 
-    def spectrum(self, seen):
+    def spectrum(self, seen: Seen) -> Float64[np.ndarray, " dim"]:
         return seen.moments["error_sq"]

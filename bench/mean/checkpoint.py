@@ -1,4 +1,4 @@
-"""Takes a mean model from a folder in diffusers' layout, or from one that this project made.
+"""Takes a mean model from a folder in diffusers' layout, or from one that this project wrote.
 
 The folder is a UNet2DModel, or a pipeline with `unet/` and `scheduler/`, or what `bench import` and
 the mean stage write. It may be on the Hugging Face hub: `owner/name`, or `owner/name@revision` for
@@ -8,6 +8,7 @@ safetensors if they exist.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from bench.mean import storage
 from bench.runtime import files
@@ -29,8 +30,10 @@ EXPECTED = (
 )
 
 
-def read(path, schedule_section):
+def read(path: str | Path, schedule_section: Any) -> dict[str, Any]:
     """What `bench.mean.storage.save` keeps of the checkpoint at `path`, as a dict of its arguments.
+
+    schedule_section: a `sections.ScheduleSection`.
 
     Raises BenchError if there is no such folder, if it holds no UNet2DModel, or if its scheduler's
     config disagrees with the setting's schedule.
@@ -72,9 +75,7 @@ def _from_hub(path):
             )
             if any((folder / place / weights).exists() for place in (".", "unet")):
                 break
-    except (
-        Exception
-    ) as error:  # of huggingface_hub, its HTTP library or the disk, with no common class
+    except Exception as error:  # of huggingface_hub, HTTP or the disk: they share no other class
         raise BenchError(
             f"mean.checkpoint: {path}: no such folder, and not found on the Hugging Face hub "
             f"({reason(error)}); {EXPECTED}"
@@ -89,14 +90,14 @@ def _prediction_type(folder, section):
         path = folder / "scheduler_config.json"
     if not path.exists():
         return "epsilon"
-    found = files.read_json(path, "expected the JSON of a diffusers scheduler")
-    name = SCHEDULES.get(found.get("beta_schedule"), found.get("beta_schedule"))
-    N = found.get("num_train_timesteps", section.N)
-    ends = (found.get("beta_start", 1e-4), found.get("beta_end", 0.02))
+    config = files.read_json(path, "expected the JSON of a diffusers scheduler")
+    name = SCHEDULES.get(config.get("beta_schedule"), config.get("beta_schedule"))
+    N = config.get("num_train_timesteps", section.N)
+    ends = (config.get("beta_start", 1e-4), config.get("beta_end", 0.02))
     expected = (1e-4 * 1000 / section.N, 0.02 * 1000 / section.N)
     if (name, N) != (section.name, section.N) or (name == "linear" and ends != expected):
         raise BenchError(
             f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, "
             f"expected {section.name} with N = {section.N}, the schedule of the setting"
         )
-    return found.get("prediction_type", "epsilon")
+    return config.get("prediction_type", "epsilon")

@@ -11,32 +11,36 @@ github.com/baofff/Analytic-DPM, cifar_imagenet_codes/interface/utils/ckpt.py.
 
 import math
 import pickle
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.runtime import files, imports
 from bench.runtime.errors import BenchError
 
-GROUPS = 32  # of every normalisation in the published networks, which no shape tells
+GROUPS = 32  # of every normalisation in the published networks; no shape in a file depends on it
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a format makes of a state dict.
+    """A state dict, converted.
 
     unet: a UNet2DModel in fp32 that predicts ε. variance, second: states of a `bench.heads.Head`,
     or None. If a network has twice as many outputs as inputs, `variance` is the second half of
-    them, the head improved_ddpm. `second` is an output that was trained on the finished network:
-    npr or sn, which only the file's name tells.
+    them, the head improved_ddpm. `second` is an output that was trained on the finished network, a
+    head npr or sn. Only the name of the file says which of the two.
     """
 
     unet: torch.nn.Module
-    variance: dict | None = None
-    second: dict | None = None
+    variance: dict[str, Tensor] | None = None
+    second: dict[str, Tensor] | None = None
 
 
-def state_dict(path, remedy):
+def state_dict(path: str | Path, remedy: str) -> dict[str, Tensor]:
     """The state dict {key: tensor} of a file that torch.save wrote.
 
     Prefixes of a parallel model are removed. remedy: the end of an error. Only tensors, numbers,
@@ -71,7 +75,7 @@ def state_dict(path, remedy):
 
 
 def _unwrapped(value):
-    """The part of what was saved that is sampled with."""
+    """The part of a file's content that its authors sample with."""
     if isinstance(value, (list, tuple)) and value:
         return value[-1] if isinstance(value[-1], dict) else value[0]
     if (
@@ -83,12 +87,12 @@ def _unwrapped(value):
     return value
 
 
-def another(kind, found, expected):
-    """A BenchError for a state dict that is not of the U-Net of this kind."""
+def another(kind: str, found: str, expected: str) -> BenchError:
+    """The error for a state dict that is not of the U-Net of this kind."""
     return BenchError(f"not a state dict of the {kind} U-Net: found {found}; expected {expected}")
 
 
-def check_layout(kind, state, layout):
+def check_layout(kind: str, state: Mapping[str, Tensor], layout: Sequence[str]) -> None:
     """BenchError unless the keys that a network of this kind always has are there."""
     if not set(layout) <= set(state):
         raise another(
@@ -98,8 +102,8 @@ def check_layout(kind, state, layout):
         )
 
 
-def shape(kind, state, key, dimensions):
-    """The shape of a tensor. BenchError if it is missing or has other dimensions."""
+def shape(kind: str, state: Mapping[str, Tensor], key: str, dimensions: int) -> tuple[int, ...]:
+    """The shape of a tensor. BenchError if it is missing or has another number of dimensions."""
     if key not in state:
         raise another(
             kind, f"no {key}", "residual blocks, and convolutions of stride 2 between levels"
@@ -110,7 +114,9 @@ def shape(kind, state, key, dimensions):
     return found
 
 
-def level_options(kind, levels, width):
+def level_options(
+    kind: str, levels: Sequence[Sequence[tuple[int, bool]]], width: int
+) -> dict[str, Any]:
     """The options of a UNet2DModel for its levels.
 
     levels: on the way down, [[(channels, whether attention follows) of every residual block] …].
@@ -153,7 +159,7 @@ def level_options(kind, levels, width):
     }
 
 
-def make_unet(options, heads):
+def make_unet(options: Mapping[str, Any], heads: int) -> torch.nn.Module:
     """A UNet2DModel in evaluation mode with `heads` heads in every attention, without values.
 
     `fill` gives it values.
@@ -164,7 +170,7 @@ def make_unet(options, heads):
     return unet
 
 
-def set_heads(unet, heads):
+def set_heads(unet: torch.nn.Module, heads: int) -> None:
     """Gives every attention of a UNet2DModel `heads` heads.
 
     The number is kept in its config as `_attention_heads`, and saved with the network. BenchError
@@ -190,7 +196,7 @@ def set_heads(unet, heads):
     unet.register_to_config(attention_head_dim=width, _attention_heads=heads)
 
 
-def check_keys(kind, state, modules):
+def check_keys(kind: str, state: Mapping[str, Tensor], modules: Iterable[str]) -> None:
     """BenchError unless the keys of the state dict are weight and bias of each of `modules`."""
     expected = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
     for what, keys in (("missing", expected - set(state)), ("unexpected", set(state) - expected)):
@@ -203,15 +209,15 @@ def check_keys(kind, state, modules):
             )
 
 
-def fill(kind, unet, found):
-    """Puts tensors {key in the network: tensor} into a network of `make_unet`.
+def fill(kind: str, unet: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Puts tensors, {key in the network: tensor}, into a network of `make_unet`.
 
     BenchError for the first tensor that has another shape.
     """
     state = unet.state_dict()
     for name, there in state.items():
         # In others' attention, a linear layer is a convolution of width 1 over positions.
-        tensor = found[name]
+        tensor = tensors[name]
         if tensor.shape[:2] == there.shape == tensor.squeeze().shape:
             tensor = tensor.reshape(there.shape)
         if tensor.shape != there.shape:

@@ -6,22 +6,27 @@ or v = a_t ε − b_t x_0 (Salimans & Ho 2022) are turned into ε̂ in `MeanMode
 data whose law is known, the exact answer may take its place (`bench.mean.oracle`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float64, Int64, Shaped
+from torch import Tensor
 
 from bench.runtime import devices, stopwatch
 from bench.runtime.errors import unknown
+from bench.schedule import Schedule
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
 
 
 @dataclass(frozen=True)
 class Features:
-    """What heads read: the last map (batch, channels, h, w), the time embedding (batch, e)."""
+    """What heads read: the last feature map, and the time embedding."""
 
-    hidden: torch.Tensor
-    time: torch.Tensor
+    hidden: Shaped[Tensor, "batch channels height width"]
+    time: Shaped[Tensor, "batch time_channels"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class Trunk:
     time_scale_shift: str = "default"
 
     @classmethod
-    def of(cls, unet):
-        """The trunk that a UNet2DModel is."""
+    def of(cls, unet: Any) -> "Trunk":
+        """The trunk of a UNet2DModel."""
         norm = unet.conv_norm_out
         return cls(
             norm.num_channels,
@@ -66,14 +71,14 @@ class MeanModel:
 
     def __init__(
         self,
-        unet,
-        prediction_type,
-        schedule,
-        shape,
-        first_timestep=0,
-        scale=1,
-        heads=None,
-        device="cpu",
+        unet: torch.nn.Module,
+        prediction_type: str,
+        schedule: Schedule,
+        shape: tuple[int, ...],
+        first_timestep: int = 0,
+        scale: float | int = 1,
+        heads: Mapping[str, Mapping[str, Tensor]] | None = None,
+        device: str | torch.device = "cpu",
     ):
         if prediction_type not in PREDICTION_TYPES:
             raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
@@ -99,15 +104,14 @@ class MeanModel:
         )
 
     @property
-    def trunk(self):
+    def trunk(self) -> Trunk:
         """The `Trunk` that heads are made for."""
         return Trunk.of(self.unet)
 
-    def __call__(self, x_t, t):
-        """ε̂ (float64, flattened like x_t) and `Features`, from one pass of the network.
-
-        x_t: float64 (batch, dim); t: int64 tensor (batch,) of steps 1..N.
-        """
+    def __call__(
+        self, x_t: Float64[Tensor, "batch dim"], t: Int64[Tensor, " batch"]
+    ) -> tuple[Float64[Tensor, "batch dim"], Features]:
+        """ε̂ and `Features`, from one pass of the network. t: steps 1..N."""
         images = (
             x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
         )

@@ -2,35 +2,41 @@
 
 ε̂(x_t, t) = E[ε | x_t] + δ √2 sin(W x_t + φ), with a fixed random matrix W, whose rows have unit
 length on average, and phases φ. The second term is a smooth field; its root mean square over x_t is
-about `imperfection` = δ per coordinate at every t. The field is known. So the effect of an
-imperfect mean on a variance estimate can be told from the estimate's own error.
+about `imperfection` = δ per coordinate at every t. Because the field is known, the effect of an
+imperfect mean on a variance estimate can be separated from the estimate's own error.
 
-For heads, the trunk's last features are x_t and ε̂ themselves, and waves of t as the time
-embedding.
+Heads read x_t and ε̂ as the trunk's last features, and waves of t as the time embedding.
 """
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
 
 from bench import noise
+from bench.data.dataset import Data
 from bench.mean.model import Features, Trunk
-from bench.mixture import SPREAD, Oracle
+from bench.mixture import SPREAD, Mixture, Oracle
 from bench.runtime import files
 from bench.runtime.errors import BenchError
+from bench.schedule import Schedule
 
 WAVES = 8  # of each of sine and cosine in the time embedding
 
 
 class OracleModel:
-    """ε̂ of a diffused `bench.mixture.Mixture`, called like `bench.mean.model.MeanModel`.
+    """ε̂ of a diffused mixture, with the call and attributes of `bench.mean.model.MeanModel`.
 
-    schedule: `bench.schedule.Schedule`. imperfection: root mean square of the bias field per
-    coordinate, ≥ 0.
+    imperfection: root mean square of the bias field per coordinate, ≥ 0.
     """
 
     device = torch.device("cpu")  # small matrices in float64
 
-    def __init__(self, law, schedule, imperfection=0.0):
+    def __init__(self, law: Mixture, schedule: Schedule, imperfection: float = 0.0):
         self.oracle, self.N, self.imperfection = Oracle(law, schedule), schedule.N, imperfection
         draws = noise.generator("bias", law.dim)
         self.waves = torch.from_numpy(
@@ -41,20 +47,25 @@ class OracleModel:
             channels=2 * law.dim, time_channels=2 * WAVES, out_channels=law.dim, groups=2
         )
 
-    def bias(self, x_t):
-        """The field that is added to E[ε | x_t], (n, d)."""
+    def bias(self, x_t: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
+        """The field that is added to E[ε | x_t]."""
         return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
 
-    def __call__(self, x_t, t):
-        """ε̂ and `Features`; x_t: float64 (batch, d); t: int64 tensor (batch,) of steps 1..N."""
+    def __call__(
+        self, x_t: Float64[Tensor, "batch dim"], t: Int64[Tensor, " batch"]
+    ) -> tuple[Float64[Tensor, "batch dim"], Features]:
+        """ε̂ and `Features`. t: steps 1..N."""
         eps_hat = self.oracle.eps(x_t, t) + self.bias(x_t)
         angles = np.pi * t[:, None] / self.N * torch.arange(1, WAVES + 1)
         time = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1).float()
         return eps_hat, Features(torch.cat([x_t, eps_hat], dim=1).float()[:, :, None, None], time)
 
 
-def save(section, data, folder):
-    """Writes mean.json. BenchError where the law of the data is not known."""
+def save(section: Any, data: Data, folder: str | Path) -> None:
+    """Writes mean.json. BenchError if the law of the data is not known.
+
+    section: a `sections.OracleSection`.
+    """
     _check(data)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
@@ -63,8 +74,8 @@ def save(section, data, folder):
         )
 
 
-def load(about, data, schedule):
-    """The OracleModel that mean.json describes."""
+def load(about: Mapping[str, Any], data: Data, schedule: Schedule) -> OracleModel:
+    """The OracleModel that mean.json, read as `about`, describes."""
     _check(data)
     return OracleModel(data.law, schedule, **about["oracle"])
 

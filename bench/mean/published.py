@@ -14,6 +14,7 @@ Which timesteps the network gets (`first`, `rescaled`) depends on its training; 
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ from bench.runtime.errors import BenchError
 SAME_TRUNK = 1e-2
 
 
-def read(section):
+def read(section: Any) -> dict[str, Any]:
     """What `bench.mean.storage.save` keeps of a `sections.PublishedSection`, as its arguments.
 
     Raises BenchError if a file is missing, truncated or of another architecture, if a checksum is
@@ -37,11 +38,11 @@ def read(section):
     network = _network(
         section, "path", section.path, {"sha256": section.sha256, "md5": section.md5}
     )
-    came = {"improved_ddpm": network.variance} if network.variance else {}
+    states = {"improved_ddpm": network.variance} if network.variance else {}
     for name, path in section.heads.items():
-        came[name] = _head(section, name, path, network.unet)
+        states[name] = _head(section, name, path, network.unet)
     trunk = Trunk.of(network.unet)
-    for name, state in came.items():
+    for name, state in states.items():
         try:
             heads.imported(state, trunk)
         except BenchError as error:
@@ -49,7 +50,7 @@ def read(section):
     return {
         "unet": network.unet,
         "prediction_type": "epsilon",
-        "heads": came,
+        "heads": states,
         "source": section.path,
         "log": [],
         "format": section.format,
@@ -79,14 +80,14 @@ def _network(section, key, path, checksums=None):
 
 def _head(section, name, path, unet):
     """The state of the head in a file whose trunk is `unet`."""
-    found = _network(section, f"heads.{name}", path)
-    if found.second is None:
+    network = _network(section, f"heads.{name}", path)
+    if network.second is None:
         raise BenchError(
             f"{path}: mean.published.heads.{name}: holds no head beside the network; expected the "
             "output that Extended-Analytic-DPM trains on it (out2, or norm_out2 and conv_out2)"
         )
     another = f"{path}: mean.published.heads.{name}: a head on another network than {section.path}"
-    there, here = found.unet.state_dict(), unet.state_dict()
+    there, here = network.unet.state_dict(), unet.state_dict()
     for key, tensor in here.items():
         if key not in there or there[key].shape != tensor.shape:
             shape = tuple(there[key].shape) if key in there else None
@@ -99,10 +100,10 @@ def _head(section, name, path, unet):
                 f"{another}: {key} differs by {off:.2g} of its size, "
                 f"expected at most {SAME_TRUNK:g}"
             )
-    return found.second
+    return network.second
 
 
 def _sha256(path):
-    """The checksum that is recorded with what is made of a file."""
+    """The checksum of a file, which mean.json records."""
     with open(Path(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,14 +1,23 @@
 """Trains the mean model: a UNet2DModel on E‖ε − ε̂(x_t, t)‖², t uniform on 1..N (Ho 2020)."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from bench import noise, training
+from bench.data.dataset import Data
 from bench.runtime import devices, imports, stopwatch
 from bench.runtime.errors import BenchError
+from bench.schedule import Schedule
 
 
-def make_unet(options, shape):
-    """A UNet2DModel for images of `shape`. BenchError for options that it does not take."""
+def make_unet(options: Mapping[str, Any], shape: tuple[int, ...]) -> torch.nn.Module:
+    """A UNet2DModel for images of `shape`, (channels, height, width).
+
+    BenchError for options that UNet2DModel does not take.
+    """
     UNet2DModel = imports.unet_2d()
     channels, height, width = shape
     try:
@@ -16,21 +25,25 @@ def make_unet(options, shape):
             sample_size=(height, width),
             in_channels=channels,
             out_channels=channels,
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in options.items()
-            },
+            **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()},
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise BenchError(f"mean.unet: not accepted by UNet2DModel ({error})") from error
 
 
-def train(data, schedule, section, names, checkpoint, on_loss=None, device="cpu"):
+def train(
+    data: Data,
+    schedule: Schedule,
+    section: Any,
+    names: tuple,
+    checkpoint: Path,
+    on_loss: Callable[[int, dict[str, float]], object] | None = None,
+    device: str | torch.device = "cpu",
+) -> tuple[torch.nn.Module, list[dict]]:
     """Returns (EMA network, training log).
 
-    data: `bench.data.dataset.Data`. section: `sections.MeanSection`. names: (seed, setting), the
-    root of every draw. checkpoint: path of the resumable state. on_loss: see
-    `bench.training.train`. device: where the network is trained.
+    section: a `sections.MeanSection`. names: (seed, setting), the root of every draw. checkpoint,
+    on_loss: see `bench.training.train`. device: where the network is trained.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
     layout = devices.layout(device)

@@ -1,13 +1,16 @@
 """The claims of the papers, checked where the answer is known: on a diffused Gaussian mixture
 (`bench.mixture`).
 
-Every check is a function that yields rows as `bench.theory.ground` makes them.
+Every check is a function that yields rows, as `bench.theory.ground` describes them.
 """
 
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 
 from bench import bound, covariance, mixture, noise, process, schedule, thresholds, trajectory
 from bench.data.readers.mixture import law_of
@@ -19,7 +22,7 @@ from bench.theory.learned import learned
 SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
 
 
-def perfect_mean(ground, steps):
+def perfect_mean(ground: Ground, steps: Iterable[int]) -> Iterator[dict[str, Any]]:
     """At perfect mean the closed forms all equal (a²/b²) E Cov[x_0 | x_t]."""
     dim = ground.law.dim
     for t in steps:
@@ -55,7 +58,7 @@ def perfect_mean(ground, steps):
             )
 
 
-def full_matrices(ground, steps):
+def full_matrices(ground: Ground, steps: Iterable[int]) -> Iterator[dict[str, Any]]:
     """I − E[ε̂ε̂ᵀ] and E[(ε − ε̂)(ε − ε̂)ᵀ] both equal (a²/b²) E Cov[x_0 | x_t] at perfect mean (Su
     2022b, eq. 5).
     """
@@ -85,7 +88,7 @@ def full_matrices(ground, steps):
             )
 
 
-def ranges(ground):
+def ranges(ground: Ground) -> Iterator[dict[str, Any]]:
     """State-independent v lie in [0, 1] at perfect mean, and σ² keeps Theorem 2's bounds at every
     (s, t).
     """
@@ -124,9 +127,9 @@ def ranges(ground):
     )
 
 
-def imperfect_mean(ground, steps):
-    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖²; what the perfect-mean estimates make of it is
-    told.
+def imperfect_mean(ground: Ground, steps: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """E‖ε − ε̂‖² is the perfect value plus E‖bias‖². The rows of the estimate that assumes a perfect
+    mean have no verdict: they are always true.
     """
     dim = ground.law.dim
     for t in steps:
@@ -158,7 +161,7 @@ def imperfect_mean(ground, steps):
         )
 
 
-def likelihood_is_best(ground):
+def likelihood_is_best(ground: Ground) -> Iterator[dict[str, Any]]:
     """On fresh draws no scalar variance has a lower expected KL than `mle_scalar`, at any edge."""
     fresh = ground.estimate(ground.imperfect, "fresh")
     error, stderr = fresh["error_sq"].mean(axis=1), fresh["error_sq_mean_se"]
@@ -198,9 +201,9 @@ def likelihood_is_best(ground):
         )
 
 
-def bound_is_above(ground, Ks):
-    """The bound is above −E log p(x) for every variant, trajectory and K; the last step has the
-    variant's own variance.
+def bound_is_above(ground: Ground, Ks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The bound is above −E log p(x) for every variant, trajectory and K, with the variant's own
+    variance in the last step.
     """
     variants = [*SCALARS, "analytic_diagonal", "mle_diagonal"]
     kinds = [name for name in trajectory.FIXED if name != "even_ddim"]
@@ -217,9 +220,9 @@ def bound_is_above(ground, Ks):
         "perfect": (ground.perfect, ground.moments),
         "imperfect": (ground.imperfect, ground.imperfect_moments),
     }
-    for label, (model, known) in models.items():
+    for label, (model, moments) in models.items():
         values = bound.evaluate(
-            Denoiser(model, {}, known, ground.data, ground.schedule),
+            Denoiser(model, {}, moments, ground.data, ground.schedule),
             ground.ddpm,
             cells,
             len(ground.data.test),
@@ -238,20 +241,19 @@ def bound_is_above(ground, Ks):
             )
 
 
-def one_gaussian(dim=16, N=50):
+def one_gaussian(dim: int = 16, N: int = 50) -> Iterator[dict[str, Any]]:
     """With its exact full covariance the bound of one Gaussian misses −E log p by KL(q(x_N) ‖ N(0,
     I)) alone.
     """
-    made = schedule.make("linear", N)
-    forward, law = process.make("ddpm", made), law_of(1, dim)
-    oracle = mixture.Oracle(law, made)
+    linear = schedule.make("linear", N)
+    forward, law = process.make("ddpm", linear), law_of(1, dim)
+    oracle = mixture.Oracle(law, linear)
     mean, matrix = law.moments()
     log_det = lambda m: torch.linalg.slogdet(m)[1].item()
     identity = torch.eye(dim, dtype=torch.float64)
-    cov = {
-        t: oracle.conditional(mean[None], t)[1][0] for t in range(1, N + 1)
-    }  # of a Gaussian, the same for every x_t
-    a2, b2 = made.alpha_bar[N], made.noise_sq[N]
+    # Cov[x_0 | x_t] of a Gaussian is the same for every x_t.
+    cov = {t: oracle.conditional(mean[None], t)[1][0] for t in range(1, N + 1)}
+    a2, b2 = linear.alpha_bar[N], linear.noise_sq[N]
     total = 0.5 * (dim * (b2 - 1 - np.log(b2)) + a2 * (mean @ mean + torch.trace(matrix)).item())
     for s, t in itertools.pairwise(range(1, N + 1)):
         lam, gamma_sq = forward.lambda_sq(s, t), forward.gamma(s, t) ** 2
@@ -272,19 +274,21 @@ def one_gaussian(dim=16, N=50):
     )
 
 
-def total(cost, steps):
-    """The cost of a trajectory, from the costs (N + 1, N + 1) of its edges."""
+def total(cost: Float64[np.ndarray, "steps steps"], steps: Iterable[int]) -> float:
+    """The cost of a trajectory. cost: of edges s → t, N + 1 rows and columns."""
     return sum(cost[edge] for edge in itertools.pairwise(steps))
 
 
-def trajectories(seed, largest=12):
-    """The dynamic programme against all paths, for all K: the largest difference of their costs."""
+def trajectories(seed: int, largest: int = 12) -> Iterator[dict[str, Any]]:
+    """The cost of the dynamic programme's path less that of the best of all paths, worst K, for
+    each N from 2 to `largest`.
+    """
     for N in range(2, largest + 1):
         cost = noise.generator(seed, "costs", N).normal(size=(N + 1, N + 1))
         differences = []
-        for K, found in trajectory.optimal(cost, range(2, N + 1)).items():
+        for K, optimal in trajectory.optimal(cost, range(2, N + 1)).items():
             paths = ((1, *middle, N) for middle in itertools.combinations(range(2, N), K - 2))
-            differences.append(total(cost, found) - min(total(cost, path) for path in paths))
+            differences.append(total(cost, optimal) - min(total(cost, path) for path in paths))
         worst = max(differences, key=abs)
         yield row(
             f"dynamic programme less brute force over all paths, N = {N}, worst K",
@@ -296,7 +300,7 @@ def trajectories(seed, largest=12):
         )
 
 
-def optimal_is_least(ground):
+def optimal_is_least(ground: Ground) -> Iterator[dict[str, Any]]:
     """`optimal` costs no more than `even` on its own cost, for every K, where the cost comes from
     the moments.
     """
@@ -304,8 +308,8 @@ def optimal_is_least(ground):
     for name in ("beta", "analytic_scalar"):
         cost = covariance.get(name).edge_costs(ground.ddpm, np.inf, ground.moments)
         excess = [
-            total(cost, found) - total(cost, trajectory.even(N, K))
-            for K, found in trajectory.optimal(cost, range(2, N + 1)).items()
+            total(cost, optimal) - total(cost, trajectory.even(N, K))
+            for K, optimal in trajectory.optimal(cost, range(2, N + 1)).items()
         ]
         yield row(
             f"{name}: cost of `optimal` less cost of `even`, worst of K = 2 … {N} (nats)",
@@ -317,7 +321,7 @@ def optimal_is_least(ground):
         )
 
 
-def published_thresholds():
+def published_thresholds() -> Iterator[dict[str, Any]]:
     """Every cell of Table 7 of Bao 2022a, at its printed digits."""
     for cell in thresholds.table(published.sigma2_cells()):
         yield row(
@@ -330,7 +334,9 @@ def published_thresholds():
         )
 
 
-def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
+def reverse_step(
+    seed: int, draws: int = 100_000, s: int = 15, t: int = 35, N: int = 50
+) -> Iterator[dict[str, Any]]:
     """One reverse step with the exact conditional moments gives x_s its exact mean and covariance;
     with λ² alone it does not.
     """
@@ -394,7 +400,7 @@ def reverse_step(seed, draws=100_000, s=15, t=35, N=50):
                 )
 
 
-def check(seed, draws=4000):
+def check(seed: int, draws: int = 4000) -> list[dict[str, Any]]:
     """All rows. draws: Monte Carlo size of the checks on the 16-dimensional mixture."""
     ground = Ground(seed, draws=draws)
     steps = [1, 5, 15, 30, 50]
@@ -412,4 +418,4 @@ def check(seed, draws=4000):
         reverse_step(seed),
         published_thresholds(),
     ]
-    return [found for rows in checks for found in rows]
+    return list(itertools.chain.from_iterable(checks))

@@ -8,10 +8,13 @@ check variant NAME`), and the tests run it for every variant. Its rows are those
 import functools
 import itertools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from scipy.stats import norm
 from scipy.stats import t as student
 
@@ -37,7 +40,7 @@ ROUNDING = 1e-12
 STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
 
 
-def check(name: str) -> list[dict]:
+def check(name: str) -> list[dict[str, Any]]:
     """Rows that say whether the variant called `name` keeps the contract.
 
     Raises BenchError for an unknown name, and for a variant that reads a moment which it does not
@@ -45,7 +48,7 @@ def check(name: str) -> list[dict]:
     """
     variant = covariance.get(name)
     rows = [*attributes(variant), *of_one_pass(variant)]
-    if not all(found["verdict"] for found in rows):
+    if not all(line["verdict"] for line in rows):
         return rows  # the bound and the sampler cannot use it
     rows += in_use(variant)
     if not variant.conditional:
@@ -81,8 +84,8 @@ class Ground:
         at = MomentsAt(self.moments[part], t, variant)
         return Seen(t, self.schedule, radius, eps_hat, x0_hat, at, output)
 
-    def noised(self, purpose: str, t: int, count: int) -> torch.Tensor:
-        """Draws of x_t, (count, dim)."""
+    def noised(self, purpose: str, t: int, count: int) -> Float64[torch.Tensor, "{count} dim"]:
+        """Draws of x_t."""
         x_0 = self.law.draw((*self.names, purpose, t), count)
         eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, count, DIM))
         return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
@@ -91,13 +94,13 @@ class Ground:
 ground = functools.cache(Ground)
 
 
-def holds(variant: Variant, claim: str, broken: int):
+def holds(variant: Variant, claim: str, broken: int) -> dict[str, Any]:
     """A row whose claim holds if nothing is broken."""
     return row(f"{variant.name}: {claim}", variant.source, 0, broken, 0, broken == 0)
 
 
-def attributes(variant: Variant):
-    """The attributes have values that the rest of the harness knows."""
+def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
+    """The attributes have values that the harness allows."""
     quantities = {*moments.QUANTITIES, *(f"{name}_mean" for name in moments.QUANTITIES)}
     wrong = [
         not variant.source,
@@ -111,7 +114,7 @@ def attributes(variant: Variant):
     yield holds(variant, "wrong values among its attributes", sum(wrong))
 
 
-def of_one_pass(variant: Variant):
+def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
     """Shape, range, determinism and independence of the batch of σ², at several steps s → t."""
     shapes = (BATCH, DIM) if variant.conditional else (1, 1), (1, DIM)
     shape, below, above, moved, alone = 0, 0, 0, 0, 0.0
@@ -162,15 +165,15 @@ def _rows(seen: Seen):
         )
 
 
-def in_use(variant: Variant):
+def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
     """Samples are finite, and the bound is above −E log p(x).
 
     The head, if there is one, is untrained.
     """
     made = ground(0.0)
     networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
-    known = {name: values for name, values in made.moments[0].items() if name in variant.moments}
-    denoiser = Denoiser(made.model, dict(networks), known, made.data, made.schedule)
+    read = {name: values for name, values in made.moments[0].items() if name in variant.moments}
+    denoiser = Denoiser(made.model, dict(networks), read, made.data, made.schedule)
     steps = trajectory.even(N, 10)
     infinite = 0
     for kind in variant.processes:
@@ -203,7 +206,7 @@ def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
     )
 
 
-def closed_form(variant: Variant):
+def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
     """v is E[(ε − ε̂)²], if the mean is what the variant assumes: E Cov[ε | x_t] + E bias²."""
     sizes = {"perfect mean": (0.0,), "imperfect mean": (0.0, 0.3), "nothing": ()}
     for size, t in itertools.product(sizes[variant.assumes], STEPS):
@@ -230,7 +233,7 @@ def closed_form(variant: Variant):
         )
 
 
-def learning(variant: Variant):
+def learning(variant: Variant) -> Iterator[dict[str, Any]]:
     """Training lowers the loss on fresh draws.
 
     An estimate of the covariance comes near the true one.

@@ -1,20 +1,26 @@
-"""The ground on which the claims of the papers are checked, and the rows in which a check says what
-it found.
+"""The mixture on which the claims of the papers are checked, and the rows that a check returns.
 
 A row is (claim, source, expected, measured, stderr, verdict). `expected` comes from a closed form
 or from an average of one; `measured` from the code that measures real models. A verdict on a Monte
-Carlo number allows four standard errors, on the worst of n numbers as many as make n of them as
-unlikely to be exceeded; on a closed form, the rounding that is stated.
+Carlo number allows four standard errors. On the worst of n numbers it allows more, so that the
+probability of an excess stays the same (`sigmas`). On a closed form it allows rounding.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
+from jaxtyping import Float64
 from scipy.stats import norm
+from torch import Tensor
 
 from bench import covariance, moments, noise, process, schedule
 from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
 from bench.data.readers.mixture import law_of
 from bench.mean.oracle import OracleModel
+from bench.mixture import Mixture
 
 SIGMAS = 4.0  # standard errors that a verdict allows
 POOL = 200_000  # draws that stand for the data; the moments draw from them
@@ -25,7 +31,15 @@ class Ground:
     imperfect mean model.
     """
 
-    def __init__(self, seed, dim=16, components=8, N=50, draws=4000, imperfection=0.3):
+    def __init__(
+        self,
+        seed: int,
+        dim: int = 16,
+        components: int = 8,
+        N: int = 50,
+        draws: int = 4000,
+        imperfection: float = 0.3,
+    ):
         self.names = (seed, "mixture")
         self.schedule = schedule.make("linear", N)
         self.ddpm = process.make("ddpm", self.schedule)
@@ -39,39 +53,44 @@ class Ground:
         self.moments = self.estimate(self.perfect)
         self.imperfect_moments = self.estimate(self.imperfect)
 
-    def estimate(self, model, *names):
-        """The moments of a mean model, from draws named by `names`."""
+    def estimate(self, model: OracleModel, *names: str) -> Mapping[str, np.ndarray]:
+        """The moments of a mean model. names: added to the name of the draws."""
         return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
 
-    def v(self, name, t, moments):
-        """v of the variant called `name` at step t, where it is the same for every x_t: a number or
-        (d,).
-        """
+    def v(
+        self, name: str, t: int, moments: Mapping[str, np.ndarray]
+    ) -> float | Float64[np.ndarray, " dim"]:
+        """v at step t of the variant called `name`, one that does not depend on x_t."""
         variant = covariance.get(name)
         seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
         return variant.spectrum(seen)
 
-    def sigma_sq(self, name, s, t, moments):
+    def sigma_sq(self, name: str, s: int, t: int, moments: Mapping[str, np.ndarray]) -> float:
         """σ²_{s|t} of the scalar variant called `name`, for unbounded data."""
         variant = covariance.get(name)
         seen = Seen(t, self.schedule, moments=MomentsAt(moments, t, variant))
         return variant.reverse_variance(self.ddpm, s, seen).item()
 
-    def noised(self, t, purpose):
-        """Fresh draws of x_t, independent of those behind the moments."""
+    def noised(self, t: int, purpose: str) -> Float64[Tensor, "draws dim"]:
+        """Fresh draws of x_t, independent of those of the moments."""
         x_0 = self.law.draw((*self.names, purpose, t), self.draws)
         eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.law.dim))
         return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
 
-    def exact_v(self, t):
-        """(a²/b²) Cov[x_0 | x_t] averaged over x_t: its mean (d, d) and standard error (d, d)."""
+    def exact_v(
+        self, t: int
+    ) -> tuple[Float64[np.ndarray, "dim dim"], Float64[np.ndarray, "dim dim"]]:
+        """(a²/b²) Cov[x_0 | x_t] averaged over x_t: its mean and standard error."""
         scale = self.schedule.alpha_bar[t] / self.schedule.noise_sq[t]
         matrices = scale * self.oracle.conditional(self.noised(t, "exact"), t)[1]
         return matrices.mean(0).numpy(), (matrices.std(0) / self.draws**0.5).numpy()
 
 
-def data_of(law, names, test):
-    """Data drawn from a mixture: `POOL` training points and `test` test points."""
+def data_of(law: Mixture, names: tuple, test: int) -> Data:
+    """Data drawn from a mixture: `POOL` training points and `test` test points.
+
+    names: the root of the draws.
+    """
     splits = (
         law.draw((*names, split), count).numpy()[:, :, None, None]
         for split, count in (("train", POOL), ("test", test))
@@ -81,8 +100,14 @@ def data_of(law, names, test):
     )
 
 
-def row(claim, source, expected, measured, stderr, verdict):
-    """A row of results/theory.csv."""
+def row(
+    claim: str, source: str, expected: Any, measured: Any, stderr: Any, verdict: Any
+) -> dict[str, Any]:
+    """A row of results/theory.csv.
+
+    expected, measured, stderr: numbers, or strings, arrays or tensors of one number. verdict:
+    likewise, true if the claim holds.
+    """
     return {
         "claim": claim,
         "source": source,
@@ -93,9 +118,11 @@ def row(claim, source, expected, measured, stderr, verdict):
     }
 
 
-def within(claim, source, expected, measured, stderr, worst_of=1):
-    """A row whose verdict is that the two agree within the standard errors allowed for the worst of
-    so many numbers.
+def within(
+    claim: str, source: str, expected: Any, measured: Any, stderr: Any, worst_of: int = 1
+) -> dict[str, Any]:
+    """A row whose verdict is that `expected` and `measured` agree within the standard errors that
+    `sigmas` allows. worst_of: if they are the worst of several numbers, how many.
     """
     return row(
         claim,
@@ -107,8 +134,9 @@ def within(claim, source, expected, measured, stderr, worst_of=1):
     )
 
 
-def sigmas(count):
-    """As many standard errors as one of `count` numbers exceeds as rarely as a single one exceeds
-    SIGMAS.
+def sigmas(count: int) -> float:
+    """The number of standard errors to allow on the worst of `count` normal numbers.
+
+    It is exceeded with the probability with which a single number exceeds SIGMAS.
     """
     return norm.isf(norm.sf(SIGMAS) / count)

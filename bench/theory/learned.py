@@ -1,9 +1,9 @@
-"""The claim about heads, checked where the answer is known: what NPR and SN learn of a mixture's
-conditional variance.
-"""
+"""The claim about the heads NPR and SN, checked on the exact conditional variance of a mixture."""
 
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import covariance, heads, schedule
 from bench.covariance import Seen
@@ -16,14 +16,20 @@ from bench.training import draw
 R_SQUARED = 0.95  # of a head that has learned its variance
 
 
-def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=20_000):
-    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t: NPR learns it, SN at
-    perfect mean only.
+def learned(
+    seed: int,
+    sizes: Sequence[float] = (0.0, 0.1, 0.2, 0.4),
+    steps: int = 2000,
+    batch: int = 1024,
+    evaluated: int = 20_000,
+) -> Iterator[dict[str, Any]]:
+    """R² of the heads' v against the true E[(ε − ε̂)² | x_t], over x_t and t.
 
-    sizes: of the imperfection of the mean. The mixture is one of three components in the plane,
-    which a small network learns in seconds.
+    NPR learns it always, SN only if the mean is perfect. sizes: imperfections of the mean. steps,
+    batch: of the training. evaluated: the number of (x_t, t). The mixture has three components in
+    the plane, so a small network learns in seconds.
     """
-    made, names = schedule.make("linear", 50), (seed, "heads")
+    linear, names = schedule.make("linear", 50), (seed, "heads")
     law = law_of(3, 2)
     data = data_of(law, names, test=1)
     section = HeadsSection(
@@ -33,22 +39,22 @@ def learned(seed, sizes=(0.0, 0.1, 0.2, 0.4), steps=2000, batch=1024, evaluated=
         ),
     )
     for size in sizes:
-        model = OracleModel(law, made, size)
+        model = OracleModel(law, linear, size)
         with tempfile.TemporaryDirectory() as folder:
             trained, _ = heads.train(
                 model,
                 data,
-                made,
+                linear,
                 section,
                 (*names, f"imperfection {size:g}"),
                 Path(folder) / "heads.pt",
             )
-        x_t, t, _, _ = draw(data, made, (*names, "evaluated"), 0, evaluated)
+        x_t, t, _, _ = draw(data, linear, (*names, "evaluated"), 0, evaluated)
         truth = model.oracle.variance(x_t, t) + model.bias(x_t) ** 2
         eps_hat, features = model(x_t, t)
         for name, output in heads.outputs(dict(trained.items()), features).items():
             variant = covariance.get(name)
-            v = variant.spectrum(Seen(t, made, eps_hat=eps_hat, head=output))
+            v = variant.spectrum(Seen(t, linear, eps_hat=eps_hat, head=output))
             missed = (v - truth).square().mean(1) / truth.var()
             value, stderr = 1 - missed.mean().item(), missed.std().item() / evaluated**0.5
             holds = variant.assumes == "imperfect mean" or size == 0

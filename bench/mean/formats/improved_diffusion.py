@@ -43,6 +43,10 @@ github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusio
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
 
 from bench.mean import conversion
 from bench.runtime.fields import Count
@@ -67,7 +71,7 @@ LAYOUT = (
 PARTS = ("weight", "bias")
 
 
-def read(state, attention_heads: Count = 4):
+def read(state: Mapping[str, Tensor], attention_heads: Count = 4) -> conversion.Network:
     """The `bench.mean.conversion.Network` of a state dict {key: tensor}, of any float dtype.
 
     attention_heads: number of heads of every attention. Raises BenchError if the state dict is of
@@ -133,8 +137,8 @@ def _second(state):
     }
 
 
-def config_of(state):
-    """The options of a UNet2DModel that the names and shapes of a state dict tell.
+def config_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The options of a UNet2DModel that follow from the names and shapes of a state dict.
 
     `out_channels` is as in the state dict, with the variance half. Raises BenchError if the state
     dict has another layout, or blocks that a UNet2DModel cannot have.

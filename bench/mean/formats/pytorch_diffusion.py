@@ -37,6 +37,10 @@ github.com/baofff/Extended-Analytic-DPM, libs/ddpm/customized.py and configs/.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
 
 from bench.mean import conversion
 
@@ -54,7 +58,7 @@ LAYOUT = ("temb.dense.0.weight", "conv_in.weight", "mid.attn_1.q.weight", "conv_
 PARTS = ("weight", "bias")
 
 
-def read(state):
+def read(state: Mapping[str, Tensor]) -> conversion.Network:
     """The `bench.mean.conversion.Network` of a state dict {key: tensor}, of any float dtype.
 
     Raises BenchError if the state dict is of another architecture, or keys are missing or
@@ -78,8 +82,8 @@ def read(state):
     return conversion.Network(unet, second=_tensors(state, second) or None)
 
 
-def config_of(state):
-    """The options of a UNet2DModel that the names and shapes of a state dict tell.
+def config_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The options of a UNet2DModel that follow from the names and shapes of a state dict.
 
     Raises BenchError if the state dict has another layout, or blocks that a UNet2DModel cannot
     have.
