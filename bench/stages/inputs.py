@@ -6,7 +6,7 @@ import numpy as np
 
 from bench import covariance, heads
 from bench.data import dataset
-from bench.data.dataset import Data
+from bench.data.dataset import Data, Raw
 from bench.denoiser import Denoiser
 from bench.experiment.resolved import Experiment, Setting
 from bench.mean import storage
@@ -38,7 +38,7 @@ def load_denoiser(
     return Denoiser(model, trained, moments, data, schedule, precision)
 
 
-def check_images(setting: Setting, name: str, data: Data) -> None:
+def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
     """BenchError unless a setting has y for data with grey levels only, and no more images than
     there are.
     """
