@@ -73,7 +73,9 @@ def tgz(path, files, prefix, mode="w:gz"):
 
 
 def deb(path, files, data="data.tar.xz"):
-    """A Debian package: an ar archive of a version, a control archive of odd length, and the data."""
+    """A Debian package: an ar archive of a version, a control archive of odd length, and
+    the data.
+    """
     inside = tgz(
         path.with_name("data"), files, "./usr/share/datasets/fashion-mnist/", "w:xz"
     ).read_bytes()
@@ -283,7 +285,8 @@ def test_a_header_that_claims_too_much(plain, pack):
     try:
         wrong(
             plain,
-            f"{IMAGES}: found 3920 bytes of values, expected the 999999999936 of shape (1275510204, 28, 28)",
+            f"{IMAGES}: found 3920 bytes of values, expected the 999999999936 of "
+            f"shape (1275510204, 28, 28)",
         )
         with (
             open(plain / LABELS, "rb") as file,

@@ -1,4 +1,6 @@
-"""The mean model: prediction types, import from diffusers' layout, training that resumes exactly."""
+"""The mean model: prediction types, import from diffusers' layout, training that resumes
+exactly.
+"""
 
 import numpy as np
 import pytest

@@ -246,7 +246,8 @@ def without_head(state):
 BAD = {
     "missing": (
         section,
-        "model.pth: missing; mean.published.path: expected a file of format pytorch_diffusion, as torch.save",
+        "model.pth: missing; mean.published.path: expected a file of format "
+        "pytorch_diffusion, as torch.save",
     ),
     "truncated": (
         truncated(True),
@@ -302,16 +303,19 @@ BAD = {
     "head on another training": (
         head_file(lambda npr: npr, drift=0.1),
         "npr.pth: mean.published.heads.npr: a head on another "
-        "network than model.pth: conv_in.weight differs by 0.05.* of its size, expected at most 0.01",
+        "network than model.pth: conv_in.weight differs by 0.05.* of its size, "
+        "expected at most 0.01",
     ),
     "head on another size": (
         head_file(lambda npr: with_head("simple", mult=(1, 1))[1]),
         "a head on another network than "
-        r"model.pth: down_blocks.1.attentions.0.group_norm.weight is of shape \(32,\), expected \(64,\)",
+        r"model.pth: down_blocks.1.attentions.0.group_norm.weight is of shape "
+        r"\(32,\), expected \(64,\)",
     ),
     "head of other outputs": (
         head_file(lambda npr: {**npr, "conv_out2.weight": torch.zeros(6, 32, 3, 3)}),
-        r"npr.pth: head of mode simple: found \(6, 32, 3, 3\) for conv.weight, expected \(3, 32, 3, 3\)",
+        r"npr.pth: head of mode simple: found \(6, 32, 3, 3\) for conv.weight, "
+        r"expected \(3, 32, 3, 3\)",
     ),
 }
 

@@ -1,4 +1,5 @@
-"""The comparison with published numbers, on measured rows that are the published ones and known noise.
+"""The comparison with published numbers, on measured rows that are the published ones and known
+noise.
 
 Counts and values come from the csv files as the standard library reads them.
 """
@@ -326,7 +327,8 @@ def test_the_estimated_variance_of_table_7():
     moments = {"eps_sq": np.full((1001, 3), np.nan), "eps_sq_mean_se": np.zeros(1001)}
     moments["eps_sq"][t], moments["eps_sq_mean_se"][t] = [1 - v - 0.01, 1 - v, 1 - v + 0.01], 1e-4
     cells = published.read().query(
-        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process == 'ddpm' and K == '10'"
+        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process "
+        "== 'ddpm' and K == '10'"
     )
     rows = reproduction.analytic_rows(
         cells.to_dict("records"), schedule.make("linear", 1000), moments
@@ -338,9 +340,11 @@ def test_the_estimated_variance_of_table_7():
 
 
 def test_a_process_predicts_the_others_estimate():
-    """Table 7 has σ_2² of one model for ddpm and for ddim: the v that gives the one gives the other to its printed digits.
+    """Table 7 has σ_2² of one model for ddpm and for ddim: the v that gives the one gives the
+    other to its printed digits.
 
-    So do 15 of the 16 pairs; those of CIFAR-10 (LS), K = 100, are 1.7 % apart (6.45e-4 would fit where 6.54e-4 is printed).
+    So do 15 of the 16 pairs. Those of CIFAR-10 (LS), K = 100, are 1.7 % apart: 6.45e-4 would fit
+    where 6.54e-4 is printed.
     """
     from bench import process, schedule, thresholds, trajectory
 

@@ -163,7 +163,9 @@ def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
 
 
 def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
-    """The least K that reaches it is a table, and stands beside a published one in reproduction.md."""
+    """The least K that reaches it is a table, and stands beside a published one in
+    reproduction.md.
+    """
     found = jobs_after(
         tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")
     )

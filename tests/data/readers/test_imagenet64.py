@@ -144,7 +144,8 @@ def test_a_batch_is_never_in_memory(tmp_path, monkeypatch):
 def test_missing(tmp_path):
     wrong(
         tmp_path / "none",
-        "no such folder; expected the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_",
+        "no such folder; expected the folders train_64x64 and valid_64x64, or "
+        "Imagenet64_train_part1_",
     )
     folder = placed(tmp_path / "images")
     (folder / NAMES[0]).unlink()

@@ -126,7 +126,9 @@ SHAPES = {
 
 
 def agrees(state, images, times):
-    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    """Outputs, last hidden map and second outputs of the converted network against the
+    names' own.
+    """
     expected, second, expected_hidden = original(state, images, times)
     network = improved_diffusion.read(state)
     found, features = both(network.unet, images, times)
@@ -212,7 +214,9 @@ def test_a_saved_network_comes_back_with_its_heads(tmp_path):
 
 
 def test_the_mean_model_of_a_converted_network():
-    """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
+    """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the
+    original.
+    """
     state, images, t = (
         improved_diffusion_state(outputs=6),
         pictures(),
@@ -253,7 +257,8 @@ def test_half_precision_is_read():
     [
         (
             without("middle_block.2.emb", "output_blocks.1.0.in_layers"),
-            r"missing keys \(6\): middle_block.2.emb_layers.1.bias, middle_block.2.emb_layers.1.weight, "
+            r"missing keys \(6\): middle_block.2.emb_layers.1.bias, "
+            r"middle_block.2.emb_layers.1.weight, "
             "output_blocks.1.0.in_layers.0.bias, …; expected the",
         ),
         (
@@ -266,7 +271,8 @@ def test_half_precision_is_read():
         ),
         (
             without("input_blocks.2."),
-            "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions",
+            "found no input_blocks.2.0.in_layers.2.weight; expected residual "
+            "blocks, and convolutions",
         ),
         (
             without("input_blocks.3."),

@@ -161,7 +161,9 @@ SHAPES = {
 
 
 def agrees(state, images, times):
-    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    """Outputs, last hidden map and second outputs of the converted network against the
+    names' own.
+    """
     expected, second, expected_hidden = original(state, images, times)
     network = pytorch_diffusion.read(state)
     found, features = both(network.unet, images, times)
@@ -244,7 +246,8 @@ def test_the_options_that_names_and_shapes_tell():
     [
         (
             without("mid.block_2.temb", "up.1.block.0.norm1"),
-            r"pytorch_diffusion U-Net: missing keys \(4\): mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
+            r"pytorch_diffusion U-Net: missing keys \(4\): "
+            r"mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
             "up.1.block.0.norm1.bias, …; expected the",
         ),
         (changed("logvar", torch.zeros(1000)), r"unexpected keys \(1\): logvar; expected the"),

@@ -455,7 +455,8 @@ def clean_fid(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")  # torchvision's, of the arguments that clean-fid gives it
 def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
-    """Of a folder of png files, through clean-fid's reader, resizing and network; colour and grey. They, and the network
+    """Of a folder of png files, through clean-fid's reader, resizing and network; colour and
+    grey. They, and the network
     as it is, do without the last layer."""
     from cleanfid.fid import get_folder_features
     from PIL import Image
