@@ -11,10 +11,27 @@ from filelock import FileLock
 from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import TABLES, TINY, snakemake
 
+# The files that take longest, the longest first. A worker takes whole files, in this order.
+LONGEST = (
+    "test_recovery",
+    "test_commands",
+    "test_dvc",
+    "test_workflow",
+    "test_bad_input",
+    "test_places",
+    "test_plan",
+    "test_invariance",
+)
+
 
 def pytest_collection_modifyitems(items):
-    """The longest file first: if workers share the files, the others fit in beside it."""
-    items.sort(key=lambda item: item.path.stem != "test_recovery")
+    """The longest files first: if workers share the files, the others fit in beside them."""
+
+    def place(item):
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

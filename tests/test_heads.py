@@ -10,8 +10,7 @@ from bench.experiment import sections
 from bench.mean import oracle, train
 from bench.mean.model import MeanModel
 from bench.runtime.errors import BenchError
-from tests.helpers.models import make_data
-from tests.mean.test_mean import OPTIONS, SHAPE
+from tests.helpers.models import OPTIONS, SHAPE, make_data
 
 MADE = schedule.make("linear", 10)
 

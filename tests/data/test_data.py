@@ -35,7 +35,8 @@ def test_levels_and_values(data):
     assert values.shape == (50, 16) and values.min() == -1 and values.max() == 1
     assert values.ravel()[0] == -1 + 2 * data.train.ravel()[0] / 16
     assert (data.to_levels(values) == data.train).all()
-    # half a level is 1/16: what is nearer than that is the same level, what is beyond the range its edge
+    # half a level is 1/16: what is nearer than that is the same level, what is beyond the range its
+    # edge
     assert (data.to_levels(values + 0.06) == data.train).all()
     assert (data.to_levels(values + 5) == 16).all() and (data.to_levels(values - 5) == 0).all()
 
@@ -201,7 +202,8 @@ def test_the_mixture_is_a_function_of_its_options(tmp_path):
         and data.shape == (4, 1, 1)
         and (data.lo, data.hi, data.radius) == (-np.inf, np.inf, np.inf)
     )
-    # Moments of the draws against those of the law, within 5 standard errors of the worst of 14 numbers
+    # Moments of the draws against those of the law, within 5 standard errors of the worst of 14
+    # numbers
     points, (mean, covariance) = data.to_float(data.train), data.law.moments()
     assert (np.abs(points.mean(0) - mean.numpy()) < 5 * points.std(0) / 5000**0.5).all()
     centred = points - points.mean(0)

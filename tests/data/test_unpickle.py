@@ -1,4 +1,6 @@
-"""Pickles of arrays and containers: read as Python's own unpickler reads them, everything else refused unrun."""
+"""Pickles of arrays and containers: read as Python's own unpickler reads them, everything else
+refused unrun.
+"""
 
 import builtins
 import codecs
@@ -12,6 +14,7 @@ import pytest
 
 from bench.data import unpickle
 from bench.runtime.errors import BenchError
+from tests.helpers.pickles import Call, python2
 
 ARRAYS = [
     np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -25,40 +28,14 @@ ARRAYS = [
 ]
 
 
-class Python2Pickler(pickle._Pickler):
-    """Writes as Python 2 does in protocol 2: strings and bytes are one type, and numpy's core has its old name."""
-
-    def save_string(self, value):
-        raw = value if isinstance(value, bytes) else value.encode("latin1")
-        self.write(pickle.BINSTRING + len(raw).to_bytes(4, "little") + raw)
-        self.memoize(value)
-
-    dispatch = {**pickle._Pickler.dispatch, bytes: save_string, str: save_string}
-
-
-def python2(value):
-    """The pickle that Python 2 makes of a value."""
-    file = io.BytesIO()
-    Python2Pickler(file, protocol=2, fix_imports=True).dump(value)
-    return file.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
-
-
-class Call:
-    """Pickles as the call function(*arguments)."""
-
-    def __init__(self, function, *arguments):
-        self.parts = (function, arguments)
-
-    def __reduce__(self):
-        return self.parts
-
-
 def read(content, **options):
     return unpickle.read(io.BytesIO(content), "some.pkl", **options)
 
 
 def refused(content, *words):
-    """Asserts that reading is one line that begins with the file, holds the words and says what is expected."""
+    """Asserts that reading is one line that begins with the file, holds the words and says what is
+    expected.
+    """
     with pytest.raises(BenchError) as caught:
         read(content)
     line = str(caught.value)
@@ -245,13 +222,15 @@ def test_object_array_of_a_hostile_object(tmp_path):
     assert not marker.exists()
 
 
-def test_registered_extensions(monkeypatch):
+def test_registered_extensions():
     """An unpickler takes what copyreg holds already, without asking for a name."""
-    monkeypatch.setitem(copyreg._inverted_registry, 200, ("os", "getcwd"))
-    monkeypatch.setitem(copyreg._extension_cache, 200, os.getcwd)
-    for code in (b"\x82\xc8", b"\x83\xc8\x00", b"\x84\xc8\x00\x00\x00"):
-        assert pickle.loads(b"\x80\x02" + code + b")R.") == os.getcwd()
-        refused(b"\x80\x02" + code + b")R.", "opcode")
+    copyreg.add_extension("os", "getcwd", 200)
+    try:
+        for code in (b"\x82\xc8", b"\x83\xc8\x00", b"\x84\xc8\x00\x00\x00"):
+            assert pickle.loads(b"\x80\x02" + code + b")R.") == os.getcwd()
+            refused(b"\x80\x02" + code + b")R.", "opcode")
+    finally:
+        copyreg.remove_extension("os", "getcwd", 200)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import yaml
 
 from bench.experiment import loading
 from bench.runtime.errors import BenchError
+from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
 
-RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
+DIGITS = ROOT / "workflows" / "settings" / "digits.yaml"
 
 
-def changed(path, value):
-    raw = copy.deepcopy(RAW)
+def changed(path, value, raw=RAW):
+    raw = copy.deepcopy(raw)
     *parents, last = path.split(".")
     place = raw
     for key in parents:
@@ -241,14 +242,19 @@ def test_mistakes_in_a_setting(changes, message):
         loading.resolve(resolved(**changes))
 
 
-def test_rows_of_all_settings_without_a_head_are_left_out(monkeypatch, capsys):
-    """Told in one line, where the rows are params.yaml's; an error where they are the setting's
-    own.
-    """
-    own = loading.read_yaml(loading._setting_path("digits"))
+def of_setting(folder, own):
+    """The default experiment, of one setting: `own`, which is written to a file in `folder`."""
+    path = folder / "digits.yaml"
+    path.write_text(yaml.safe_dump(own))
+    return RAW | {"settings": [str(path)]}
+
+
+def test_rows_of_all_settings_without_a_head_are_left_out(tmp_path, capsys):
+    """One line says so if the rows are params.yaml's. It is an error if they are the setting's."""
+    own = loading.read_yaml(DIGITS)
     own["heads"] = {"targets": {"npr": "simple"}, "train": own["heads"]["train"]}
-    monkeypatch.setattr(loading, "_setting_file", lambda name: own)
-    digits = loading.resolve(RAW).setting("digits")
+    raw = of_setting(tmp_path, own)
+    digits = loading.resolve(raw).setting("digits")
     assert "npr" in digits.variants("ddim") and digits.head_names == ["npr"]
     assert not {"sn", "improved_ddpm"} & {*digits.variants("ddpm"), *digits.variants("ddim")}
     said = capsys.readouterr().err
@@ -257,24 +263,23 @@ def test_rows_of_all_settings_without_a_head_are_left_out(monkeypatch, capsys):
     )
     assert said.count("\n") == 1
     with pytest.raises(BenchError, match="ddim.variants: every variant needs a head that is not"):
-        loading.resolve(changed("processes.ddim.variants", ["sn"]))
+        loading.resolve(changed("processes.ddim.variants", ["sn"], raw))
     own["processes"] = {"ddpm": {"variants": ["beta", "sn"]}}
     with pytest.raises(
         BenchError, match="variant 'sn' needs the head 'sn', which is not configured"
     ):
-        loading.resolve(RAW)
+        loading.resolve(of_setting(tmp_path, own))
 
 
-def test_heads_have_a_default_mode(monkeypatch):
+def test_heads_have_a_default_mode(tmp_path):
     """Heads that a row needs and targets does not name come last, whatever the rows' order."""
-    own = loading.read_yaml(loading._setting_path("digits"))
+    own = loading.read_yaml(DIGITS)
     own["heads"] = {
         "default": "complex",
         "targets": {"sn": "simple"},
         "train": own["heads"]["train"],
     }
-    monkeypatch.setattr(loading, "_setting_file", lambda name: own)
-    heads = loading.resolve(RAW).setting("digits").heads
+    heads = loading.resolve(of_setting(tmp_path, own)).setting("digits").heads
     assert list(heads.targets.items()) == [
         ("sn", "simple"),
         ("improved_ddpm", "complex"),
@@ -283,7 +288,7 @@ def test_heads_have_a_default_mode(monkeypatch):
     assert heads.default is None
     del own["heads"]["train"]
     with pytest.raises(BenchError, match="heads: train: missing; every head that is not imported"):
-        loading.resolve(RAW)
+        loading.resolve(of_setting(tmp_path, own))
 
 
 def test_the_bound_is_wanted_for_nll_and_cells_that_have_one():

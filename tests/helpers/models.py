@@ -5,6 +5,17 @@ import torch
 
 from bench.data.dataset import Data, pieces
 
+# a U-Net that is small, and the images that it is for
+OPTIONS = {
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D"] * 2,
+    "up_block_types": ["UpBlock2D"] * 2,
+    "norm_num_groups": 4,
+    "add_attention": False,
+}
+SHAPE = (1, 8, 8)
+
 
 def make_data(shape=(1, 4, 4), levels=17, train=50, test=20):
     """Random images with every level, for which nothing needs training."""

@@ -12,7 +12,9 @@ CONFIG = f"{TABLES}/config.yaml"
 
 
 def environment(**extra):
-    """The environment of a command run by a test: this Python's commands, a store of its own, one thread a job."""
+    """The environment of a command run by a test: this Python's commands, a store of its own, one
+    thread a job.
+    """
     return {
         **{key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

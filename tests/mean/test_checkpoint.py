@@ -1,4 +1,6 @@
-"""mean.checkpoint from the Hugging Face hub: a server on this machine that speaks as much of its protocol as is needed."""
+"""mean.checkpoint from the Hugging Face hub: a server on this machine that speaks as much of its
+protocol as is needed.
+"""
 
 import hashlib
 import json
@@ -14,7 +16,7 @@ from bench.experiment import sections
 from bench.mean import checkpoint
 from bench.mean.train import make_unet
 from bench.runtime.errors import BenchError
-from tests.mean.test_mean import SHAPE
+from tests.helpers.models import SHAPE
 
 SCHEDULE = sections.ScheduleSection(name="linear", N=1000)
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -53,7 +55,10 @@ def at(monkeypatch, port):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """(folder that is served as owner/name, names of the files asked for); the cache of the hub is empty."""
+    """(folder that is served as owner/name, names of the files asked for).
+
+    The cache of the hub is empty.
+    """
     folder, asked = tmp_path / "repository", []
     folder.mkdir()
 
@@ -115,7 +120,9 @@ def hub(tmp_path, monkeypatch):
 
 
 def write(unet, folder, weights):
-    """A repository of the network, its weights in safetensors, .bin or both, with the first names of attention."""
+    """A repository of the network, its weights in safetensors, .bin or both, with the first names
+    of attention.
+    """
     unet.save_pretrained(folder)
     state = {key: tensor for key, tensor in unet.state_dict().items()}
     for new, old in FIRST_NAMES.items():

@@ -1,4 +1,6 @@
-"""The mean model: prediction types, import from diffusers' layout, training that resumes exactly."""
+"""The mean model: prediction types, import from diffusers' layout, training that resumes
+exactly.
+"""
 
 import numpy as np
 import pytest
@@ -10,17 +12,8 @@ from bench.experiment import sections
 from bench.mean import checkpoint, storage, train
 from bench.mean.model import MeanModel
 from bench.runtime.errors import BenchError
-from tests.helpers.models import make_data
+from tests.helpers.models import OPTIONS, SHAPE, make_data
 
-OPTIONS = {
-    "block_out_channels": [8, 16],
-    "layers_per_block": 1,
-    "down_block_types": ["DownBlock2D"] * 2,
-    "up_block_types": ["UpBlock2D"] * 2,
-    "norm_num_groups": 4,
-    "add_attention": False,
-}
-SHAPE = (1, 8, 8)
 MADE = schedule.make("linear", 1000)
 
 

@@ -35,7 +35,10 @@ def test_the_saved_model_is_the_exact_one_plus_its_bias(data, tmp_path):
 
 
 def test_the_bias_has_the_size_asked_for(data):
-    """sin² averages to one half over phases; over the few coordinates of one field, to a factor of two."""
+    """sin² averages to one half over phases.
+
+    Over the few coordinates of one field, to a factor of two.
+    """
     x_t = torch.from_numpy(data.to_float(data.train))
     size = oracle.OracleModel(data.law, MADE, 0.3).bias(x_t).square().mean().sqrt()
     assert 0.15 < size < 0.6

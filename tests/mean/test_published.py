@@ -1,4 +1,6 @@
-"""Published files: what they hold, their checksums, the heads that come with them, and the way into a setting."""
+"""Published files: what they hold, their checksums, the heads that come with them, and the way into
+a setting.
+"""
 
 import hashlib
 import os
@@ -16,9 +18,9 @@ from bench.runtime import files
 from bench.runtime.errors import BenchError
 from bench.stages import preparation
 from tests.helpers.runs import ROOT
+from tests.helpers.unets import difference, pictures
 from tests.mean.formats import test_improved_diffusion as improved
 from tests.mean.formats import test_pytorch_diffusion as ddim
-from tests.mean.formats.test_improved_diffusion import difference, pictures
 
 MADE = schedule.make("linear", 1000)
 STEPS = torch.tensor([1, 2, 300, 999, 1000])
@@ -48,7 +50,9 @@ def loaded(folder, made=MADE):
 
 
 def ddim_list(state, average):
-    """What DDIM's training saves: the model as DataParallel names it, the optimizer, epoch, step, and the average."""
+    """What DDIM's training saves: the model as DataParallel names it, the optimizer, epoch, step,
+    and the average.
+    """
     optimizer = {
         "state": {0: {"step": 7, "exp_avg": torch.zeros(3)}},
         "param_groups": [{"lr": 2e-4, "params": [0]}],
@@ -81,7 +85,9 @@ FORMS = {
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_weights_that_are_sampled_with_are_taken(form, zipped):
-    """Of both of torch's formats: zip since 1.6, before it a row of pickles, in which the files of 2020 are."""
+    """Of both of torch's formats: zip since 1.6, before it a row of pickles, in which the files of
+    2020 are.
+    """
     state = ddim.random_state()
     other = {key: tensor + 1 for key, tensor in state.items()}
     save(form(state, other), _use_new_zipfile_serialization=zipped)
@@ -91,7 +97,9 @@ def test_the_weights_that_are_sampled_with_are_taken(form, zipped):
 
 
 def with_head(mode, drift=0.0, seed=1, **shape):
-    """(trunk, the file of a head on it): state dicts, the trunk of the second off by a relative `drift`."""
+    """(trunk, the file of a head on it): state dicts, the trunk of the second off by a relative
+    `drift`.
+    """
     both = ddim.random_state(second=mode, **shape)
     generator = torch.Generator().manual_seed(seed)
     second = [key for key in both if key.startswith(("norm_out2", "conv_out2", "before_out"))]
@@ -105,7 +113,10 @@ def with_head(mode, drift=0.0, seed=1, **shape):
 
 @pytest.mark.parametrize("through", ["stage", "import"])
 def test_both_heads_come_with_the_mean_model(through, capsys):
-    """NPR simple and SN complex, of files of their own; imported straight, or by way of a folder for mean.checkpoint."""
+    """NPR simple and SN complex, of files of their own.
+
+    Imported straight, or by way of a folder for mean.checkpoint.
+    """
     trunk, npr = with_head("simple", drift=1e-3)
     _, sn = with_head("complex")
     for name, state in (("model", trunk), ("npr", npr), ("sn", sn)):
@@ -156,7 +167,10 @@ def test_both_heads_come_with_the_mean_model(through, capsys):
 
 
 def test_three_heads_and_the_timesteps_of_an_imported_file():
-    """Six outputs of N = 4000 steps: improved_ddpm with the network, npr beside it; t is told as t/4."""
+    """Six outputs of N = 4000 steps: improved_ddpm with the network, npr beside it.
+
+    T is told as t/4.
+    """
     state = improved.random_state(outputs=6, second="complex")
     trunk = {key: tensor for key, tensor in state.items() if not key.startswith("out2.")}
     save(trunk)
@@ -232,7 +246,8 @@ def without_head(state):
 BAD = {
     "missing": (
         section,
-        "model.pth: missing; mean.published.path: expected a file of format pytorch_diffusion, as torch.save",
+        "model.pth: missing; mean.published.path: expected a file of format "
+        "pytorch_diffusion, as torch.save",
     ),
     "truncated": (
         truncated(True),
@@ -288,16 +303,19 @@ BAD = {
     "head on another training": (
         head_file(lambda npr: npr, drift=0.1),
         "npr.pth: mean.published.heads.npr: a head on another "
-        "network than model.pth: conv_in.weight differs by 0.05.* of its size, expected at most 0.01",
+        "network than model.pth: conv_in.weight differs by 0.05.* of its size, "
+        "expected at most 0.01",
     ),
     "head on another size": (
         head_file(lambda npr: with_head("simple", mult=(1, 1))[1]),
         "a head on another network than "
-        r"model.pth: down_blocks.1.attentions.0.group_norm.weight is of shape \(32,\), expected \(64,\)",
+        r"model.pth: down_blocks.1.attentions.0.group_norm.weight is of shape "
+        r"\(32,\), expected \(64,\)",
     ),
     "head of other outputs": (
         head_file(lambda npr: {**npr, "conv_out2.weight": torch.zeros(6, 32, 3, 3)}),
-        r"npr.pth: head of mode simple: found \(6, 32, 3, 3\) for conv.weight, expected \(3, 32, 3, 3\)",
+        r"npr.pth: head of mode simple: found \(6, 32, 3, 3\) for conv.weight, "
+        r"expected \(3, 32, 3, 3\)",
     ),
 }
 

@@ -16,8 +16,9 @@ import pytest
 import torch
 import yaml
 
-from bench import bound, plan, trajectory
+from bench import bound, plan, process, schedule, trajectory
 from bench.data import dataset
+from bench.denoiser import Denoiser
 from bench.experiment import loading
 from bench.experiment.sections import DataSection, OracleSection
 from bench.mean.train import make_unet
@@ -26,8 +27,9 @@ from bench.report import tracking
 from bench.runtime import paths
 from bench.runtime.errors import BenchError
 from bench.stages import estimation, evaluation, preparation, sampling, scoring, trajectories
+from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import ROOT, TINY, bench, environment
-from tests.mean.formats.test_improved_diffusion import random_state
+from tests.helpers.unets import improved_diffusion_state
 
 EXPERIMENTS = sorted((ROOT / "workflows" / "experiments").glob("*.yaml"))
 TRAINING = {"steps": 3, "batch": 5}
@@ -144,9 +146,9 @@ def test_disk_is_what_a_run_leaves(finished):
     assert 0 <= written(folder / "data") - rows["data"].disk < 1000  # headers
     arrays = len(list((folder / "moments").glob("*.npy")))  # each of them has a header of 128 bytes
     assert rows["moments"].disk == written(folder / "moments") - 128 * arrays
-    for process in ("ddpm", "ddim"):  # a file of 4 small images is mostly header
-        files = len(list((folder / "samples" / process).rglob("*.npz")))
-        numbers = written(folder / "samples" / process) - rows[f"samples {process}"].disk
+    for kind in ("ddpm", "ddim"):  # a file of 4 small images is mostly header
+        files = len(list((folder / "samples" / kind).rglob("*.npz")))
+        numbers = written(folder / "samples" / kind) - rows[f"samples {kind}"].disk
         assert 0 <= numbers < 1000 * files
     for stage, tensors in (("mean", 150), ("extractor", 40)):
         # safetensors: the name, type, shape and place of each tensor, as JSON
@@ -194,6 +196,7 @@ def test_jobs_and_samples(finished):
 def test_steps_of_an_optimal_trajectory_are_bounded():
     """Against trajectories of random costs, and exact where every step is visited anyhow."""
     N, random = 30, np.random.default_rng(0)
+    linear, data = schedule.make("linear", N), make_data()
     cells = [
         ("beta", "even", 4),
         ("beta", "optimal", 3),
@@ -207,11 +210,13 @@ def test_steps_of_an_optimal_trajectory_are_bounded():
         steps = [
             trajectory.fixed(kind, N, K) if kind != "optimal" else found[K] for _, kind, K in cells
         ]
+        denoiser = Denoiser(LinearModel(), {}, None, data, linear)  # of β, which reads nothing
         placed = [
-            bound.Cell(kind, variant, K, tuple(taken))
-            for (variant, kind, K), taken in zip(cells, steps, strict=True)
+            bound.Cell(kind, "beta", K, tuple(taken))
+            for (_, kind, K), taken in zip(cells, steps, strict=True)
         ]
-        assert len(bound._edges_by_step(placed)) <= most < N
+        bound.evaluate(denoiser, process.make("ddpm", linear), placed, 1, (0, "test"))
+        assert denoiser.model.rows <= most < N
     assert passes.steps_visited(N, [*cells, ("beta", "even", N)]) == (N, False)
     assert passes.steps_visited(N, [("beta", "optimal", 20), ("sn", "optimal", 20)]) == (N, True)
 
@@ -295,9 +300,9 @@ def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
         ("lsun_bedroom", 114e6),  # Ho et al. 2020, Appendix B
         (
             "cifar10_ls",
-            random_state(128, (1, 2, 2, 2), 3, (1, 2), 3),
+            improved_diffusion_state(128, (1, 2, 2, 2), 3, (1, 2), 3),
         ),  # what the key names of a checkpoint stand for
-        ("imagenet64", random_state(128, (1, 2, 3, 4), 3, (2, 3), 3)),
+        ("imagenet64", improved_diffusion_state(128, (1, 2, 3, 4), 3, (2, 3), 3)),
     ],
 )
 def test_the_networks_of_the_papers(name, parameters):

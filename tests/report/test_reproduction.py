@@ -1,4 +1,5 @@
-"""The comparison with published numbers, on measured rows that are the published ones and known noise.
+"""The comparison with published numbers, on measured rows that are the published ones and known
+noise.
 
 Counts and values come from the csv files as the standard library reads them.
 """
@@ -28,7 +29,9 @@ NETWORK = "inception-v3-compat-0123"
 
 
 def measured(dataset="cifar10_ls", factor=1.0, draws=50000, n=50000):
-    """What a run of a setting would have measured: the published numbers of its NLL and FID cells times `factor`."""
+    """What a run of a setting would have measured: the published numbers of its NLL and FID cells
+    times `factor`.
+    """
     others = {"nll_bpd": {"n": 10000, "extractor": None}, "fid": {"n": n, "extractor": NETWORK}}
     rows = [
         row
@@ -100,7 +103,10 @@ def test_the_tables_of_the_summary_are_the_papers():
 
 
 def test_the_tolerance_is_the_declared_one():
-    """FID 34.26: half of 0.01, 0.1, 2 %, two standard errors; just below it is within and just above it off."""
+    """FID 34.26: half of 0.01, 0.1, 2 %, two standard errors.
+
+    Just below it is within and just above it off.
+    """
     tolerance = 0.005 + 0.1 + 0.02 * 34.26 + 2 * 0.05
     row = next(
         row
@@ -127,7 +133,8 @@ def test_resolution_is_half_a_unit_of_the_last_digit():
 
 def test_five_percent_off_is_seen():
     frame = compare(measured(factor=1.05))
-    # 5 % is more than 0.2 % + 0.015 of any bound; of an FID more than 2 % + 0.105 above 3.5, and 2 % + 0.15 above 5 (one decimal)
+    # 5 % is more than 0.2 % + 0.015 of any bound; of an FID more than 2 % + 0.105 above 3.5, and 2
+    # % + 0.15 above 5 (one decimal)
     bounds = frame[
         (frame.metric == "nll_bpd") & (frame.status != "not attempted") & (frame.draws == "")
     ]
@@ -305,7 +312,9 @@ def test_another_target_or_fewer_samples_are_other_circumstances():
 
 
 def test_the_estimated_variance_of_table_7():
-    """Moments made so that σ_2² is the printed 8.70e-3: β̃ + γ² b²/a² v with γ = a_s β_{t|s}/b_t², over the linear schedule."""
+    """Moments made so that σ_2² is the printed 8.70e-3: β̃ + γ² b²/a² v with γ = a_s β_{t|s}/b_t²,
+    over the linear schedule.
+    """
     from bench import schedule
 
     beta = np.linspace(1e-4, 0.02, 1000)
@@ -318,7 +327,8 @@ def test_the_estimated_variance_of_table_7():
     moments = {"eps_sq_mean": np.full(1001, np.nan), "eps_sq_mean_se": np.zeros(1001)}
     moments["eps_sq_mean"][t], moments["eps_sq_mean_se"][t] = 1 - v, 1e-4
     cells = published.read().query(
-        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process == 'ddpm' and K == '10'"
+        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process "
+        "== 'ddpm' and K == '10'"
     )
     rows = reproduction.analytic_rows(
         cells.to_dict("records"), schedule.make("linear", 1000), moments
@@ -330,9 +340,11 @@ def test_the_estimated_variance_of_table_7():
 
 
 def test_a_process_predicts_the_others_estimate():
-    """Table 7 has σ_2² of one model for ddpm and for ddim: the v that gives the one gives the other to its printed digits.
+    """Table 7 has σ_2² of one model for ddpm and for ddim: the v that gives the one gives the
+    other to its printed digits.
 
-    So do 15 of the 16 pairs; those of CIFAR-10 (LS), K = 100, are 1.7 % apart (6.45e-4 would fit where 6.54e-4 is printed).
+    So do 15 of the 16 pairs. Those of CIFAR-10 (LS), K = 100, are 1.7 % apart: 6.45e-4 would fit
+    where 6.54e-4 is printed.
     """
     from bench import process, schedule, thresholds, trajectory
 
@@ -380,7 +392,9 @@ def test_table_7_is_always_attempted():
 
 
 def simulated(folder, fid):
-    """An experiment of CIFAR-10 (LS) with two variants at K = 10, and what its stages would have written."""
+    """An experiment of CIFAR-10 (LS) with two variants at K = 10, and what its stages would have
+    written.
+    """
     raw = yaml.safe_load((ROOT / "workflows" / "settings" / "digits.yaml").read_text())
     grid = {"K": [10], "trajectories": ["even"]}
     raw |= {
@@ -437,7 +451,10 @@ def simulated(folder, fid):
 
 
 def test_the_stage_compares_bounds_scores_moments_and_schedules(tmp_path, monkeypatch):
-    """M = 100: of Table 5 the cells with 100 draws; σ_2² with v = 0.5 is far from all eight published ones."""
+    """M = 100: of Table 5 the cells with 100 draws.
+
+    Σ_2² with v = 0.5 is far from all eight published ones.
+    """
     monkeypatch.chdir(tmp_path)
     reporting.gather_cells(simulated(tmp_path, fid=34.63))
     frame = pandas.read_csv("results/reproduction.csv", dtype=str, keep_default_na=False)

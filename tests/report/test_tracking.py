@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from bench.experiment import loading
 from bench.report import store, tracking
 from bench.runtime.errors import BenchError
-from tests.experiment.test_loading import RAW
+from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
 
 CELLS = pandas.DataFrame(

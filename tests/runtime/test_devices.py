@@ -69,16 +69,20 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
                 sampler.step(prediction, x, 2, process.make(kind, MADE), name, 0.1, eps).device
                 == META
             )
-        if "ddpm" in variant.processes:
-            part = torch.zeros(2, 3, dtype=torch.float64, device=META)
-            bound._add_step(
-                part,
-                {name: {2: [0], 0: [1]}},
-                x,
-                prediction,
-                process.make("ddpm", MADE),
-                elsewhere.data,
-            )
+
+
+@pytest.mark.parametrize("name", [v for v in sorted(covariance.VARIANTS) if v not in ("zero",)])
+def test_the_bound_comes_back_from_the_device_once(elsewhere, monkeypatch, name):
+    copied = []
+
+    def cpu(tensor):
+        copied.append(tensor)
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    cells = [bound.Cell("even", name, 2, (3, 5)), bound.Cell("even", name, 1, (5,))]
+    bound.evaluate(elsewhere, process.make("ddpm", MADE), cells, 3, (0, "test"))
+    assert [tensor.device for tensor in copied] == [META]
 
 
 def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):

@@ -14,7 +14,8 @@ from bench.experiment import loading
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores.extractors import classifier
-from tests.experiment.test_loading import RAW
+from tests.helpers.experiments import RAW
+from tests.helpers.runs import ROOT
 
 METRICS = ["fid", "kid", "precision", "recall", "isc"]
 
@@ -24,7 +25,9 @@ def write(change=lambda setting: None, metrics=METRICS, overlay=None):
 
     change: made to the setting.
     """
-    raw = loading.resolve({**RAW, "metrics": metrics, **(overlay or {})}).model_dump(mode="json")
+    raw = loading.resolve({**RAW, "metrics": metrics, **(overlay or {})}, folder=ROOT).model_dump(
+        mode="json"
+    )
     (name,) = raw["settings"]
     setting = raw["settings"][name]
     setting["processes"] = {"ddpm": {"variants": ["beta"]}}
@@ -61,15 +64,17 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def passed(monkeypatch):
+def passed():
     """The number of images in each pass of the network."""
-    passed, extract = [], classifier._extract
-    monkeypatch.setattr(
-        classifier,
-        "_extract",
-        lambda network, images: passed.append(len(images)) or extract(network, images),
-    )
-    return passed
+    passed = []
+
+    def count(module, inputs):
+        if isinstance(module, torch.nn.Sequential):  # the body of the classifier
+            passed.append(len(inputs[0]))
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    yield passed
+    hook.remove()
 
 
 def values(place):

@@ -1,6 +1,8 @@
-"""Bad input, as a table: each is one line on stderr that names the key or file, what was found and what is expected.
+"""Bad input, as a table: each is one line on stderr that names the key or file, what was found
+and what is expected.
 
-The commands run in a copy of a finished run of the tiny experiment; none of them may change anything in it.
+The commands run in a copy of a finished run of the tiny experiment; none of them may change
+anything in it.
 """
 
 import os
@@ -8,24 +10,27 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from bench import cli, training
 from bench.data.dataset import Raw
 from bench.data.readers import digits
-from bench.experiment import sections
+from bench.experiment import loading, sections
 from bench.mean import checkpoint
 from bench.mean.train import make_unet
 from bench.runtime import files
 from bench.runtime.errors import BenchError
+from tests.helpers.models import OPTIONS
 from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
-from tests.mean.test_mean import OPTIONS
 
 SETTING = ["--setting", "tiny"]
 
 
 def config(path, value):
-    """Sets a dotted key of the resolved configuration (`*` is the setting) and runs `bench config`."""
+    """Sets a dotted key of the resolved configuration (`*` is the setting) and runs
+    `bench config`.
+    """
 
     def arrange(folder, patch):
         file = folder / CONFIG
@@ -48,7 +53,9 @@ DELETE = object()
 
 
 def broken(file, stage, keep=0.5, options=SETTING):
-    """Truncates a file of the run, or deletes it for keep = None, and runs the stage that reads it."""
+    """Truncates a file of the run, or deletes it for keep = None, and runs the stage that
+    reads it.
+    """
 
     def arrange(folder, patch):
         path = folder / "results" / file
@@ -98,7 +105,9 @@ def pickled_images(folder, patch):
 
 
 def unwritable(folder, patch):
-    """A file where the folder of the extractor's checkpoints should be, and one where results should be written."""
+    """A file where the folder of the extractor's checkpoints should be, and one where results
+    should be written.
+    """
     (folder / TABLES / "plots").rename(folder / TABLES / "elsewhere")
     (folder / TABLES / "plots").write_text("in the way")
     return ["tables"]
@@ -245,7 +254,8 @@ CASES = {
     ),
     "unknown format": (
         config("*.mean", {"published": {"format": "pytorch_difusion", "path": "x"}}),
-        "mean.published.format: unknown format 'pytorch_difusion'; did you mean 'pytorch_diffusion'",
+        "mean.published.format: unknown format 'pytorch_difusion'; did you "
+        "mean 'pytorch_diffusion'",
     ),
     "option of no format": (
         config(
@@ -307,7 +317,8 @@ CASES = {
     ),
     "missing array": (
         broken("tiny/moments/eps_sq.npy", "bound", keep=None),
-        "tiny/moments/eps_sq.npy: missing; make it with: snakemake --cores all --forcerun results/tiny/moments",
+        "tiny/moments/eps_sq.npy: missing; make it with: snakemake --cores all "
+        "--forcerun results/tiny/moments",
     ),
     "truncated parquet": (
         broken("tiny/bound.parquet", "cells", options=[]),
@@ -315,7 +326,8 @@ CASES = {
     ),
     "truncated weights": (
         broken("tiny/mean/unet/diffusion_pytorch_model.safetensors", "moments"),
-        "make it again with: snakemake --cores all --forcerun results/tiny/mean -- results/tiny/mean",
+        "make it again with: snakemake --cores all --forcerun "
+        "results/tiny/mean -- results/tiny/mean",
     ),
     "truncated head": (
         broken("tiny/heads/npr.safetensors", "bound"),
@@ -343,7 +355,8 @@ CASES = {
     ),
     "missing data": (
         broken("tiny/data/data.json", "moments", keep=None),
-        "data/data.json: missing; make it with: snakemake --cores all --forcerun results/tiny/data -- results",
+        "data/data.json: missing; make it with: snakemake --cores all "
+        "--forcerun results/tiny/data -- results",
     ),
     "pickled images": (
         pickled_images,
@@ -394,7 +407,8 @@ CASES = {
     ),
     "no archive": (
         then(config("*.data", {"name": "cifar10", "path": "nowhere.tar.gz"}), "data", *SETTING),
-        "data.path: nowhere.tar.gz: no such file or folder; expected the archive from https://www.cs.toronto.edu",
+        "data.path: nowhere.tar.gz: no such file or folder; expected the "
+        "archive from https://www.cs.toronto.edu",
     ),
     "no clip levels": (
         then(config("*.clip_levels", None), "data", *SETTING),
@@ -460,7 +474,8 @@ def test_there_are_enough_cases():
 OVERLAYS = {
     "key misspelt": (
         "moments: {drwas: 3}",
-        "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? (known: draws, relative_error)",
+        "bad.yaml: moments.drwas: unknown key 'drwas'; did you mean 'draws'? "
+        "(known: draws, relative_error)",
     ),
     "wrong type": (
         "bound: {images: many}",
@@ -490,16 +505,30 @@ OVERLAYS = {
 }
 
 
+def bad_overlay(folder, case):
+    """The file of an overlay of OVERLAYS, written in `folder`, and what is said of it."""
+    changes, message = OVERLAYS[case]
+    overlay = folder / "bad.yaml"
+    overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | yaml.safe_load(changes)))
+    return overlay, message
+
+
 @pytest.mark.parametrize("case", OVERLAYS)
 def test_bad_overlay(case, tmp_path):
-    """Through Snakemake, before anything runs."""
-    changes, message = OVERLAYS[case]
-    overlay = tmp_path / "bad.yaml"
-    overlay.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | yaml.safe_load(changes)))
-    found = snakemake(tmp_path, "tables", "--configfile", str(overlay))
-    assert found.returncode == 1 and "Traceback" not in found.stderr
-    (told,) = [line for line in found.stderr.splitlines() if "error" in line.lower()]
-    assert told.startswith("error: ") and message in told
+    overlay, message = bad_overlay(tmp_path, case)
+    with pytest.raises(BenchError) as error:
+        loading.load(ROOT / "params.yaml", [overlay])
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("case", ["key misspelt", "unknown setting"])
+def test_bad_overlay_through_snakemake(case, tmp_path):
+    """Before anything runs."""
+    overlay, message = bad_overlay(tmp_path, case)
+    run = snakemake(tmp_path, "tables", "--configfile", str(overlay))
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    (line,) = [line for line in run.stderr.splitlines() if "error" in line.lower()]
+    assert line.startswith("error: ") and message in line
     assert sorted(path.name for path in tmp_path.iterdir()) in (
         ["bad.yaml"],
         [".snakemake", "bad.yaml"],
@@ -507,15 +536,17 @@ def test_bad_overlay(case, tmp_path):
 
 
 def test_a_mistake_that_only_a_job_can_see(tmp_path):
-    """More test images than there are: the data job says so in a line among Snakemake's own, and leaves nothing."""
+    """More test images than there are: the data job says so in a line among Snakemake's own, and
+    leaves nothing.
+    """
     overlay = tmp_path / "bad.yaml"
     overlay.write_text(TINY.read_text().replace("images: 16", "images: 181"))
     found = snakemake(tmp_path, "results/tiny/bound.parquet", "--configfile", str(overlay))
     assert found.returncode == 1 and "Traceback" not in found.stderr
     (told,) = {line for line in found.stderr.splitlines() if line.startswith("bench data: error")}
     assert (
-        told
-        == "bench data: error: bound.images: expected at most the 180 test images of tiny, found 181"
+        told == "bench data: error: bound.images: expected at most the 180 test images "
+        "of tiny, found 181"
     )
     assert not (tmp_path / "results" / "tiny" / "bound.parquet").exists()
 
@@ -534,8 +565,9 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path):
     """The state of an interrupted training is read with weights_only."""
     path, marker = tmp_path / "mean.pt", tmp_path / "pwned"
     path.write_bytes(pickle.dumps(Hostile(marker), protocol=2))
+    section = sections.TrainSection(steps=1, batch=1, learning_rate=1e-3, ema=0.9)
     with pytest.raises(BenchError, match="mean.pt: corrupt or truncated"):
-        training._resume(path, "any", {}, {})
+        training.train(torch.nn.Linear(1, 1), None, section, path, "any")
     assert not marker.exists()
     pickle.loads(path.read_bytes())  # what any other reader would have done
     assert marker.exists()

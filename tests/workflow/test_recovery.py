@@ -1,17 +1,17 @@
-"""What a run survives: jobs killed in the middle, a full disk, a folder in the way, a second run in the same folder."""
+"""What a run survives: jobs killed in the middle, a full disk, a folder in the way, a second run in
+the same folder.
+"""
 
 import contextlib
 import io
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import yaml
@@ -59,7 +59,10 @@ def kill_stage(process, stage):
 
 
 def kill_in_the_middle(folder, log, stage, begun, *arguments):
-    """Runs the workflow, kills the job of `stage` as soon as `begun(text of the log)`; the run must fail for it."""
+    """Runs the workflow, kills the job of `stage` as soon as `begun(text of the log)`.
+
+    The run must fail for it.
+    """
     process = start(folder, log, *arguments)
     wait_for(lambda: begun(log.read_text()), process)
     kill_stage(process, stage)
@@ -71,7 +74,10 @@ def partials(folder):
 
 
 def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(request, tmp_path):
-    """SIGKILL in the middle of training, of the bound and of sampling, on one core; then all tables as undisturbed on two."""
+    """SIGKILL in the middle of training, of the bound and of sampling, on one core.
+
+    Then all tables as undisturbed on two.
+    """
     arguments = ["all", "--cores", "1", "--configfile", str(TINY)]
     tiny, log = tmp_path / "results" / "tiny", tmp_path / "log"
     first_cell = tiny / "samples" / "ddpm" / "nothing" / "beta_tilde" / "even_K5" / "0.npz"
@@ -141,7 +147,9 @@ def test_training_killed_goes_on_from_its_checkpoint(tiny_run, tmp_path, monkeyp
 
 
 def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
-    """Whether it asks for files that the first is making (Snakemake says so) or for others (we do)."""
+    """Whether it asks for files that the first is making (Snakemake says so) or for
+    others (we do).
+    """
     arguments = ["--configfile", str(TINY)]
     target = "results/tiny/bound.parquet"
     before = (copy / CONFIG).read_bytes()
@@ -160,14 +168,17 @@ def test_a_second_run_in_the_folder_touches_nothing(copy, tmp_path):
     assert overlapping.returncode == 1 and "Directory cannot be locked" in overlapping.stderr
     assert disjoint.returncode == 1
     assert disjoint.stderr.splitlines()[-1] == (
-        f"error: {copy}: another snakemake is running in this folder; wait for it to finish, or stop it first"
+        f"error: {copy}: another snakemake is running in this folder; wait for "
+        f"it to finish, or stop it first"
     )
     assert first.returncode == 0 and (copy / CONFIG).read_bytes() == before
 
 
 @contextlib.contextmanager
 def full_disk(limit=0):
-    """No file of this process may grow beyond `limit` bytes: a write fails like that to a full disk does."""
+    """No file of this process may grow beyond `limit` bytes: a write fails like that to a full disk
+    does.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -219,18 +230,27 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(copy, monkeypatch, st
 
 
 def test_networks_on_a_full_disk(tmp_path, monkeypatch):
-    """Weights and the checkpoint of a training are written by other libraries, each with an error of its own."""
+    """Weights and the checkpoint of a training are written by other libraries, each with an error
+    of its own.
+    """
     import torch
 
     from bench import training
+    from bench.experiment.sections import TrainSection
     from bench.mean.train import make_unet
     from bench.runtime import files
     from bench.runtime.errors import BenchError
-    from tests.mean.test_mean import OPTIONS, SHAPE
+    from tests.helpers.models import OPTIONS, SHAPE
 
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    section = TrainSection(steps=2, batch=1, learning_rate=1e-3, ema=0.9)
     network, unet = torch.nn.Linear(50, 50), make_unet(OPTIONS, SHAPE)
+
+    def loss(step):
+        return network(torch.ones(1, 50)).sum()
+
     writers = {
-        "mean.pt": lambda path: training._save(path, "identity", {"network": network}, {"step": 1}),
+        "mean.pt": lambda path: training.train(network, loss, section, path, "any"),
         "head.safetensors": lambda path: files.write_safetensors(path, network.state_dict()),
         "mean": lambda path: storage.save(unet, "epsilon", path),
     }
@@ -260,128 +280,3 @@ def test_a_folder_without_permission(copy, monkeypatch):
             cli.main(["trajectories", *SETTING])
     finally:
         Path("results/tiny/trajectories").chmod(0o700)
-
-
-@pytest.mark.parametrize("batch", [1, 7])
-def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
-    """Against batches of 64 in one shard, with the real network: bounds to 1e-4, pixels to a level in 1 of 10⁴."""
-    from bench import bound, process, sampler
-    from bench.experiment import loading
-    from bench.runtime import paths
-    from bench.stages import inputs
-
-    monkeypatch.chdir(copy)
-    experiment = loading.load(CONFIG)
-    setting, place = experiment.setting("tiny"), paths.Setting("tiny")
-    denoiser = inputs.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
-    forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
-    cells = [bound.Cell("even", name, 5, (1, 26, 50, 75, 100)) for name in setting.variants("ddpm")]
-    whole, parts = (
-        bound.evaluate(denoiser, forward, cells, 16, names, batch=size) for size in (64, batch)
-    )
-    np.testing.assert_allclose(
-        parts.mean(axis=1), whole.mean(axis=1), rtol=0, atol=1e-4
-    )  # a cell is the mean over images
-    for variant in ("npr", "analytic_diagonal"):
-        made = [
-            sampler.sample(
-                denoiser,
-                forward,
-                variant,
-                cells[0].steps,
-                first,
-                last - first,
-                1,
-                names,
-                batch=size,
-            ).astype(int)
-            for first, last, size in ((0, 40, 64), (0, 13, batch), (13, 26, batch), (26, 40, batch))
-        ]
-        off = np.abs(made[0] - np.concatenate(made[1:]))
-        assert off.max() <= 1 and (off > 0).mean() <= 1e-4
-
-
-def changed_config(folder, change):
-    """A copy of the run's resolved configuration with `change` made to the section of its setting; its path."""
-    raw = yaml.safe_load((folder / CONFIG).read_text())
-    change(raw["settings"]["tiny"])
-    (folder / "changed.yaml").write_text(yaml.safe_dump(raw))
-    return "changed.yaml"
-
-
-def images_of(folder, process):
-    """{cell: the images of all its shards} of a process."""
-    cells = {
-        path.parent for path in (folder / "results" / "tiny" / "samples" / process).rglob("*.npz")
-    }
-    return {
-        cell.relative_to(folder): np.concatenate(
-            [
-                np.load(cell / f"{shard}.npz")["images"]
-                for shard in range(len(list(cell.glob("*.npz"))))
-            ]
-        )
-        for cell in cells
-    }
-
-
-def test_the_number_of_shards_changes_no_byte(copy, tiny_run, monkeypatch):
-    monkeypatch.chdir(copy)
-    config = changed_config(copy, lambda setting: setting["samples"].update(shards=3))
-    for shard in (2, 0, 1):
-        cli.main(
-            [
-                "samples",
-                "--setting",
-                "tiny",
-                "--config",
-                config,
-                "--process",
-                "ddim",
-                "--shard",
-                str(shard),
-            ]
-        )
-    whole, shards = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
-    assert len(list((copy / "results/tiny/samples/ddim/heads/npr/even_K5").iterdir())) == 3
-    assert shards.keys() == whole.keys() and all(
-        (shards[cell] == whole[cell]).all() for cell in whole
-    )
-
-
-def test_only_beta_is_sampled_again_where_its_clipping_changes(copy, tiny_run, monkeypatch):
-    monkeypatch.chdir(copy)
-    config = changed_config(
-        copy, lambda setting: setting["clip_levels"].update(variants={"beta": 9})
-    )
-    cli.main(["samples", "--setting", "tiny", "--config", config, "--process", "ddpm"])
-    before, after = images_of(tiny_run, "ddpm"), images_of(copy, "ddpm")
-    changed = {cell.parent.name for cell in before if (before[cell] != after[cell]).any()}
-    assert changed == {"beta"}
-
-
-def test_the_order_of_cells_changes_no_byte(copy, tiny_run, monkeypatch):
-    import pandas
-
-    def backwards(setting):
-        for process in ("ddpm", "ddim"):
-            setting["processes"][process]["variants"].reverse()
-        for stage in ("bound", "samples"):
-            setting[stage]["K"].reverse()
-            setting[stage]["trajectories"].reverse()
-
-    monkeypatch.chdir(copy)
-    setting = ["--setting", "tiny", "--config", changed_config(copy, backwards)]
-    shutil.rmtree("results/tiny/samples/ddim")
-    cli.main(["samples", *setting, "--process", "ddim"])
-    cli.main(["bound", *setting])
-    whole, found = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
-    assert found.keys() == whole.keys() and all(
-        (found[cell] == whole[cell]).all() for cell in whole
-    )
-    key = ["trajectory", "variant", "K", "image"]
-    bounds = [
-        pandas.read_parquet(folder / "results/tiny/bound.parquet").set_index(key).sort_index()
-        for folder in (copy, tiny_run)
-    ]
-    pandas.testing.assert_frame_equal(*bounds, check_exact=True)

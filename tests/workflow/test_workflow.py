@@ -63,7 +63,9 @@ def test_every_cell_is_measured(tiny_run):
 
 
 def test_the_papers_pattern_on_the_tiny_setting(tiny_run):
-    """At K = 5 β̃ is far off, β is behind the closed form, and the imperfect-mean diagonal is ahead of its scalar."""
+    """At K = 5 β̃ is far off, β is behind the closed form, and the imperfect-mean diagonal is ahead
+    of its scalar.
+    """
     cells = pandas.read_csv(tiny_run / TABLES / "cells.csv")
     nll = (
         cells[(cells.metric == "nll_bpd") & (cells.trajectory == "even") & (cells.K == 5)]
@@ -161,7 +163,9 @@ def test_more_samples_rerun_samples_and_later_only(tiny_run, tmp_path):
 
 
 def test_another_target_reruns_what_is_made_of_cells_only(tiny_run, tmp_path):
-    """The least K that reaches it is a table, and stands beside a published one in reproduction.md."""
+    """The least K that reaches it is a table, and stands beside a published one in
+    reproduction.md.
+    """
     found = jobs_after(
         tiny_run, tmp_path, lambda text: text.replace("target_fid: 100.0", "target_fid: 50.0")
     )
@@ -291,7 +295,9 @@ def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
 
 
 def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
-    """In another process, on files that are gone, in another order: nothing but names determines a number."""
+    """In another process, on files that are gone, in another order: nothing but names determines a
+    number.
+    """
     monkeypatch.chdir(copy)
     tiny = copy / "results" / "tiny"
     made = [

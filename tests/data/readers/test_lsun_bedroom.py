@@ -1,4 +1,6 @@
-"""LSUN's bedrooms from databases made here: order, resizing against torchvision's, and what is refused."""
+"""LSUN's bedrooms from databases made here: order, resizing against torchvision's, and what is
+refused.
+"""
 
 import io
 import shutil
@@ -65,7 +67,9 @@ def expected(values, size):
 
 
 def wrong(path, *words, **options):
-    """Asserts that preparing is one line that begins with the path and holds the words, and leaves nothing."""
+    """Asserts that preparing is one line that begins with the path and holds the words, and leaves
+    nothing.
+    """
     with pytest.raises(BenchError) as caught:
         dataset.prepare(
             "lsun_bedroom", path.parent / "out" / "data", {"path": str(path), "size": 48, **options}

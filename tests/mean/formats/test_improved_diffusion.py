@@ -1,4 +1,6 @@
-"""State dicts of improved-diffusion's U-Net: the converted network computes what the names of the keys mean."""
+"""State dicts of improved-diffusion's U-Net: the converted network computes what the names of the
+keys mean.
+"""
 
 import math
 
@@ -12,89 +14,24 @@ from bench.data.dataset import Data
 from bench.experiment import sections
 from bench.mean import published, storage
 from bench.mean.formats import improved_diffusion
-from bench.mean.model import Features, MeanModel, Trunk
+from bench.mean.model import MeanModel, Trunk
 from bench.runtime.errors import BenchError
+from tests.helpers.unets import (
+    both,
+    changed,
+    difference,
+    improved_diffusion_state,
+    pictures,
+    without,
+)
 
 TIMES = torch.tensor([0.0, 0.25, 17.0, 501.75, 999.75])  # fractions are what N = 4000 asks for
 
 
-def random_state(
-    channels=32,
-    mult=(1, 2),
-    blocks=1,
-    attention=(1,),
-    outputs=3,
-    scale_shift=True,
-    images=3,
-    second=None,
-):
-    """A state dict with random values in every weight; `attention`: the levels that have it; `second`: mode of a head."""
-    state = {}
-    generator = torch.Generator().manual_seed(0)
-
-    def layer(name, out, *inputs):
-        state[f"{name}.weight"] = torch.randn(out, *inputs, generator=generator) / math.sqrt(
-            math.prod(inputs)
-        )
-        state[f"{name}.bias"] = 0.3 * torch.randn(out, generator=generator)
-
-    def norm(name, width):
-        state[f"{name}.weight"] = 1 + 0.3 * torch.randn(width, generator=generator)
-        state[f"{name}.bias"] = 0.3 * torch.randn(width, generator=generator)
-
-    def residual(name, inputs, out):
-        norm(f"{name}.in_layers.0", inputs)
-        layer(f"{name}.in_layers.2", out, inputs, 3, 3)
-        layer(f"{name}.emb_layers.1", out * (1 + scale_shift), 4 * channels)
-        norm(f"{name}.out_layers.0", out)
-        layer(f"{name}.out_layers.3", out, out, 3, 3)
-        if inputs != out:
-            layer(f"{name}.skip_connection", out, inputs, 1, 1)
-
-    def attend(name, width):
-        norm(f"{name}.norm", width)
-        layer(f"{name}.qkv", 3 * width, width, 1)
-        layer(f"{name}.proj_out", width, width, 1)
-
-    layer("time_embed.0", 4 * channels, channels)
-    layer("time_embed.2", 4 * channels, 4 * channels)
-    layer("input_blocks.0.0", channels, images, 3, 3)
-    skips, width, index = [channels], channels, 1
-    for level, factor in enumerate(mult):
-        for _ in range(blocks):
-            residual(f"input_blocks.{index}.0", width, factor * channels)
-            width = factor * channels
-            if level in attention:
-                attend(f"input_blocks.{index}.1", width)
-            skips, index = [*skips, width], index + 1
-        if level < len(mult) - 1:
-            layer(f"input_blocks.{index}.0.op", width, width, 3, 3)
-            skips, index = [*skips, width], index + 1
-    residual("middle_block.0", width, width)
-    attend("middle_block.1", width)
-    residual("middle_block.2", width, width)
-    index = 0
-    for level in reversed(range(len(mult))):
-        for block in range(blocks + 1):
-            residual(f"output_blocks.{index}.0", width + skips.pop(), mult[level] * channels)
-            width = mult[level] * channels
-            if level in attention:
-                attend(f"output_blocks.{index}.1", width)
-            if level and block == blocks:
-                layer(f"output_blocks.{index}.{1 + (level in attention)}.conv", width, width, 3, 3)
-            index += 1
-    norm("out.0", channels)
-    layer("out.2", outputs, channels, 3, 3)
-    if second == "complex":
-        residual("out2.0", channels, channels)
-    if second:
-        norm("out2.1" if second == "complex" else "out2.0", channels)
-        layer("out2.3" if second == "complex" else "out2.2", images, channels, 3, 3)
-    return state
-
-
 def original(state, images, times, heads=4):
-    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
+    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of
+    its keys alone.
+    """
 
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
@@ -173,31 +110,6 @@ def original(state, images, times, heads=4):
     return F.conv2d(F.silu(norm("out.0", h)), *weights("out.2"), padding=1), second, h
 
 
-def pictures(size=16, channels=3):
-    return torch.randn(len(TIMES), channels, size, size, generator=torch.Generator().manual_seed(1))
-
-
-def both(unet, images, times):
-    """(outputs, `Features`) of a UNet2DModel."""
-    seen = {}
-    hooks = [
-        unet.conv_norm_out.register_forward_pre_hook(
-            lambda module, args: seen.update(hidden=args[0])
-        ),
-        unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out)),
-    ]
-    with torch.no_grad():
-        output = unet(images, times, return_dict=False)[0]
-    for hook in hooks:
-        hook.remove()
-    return output, Features(**seen)
-
-
-def difference(found, expected):
-    """The largest difference relative to the largest value."""
-    return ((found - expected).abs().max() / expected.abs().max()).item()
-
-
 SHAPES = {
     "three outputs": {},
     "six outputs": {"outputs": 6},
@@ -214,7 +126,9 @@ SHAPES = {
 
 
 def agrees(state, images, times):
-    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    """Outputs, last hidden map and second outputs of the converted network against the
+    names' own.
+    """
     expected, second, expected_hidden = original(state, images, times)
     network = improved_diffusion.read(state)
     found, features = both(network.unet, images, times)
@@ -236,10 +150,11 @@ def agrees(state, images, times):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_converted_network_computes_the_same(shape):
-    agrees(random_state(**shape), pictures(channels=shape.get("images", 3)), TIMES)
+    agrees(improved_diffusion_state(**shape), pictures(channels=shape.get("images", 3)), TIMES)
 
 
-# the networks of the papers, on images small enough to be quick: their last level has two pixels a side
+# the networks of the papers, on images small enough to be quick: their last level has two pixels a
+# side
 PAPERS = {
     "cifar10": {"mult": (1, 2, 2, 2), "attention": (1, 2), "second": "simple"},
     "imagenet64": {"mult": (1, 2, 3, 4), "attention": (2, 3), "outputs": 6, "second": "complex"},
@@ -248,7 +163,7 @@ PAPERS = {
 
 @pytest.mark.parametrize("shape", PAPERS.values(), ids=PAPERS)
 def test_at_the_size_of_the_papers(shape):
-    agrees(random_state(channels=128, blocks=3, **shape), pictures()[:2], TIMES[2:4])
+    agrees(improved_diffusion_state(channels=128, blocks=3, **shape), pictures()[:2], TIMES[2:4])
 
 
 @pytest.mark.parametrize(
@@ -268,7 +183,7 @@ def test_at_the_size_of_the_papers(shape):
 )
 def test_faint_images_are_normalised_alike(shape, faint):
     """Where the variances are near the eps of the norms, 1e-5, another eps is another network."""
-    state = random_state(**shape)
+    state = improved_diffusion_state(**shape)
     for name in faint:
         state.update(
             {f"{name}.{part}": state[f"{name}.{part}"] * 3e-3 for part in ("weight", "bias")}
@@ -277,8 +192,10 @@ def test_faint_images_are_normalised_alike(shape, faint):
 
 
 def test_every_time_and_the_number_of_heads_count():
-    """The equalities above would be worth little for a network that ignored its time or its attention."""
-    state, images = random_state(attention=(0, 1)), pictures()
+    """The equalities above would be worth little for a network that ignored its time or its
+    attention.
+    """
+    state, images = improved_diffusion_state(attention=(0, 1)), pictures()
     unet = improved_diffusion.read(state).unet
     found = both(unet, images, TIMES)[0]
     assert difference(both(unet, images, TIMES + 0.25)[0], found) > 1e-3
@@ -288,7 +205,7 @@ def test_every_time_and_the_number_of_heads_count():
 
 
 def test_a_saved_network_comes_back_with_its_heads(tmp_path):
-    state, images = random_state(attention=(0, 1)), pictures()
+    state, images = improved_diffusion_state(attention=(0, 1)), pictures()
     unet = improved_diffusion.read(state).unet
     storage.save(unet, "epsilon", tmp_path / "mean")
     loaded = storage.read_unet(tmp_path / "mean" / "unet")
@@ -297,8 +214,14 @@ def test_a_saved_network_comes_back_with_its_heads(tmp_path):
 
 
 def test_the_mean_model_of_a_converted_network():
-    """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the original."""
-    state, images, t = random_state(outputs=6), pictures(), torch.tensor([1, 2, 300, 999, 1000])
+    """ε̂ at steps t = 1..1000 is the network at t − 1, and the features are those of the
+    original.
+    """
+    state, images, t = (
+        improved_diffusion_state(outputs=6),
+        pictures(),
+        torch.tensor([1, 2, 300, 999, 1000]),
+    )
     unet = improved_diffusion.read(state).unet
     model = MeanModel(unet, "epsilon", schedule.make("linear", 1000), (3, 16, 16))
     eps_hat, features = model(images.flatten(1).double(), t)
@@ -309,7 +232,9 @@ def test_the_mean_model_of_a_converted_network():
 
 def test_the_options_that_names_and_shapes_tell():
     options = improved_diffusion.config_of(
-        random_state(mult=(1, 2, 3), blocks=2, attention=(1,), outputs=6, scale_shift=False)
+        improved_diffusion_state(
+            mult=(1, 2, 3), blocks=2, attention=(1,), outputs=6, scale_shift=False
+        )
     )
     assert options["block_out_channels"] == (32, 64, 96) and options["layers_per_block"] == 2
     assert options["down_block_types"] == ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D")
@@ -319,7 +244,7 @@ def test_the_options_that_names_and_shapes_tell():
 
 
 def test_half_precision_is_read():
-    state = {key: tensor.half() for key, tensor in random_state().items()}
+    state = {key: tensor.half() for key, tensor in improved_diffusion_state().items()}
     unet = improved_diffusion.read(state).unet
     expected = original({key: tensor.float() for key, tensor in state.items()}, pictures(), TIMES)[
         0
@@ -327,20 +252,13 @@ def test_half_precision_is_read():
     assert difference(both(unet, pictures(), TIMES)[0], expected) < 1e-4
 
 
-def without(*keys):
-    return lambda state: {key: tensor for key, tensor in state.items() if not key.startswith(keys)}
-
-
-def changed(key, tensor):
-    return lambda state: {**state, key: tensor}
-
-
 @pytest.mark.parametrize(
     "change, message",
     [
         (
             without("middle_block.2.emb", "output_blocks.1.0.in_layers"),
-            r"missing keys \(6\): middle_block.2.emb_layers.1.bias, middle_block.2.emb_layers.1.weight, "
+            r"missing keys \(6\): middle_block.2.emb_layers.1.bias, "
+            r"middle_block.2.emb_layers.1.weight, "
             "output_blocks.1.0.in_layers.0.bias, …; expected the",
         ),
         (
@@ -353,7 +271,8 @@ def changed(key, tensor):
         ),
         (
             without("input_blocks.2."),
-            "found no input_blocks.2.0.in_layers.2.weight; expected residual blocks, and convolutions",
+            "found no input_blocks.2.0.in_layers.2.weight; expected residual "
+            "blocks, and convolutions",
         ),
         (
             without("input_blocks.3."),
@@ -383,7 +302,7 @@ def changed(key, tensor):
 )
 def test_another_state_dict_is_refused_in_one_line(change, message):
     with pytest.raises(BenchError, match=message) as error:
-        improved_diffusion.read(change(random_state()))
+        improved_diffusion.read(change(improved_diffusion_state()))
     assert "\n" not in str(error.value)
 
 
@@ -392,11 +311,13 @@ def test_a_number_of_heads_that_does_not_divide_is_refused():
         BenchError,
         match="64 channels; expected a number of attention heads that divides them, found 5",
     ):
-        improved_diffusion.read(random_state(), 5)
+        improved_diffusion.read(improved_diffusion_state(), 5)
 
 
 def imported(tmp_path, state, **options):
-    """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000 steps."""
+    """The mean model of a checkpoint file, through what `bench mean` writes, for a chain of 4000
+    steps.
+    """
     torch.save(state, tmp_path / "model.pt")
     made = schedule.make("cosine", 4000)
     section = sections.PublishedSection(
@@ -416,9 +337,11 @@ def imported(tmp_path, state, **options):
     ],
 )
 def test_an_imported_file_gives_both_halves(tmp_path, options, told):
-    """ε̂ and the variance half as the imported head improved_ddpm, at the timesteps that the network was told."""
+    """ε̂ and the variance half as the imported head improved_ddpm, at the timesteps that the
+    network was told.
+    """
     state, images, t = (
-        random_state(outputs=6, mult=(1, 3)),
+        improved_diffusion_state(outputs=6, mult=(1, 3)),
         pictures(),
         torch.tensor([1, 40, 700, 2001, 4000]),
     )
@@ -436,7 +359,7 @@ def test_an_imported_file_gives_both_halves(tmp_path, options, told):
 
 
 def test_a_head_that_did_not_come_is_told(tmp_path):
-    model = imported(tmp_path, random_state())
+    model = imported(tmp_path, improved_diffusion_state())
     with pytest.raises(
         BenchError, match="heads.targets.npr: imported, but the mean model came with no heads"
     ):

