@@ -12,10 +12,8 @@ clips σ_2².
 
 import numpy as np
 
-from bench import covariance, process, schedule, trajectory
+from bench import covariance, trajectory
 from bench.covariance import MomentsAt, Seen
-
-DDIM_ETA = 0.0  # of Table 7
 
 
 def clip_threshold(clip_levels, levels, radius=1.0):
@@ -36,48 +34,6 @@ def bounds(forward, s, t, radius=1.0):
         lower + (b - forward.carry(s, t)) ** 2,
         lower + forward.gamma(s, t) ** 2 * radius**2,
     )
-
-
-def value(quantity, forward, K, clip_levels):
-    """One number of Table 7 for 8-bit images: quantity is sigma2_ followed by clip_threshold,
-    lower_bound or upper_bound.
-    """
-    if quantity == "sigma2_clip_threshold":
-        return clip_threshold(clip_levels, levels=256)
-    lower, *upper = bounds(forward, *trajectory.even(forward.schedule.N, K)[:2])
-    return {"sigma2_lower_bound": lower, "sigma2_upper_bound": min(upper)}[quantity]
-
-
-def table(published):
-    """Table 7 recomputed beside the published cells, as a list of rows.
-
-    published: rows (dicts of strings) of workflows/published with the quantities above and the
-    columns dataset, schedule, N, process, K, clip_levels, value. `agrees` says whether the value
-    rounds to the printed digits.
-    """
-    rows = []
-    for cell in published:
-        forward = process.make(
-            cell["process"], schedule.make(cell["schedule"], int(cell["N"])), DDIM_ETA
-        )
-        measured = value(
-            cell["metric"], forward, int(cell["K"]), float(cell["clip_levels"] or "nan")
-        )
-        digits = len(cell["value"].split("e")[0].replace(".", "")) - 1
-        rows.append(
-            {
-                "setting": cell["dataset"],
-                "schedule": f"{cell['schedule']}-{cell['N']}",
-                "process": cell["process"],
-                "quantity": cell["metric"],
-                "K": int(cell["K"]),
-                "value": float(measured),
-                "published": cell["value"],
-                "published_source": f"{cell['source']} Table {cell['table']}",
-                "agrees": float(f"{measured:.{digits}e}") == float(cell["value"]),
-            }
-        )
-    return rows
 
 
 def analytic(moments, forward, K, radius=1.0):

@@ -6,7 +6,7 @@ measured one. It holds if
     |measured − published| ≤ u + absolute + relative · |published| + 2 SE
 
 with u half a unit of the last printed digit, SE the standard error of the measured value, and for
-every metric a tolerance that papers/tolerances.csv declares with its reason. A cell that was
+every metric a tolerance that bench/papers/tolerances.csv declares with its reason. A cell that was
 measured under other circumstances than the paper's (M, η, clipping, the networks' precision, the
 number of samples, the feature extractor) is shown and not judged. So each published cell is in one
 of four classes.
@@ -18,6 +18,7 @@ import numpy as np
 import pandas
 
 from bench import process, thresholds
+from bench.papers import table7
 
 KEY = ("metric", "process", "trajectory", "variant")
 WITHIN, OFF, OTHER, NOT = CLASSES = ("within", "off", "other circumstances", "not attempted")
@@ -172,7 +173,7 @@ def _of_row(frame, cell):
 
 
 def schedule_rows(table3: list[dict]) -> list[dict]:
-    """Rows of `compare` from the rows of `thresholds.table`."""
+    """Rows of `compare` from the rows of `table7.recompute`."""
     rows = []
     for row in table3:
         same = {name: row[name] for name in ("setting", "process", "K", "value")}
@@ -188,7 +189,7 @@ def analytic_rows(cells: list[dict], schedule, moments) -> list[dict]:
     """
     rows = []
     for cell in cells:
-        forward = process.make(cell["process"], schedule, thresholds.DDIM_ETA)
+        forward = process.make(cell["process"], schedule, table7.DDIM_ETA)
         value, stderr = thresholds.analytic(moments, forward, int(cell["K"]))
         key = {name: cell[name] for name in (*KEY, "K")}
         rows.append({**key, "setting": cell["dataset"], "value": value, "stderr": stderr})

@@ -5,10 +5,10 @@ An experiment's tables are in results/ or results/<name>-tables/, see `bench.run
 
 import pandas
 
-from bench import thresholds
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
-from bench.report import figures, pictures, published, reproduction, store, tables, tracking
+from bench.papers import published, table7
+from bench.report import figures, pictures, reproduction, store, tables, tracking
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.stages.inputs import read_samples
@@ -17,7 +17,7 @@ from bench.theory import claims
 
 def write_thresholds() -> None:
     """results/table3.csv, from the schedules alone."""
-    files.write_csv(paths.THRESHOLDS, pandas.DataFrame(thresholds.table(published.sigma2_cells())))
+    files.write_csv(paths.THRESHOLDS, pandas.DataFrame(table7.recompute(published.sigma2_cells())))
 
 
 def check_theory(experiment: Experiment) -> None:
@@ -66,7 +66,7 @@ def _measured(experiment, rows):
     cells, frame = published.read(), pandas.DataFrame(rows, columns=tables.COLUMNS)
     table2 = tables.table2(frame, _targets(experiment))
     measured += reproduction.least_steps(cells, frame, table2)
-    measured += reproduction.schedule_rows(thresholds.table(published.sigma2_cells()))
+    measured += reproduction.schedule_rows(table7.recompute(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
     for name, setting in experiment.settings.items():
         wanted = [cell for cell in estimates if cell["dataset"] == name]
