@@ -1,4 +1,4 @@
-"""The last stages: from what was measured to cells.csv, the tables, the figures and MLflow.
+"""The last stages: from measurements to cells.csv, the tables, the figures and MLflow.
 
 An experiment's tables are in results/ or results/<name>-tables/, see `bench.runtime.paths.Tables`.
 """
@@ -21,7 +21,7 @@ def write_thresholds() -> None:
 
 
 def check_theory(experiment: Experiment) -> None:
-    """results/theory.csv; BenchError where a verdict is false, after the file is written."""
+    """results/theory.csv. BenchError if a verdict is false, after the file is written."""
     frame = pandas.DataFrame(claims.check(experiment.seed))
     files.write_csv(paths.THEORY, frame)
     failed = frame[~frame.verdict]
@@ -33,7 +33,7 @@ def check_theory(experiment: Experiment) -> None:
 
 
 def gather_cells(experiment: Experiment) -> None:
-    """cells.csv and paired.csv; reproduction.csv and .md, beside the published numbers."""
+    """cells.csv and paired.csv; reproduction.csv and .md, which compare with published numbers."""
     written, rows, pairs = paths.Tables(experiment.name), [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
@@ -55,9 +55,9 @@ def gather_cells(experiment: Experiment) -> None:
 
 
 def _measured(experiment, rows):
-    """What published cells are compared with.
+    """Rows to compare with published cells.
 
-    These are the rows of cells.csv, and what follows from them, from moments and from schedules.
+    They are those of cells.csv, and others that follow from them, from moments and from schedules.
     """
     measured = []
     for row in rows:
@@ -69,16 +69,16 @@ def _measured(experiment, rows):
     measured += reproduction.schedule_rows(table7.recompute(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
     for name, setting in experiment.settings.items():
-        wanted = [cell for cell in estimates if cell["dataset"] == name]
+        of_setting = [cell for cell in estimates if cell["dataset"] == name]
         variants = [one for _, section in setting.processes.items() for one in section.variants]
-        if wanted and setting.needs_moments(variants):
+        if of_setting and setting.needs_moments(variants):
             moments = files.read_arrays(paths.Setting(name).moments, ["eps_sq", "eps_sq_mean_se"])
-            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), moments)
+            measured += reproduction.analytic_rows(of_setting, setting.schedule.make(), moments)
     return measured
 
 
 def _circumstances(setting, process):
-    """What of a setting decides whether its cells can be compared with published ones."""
+    """M and η of a setting: its cells can be compared with those of a paper that has the same."""
     draws = setting.moments.draws
     if setting.moments.relative_error is not None:
         draws = f"at most {draws}"
