@@ -10,15 +10,13 @@ of the even trajectory, the lower and the smaller upper bound beside the thresho
 clips σ_2².
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from bench import covariance, process, schedule, trajectory
+from bench import covariance, trajectory
 from bench.covariance import MomentsAt, Seen
 from bench.process import Process
-
-DDIM_ETA = 0.0  # of Table 7
 
 
 def clip_threshold(clip_levels: float, levels: int, radius: float = 1.0) -> float:
@@ -41,49 +39,6 @@ def bounds(forward: Process, s: int, t: int, radius: float = 1.0) -> tuple[float
         lower + (b - forward.carry(s, t)) ** 2,
         lower + forward.gamma(s, t) ** 2 * radius**2,
     )
-
-
-def value(quantity: str, forward: Process, K: int, clip_levels: float) -> float:
-    """One number of Table 7 for 8-bit images.
-
-    quantity: sigma2_clip_threshold, sigma2_lower_bound or sigma2_upper_bound. clip_levels: of the
-    threshold; ignored for the bounds.
-    """
-    if quantity == "sigma2_clip_threshold":
-        return clip_threshold(clip_levels, levels=256)
-    lower, *upper = bounds(forward, *trajectory.even(forward.schedule.N, K)[:2])
-    return {"sigma2_lower_bound": lower, "sigma2_upper_bound": min(upper)}[quantity]
-
-
-def table(published: Iterable[Mapping[str, str]]) -> list[dict]:
-    """Table 7 recomputed beside the published cells, a row for each.
-
-    published: rows of `bench.report.published.sigma2_cells`. In a row of the result, `agrees` says
-    whether the value rounds to the printed digits.
-    """
-    rows = []
-    for cell in published:
-        forward = process.make(
-            cell["process"], schedule.make(cell["schedule"], int(cell["N"])), DDIM_ETA
-        )
-        measured = value(
-            cell["metric"], forward, int(cell["K"]), float(cell["clip_levels"] or "nan")
-        )
-        digits = len(cell["value"].split("e")[0].replace(".", "")) - 1
-        rows.append(
-            {
-                "setting": cell["dataset"],
-                "schedule": f"{cell['schedule']}-{cell['N']}",
-                "process": cell["process"],
-                "quantity": cell["metric"],
-                "K": int(cell["K"]),
-                "value": float(measured),
-                "published": cell["value"],
-                "published_source": f"{cell['source']} Table {cell['table']}",
-                "agrees": float(f"{measured:.{digits}e}") == float(cell["value"]),
-            }
-        )
-    return rows
 
 
 def analytic(

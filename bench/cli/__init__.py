@@ -1,8 +1,8 @@
-"""The `bench` command: what people type, and what the workflow's rules run.
+"""The `bench` command, for people and for the workflow's rules.
 
-What people use is in `bench.cli.commands`, the stages are in `bench.cli.stages`. A command imports
-what it needs when it runs, so `bench --help` loads click and nothing else. `SECTIONS` is the order
-of the help.
+`bench.cli.commands` has the commands that people use, `bench.cli.stages` those of the rules. A
+command imports its modules when it runs, so `bench --help` loads click and nothing else. `SECTIONS`
+is the order of the help.
 """
 
 import sys
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        With a one-line message (exit code 1) if the command fails, with 2 if the command line is
-        wrong, with 1 if whoever reads the output stops reading.
+        With exit code 1 and a message of one line if the command fails. With 2 if the command line
+        is wrong. With 1 if the reader of the output stops reading.
     """
     try:
         root.main(arguments, prog_name="bench", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""The commands that people use: before a run, and beside it."""
+"""The commands that people use, before and after a run of the workflow."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def config(config: str, output: str | None) -> None:
 
 
 class _Fetch(click.Command):
-    """`bench fetch`, whose help lists the data sets; their readers are imported for no other."""
+    """`bench fetch`. Its help lists the data sets, and only this help imports their readers."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from bench.data import sources

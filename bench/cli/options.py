@@ -1,10 +1,11 @@
-"""What commands share: their options, and what is done around them."""
+"""The options that commands share, and the decorators that make commands of functions."""
 
 import functools
 import os
 import pkgutil
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -41,11 +42,11 @@ threads = click.option(
 )
 
 
-def command(example: str, name: str | None = None, **settings) -> Callable:
-    """Makes a function a command.
+def command(example: str, name: str | None = None, **settings: Any) -> Callable:
+    """A decorator that makes a function a command with the option --debug.
 
-    The command has --debug. It tells a BenchError in one line, without --debug, and ends quietly
-    on Ctrl-C.
+    The command prints a BenchError as one line, unless --debug is given. On Ctrl-C it prints no
+    traceback.
 
     Parameters
     ----------
@@ -62,10 +63,10 @@ def command(example: str, name: str | None = None, **settings) -> Callable:
         @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
         @click.pass_context
         @functools.wraps(function)
-        def run(context: click.Context, debug: bool, **options) -> None:
+        def run(context: click.Context, debug: bool, **options: Any) -> None:
             try:
                 function(**options)
-                sys.stdout.flush()  # here, where click ends quietly if nobody reads it
+                sys.stdout.flush()  # inside click, which ends quietly if nobody reads the output
             except BenchError as error:
                 if debug:
                     raise
@@ -81,7 +82,7 @@ def command(example: str, name: str | None = None, **settings) -> Callable:
 def stage(example: str, target: str, text: str, *options: Callable) -> click.Command:
     """A command that reads the experiment and calls one function with it.
 
-    A job of one setting that used a network leaves its account (duration, memory, passes) in
+    If a job of one setting used a network, its duration, memory and passes are written to
     results/.jobs.
 
     Parameters
@@ -98,7 +99,7 @@ def stage(example: str, target: str, text: str, *options: Callable) -> click.Com
     """
     name = example.split()[1]
 
-    def run(config: str, threads: int | None = None, **values) -> None:
+    def run(config: str, threads: int | None = None, **values: Any) -> None:
         from bench.experiment import loading
 
         experiment = loading.load(config)

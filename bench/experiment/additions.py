@@ -1,7 +1,7 @@
 """Keys that add to a list: `variants+: [mine]` is `variants` with one more entry.
 
-Snakemake merges an overlay into params.yaml key by key and replaces lists; it leaves a key that ends
-in `+` beside the list that it adds to. Of two overlays that add to the same list the last one counts.
+Snakemake merges an overlay into params.yaml key by key and replaces lists. A key that ends in `+`
+stays beside the list that it adds to. If two overlays add to the same list, the last one counts.
 """
 
 from bench.runtime.errors import BenchError
@@ -41,7 +41,7 @@ def check(mapping: dict, added: dict, path: str, outer: str = "") -> None:
 
 
 def extend(mapping: dict, added: dict) -> dict:
-    """`mapping` with the lists of `added` appended to its own; a list that it lacks is left out."""
+    """`mapping` with the lists of `added` appended to its own. Lists that it lacks are ignored."""
     extended = dict(mapping)
     for key, value in added.items():
         name = key.removesuffix("+")

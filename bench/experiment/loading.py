@@ -1,15 +1,17 @@
 """The experiment as a validated value.
 
-An experiment is params.yaml, with any overlay that Snakemake merged into it, and one file a
-setting. Sections that describe the grid (processes, moments, bound, samples, fidelity) stand in
-params.yaml and hold for every setting whose own file does not have them. Sections that describe
-what is measured (data, schedule, mean, heads, extractor) stand in the setting's file. A key that
-ends in `+` adds to a list: the overlay `processes: {ddpm: {variants+: [mine]}}` is one more row in
-every setting that has this list, whichever file it stands in. `load` returns all of it resolved,
-or one line saying which key of which file is wrong.
+An experiment is params.yaml, with any overlay that Snakemake merged into it, and a file for each
+setting. Sections that describe the grid (processes, moments, bound, samples, fidelity) are in
+params.yaml. They hold for every setting whose own file does not have them. Sections that describe
+what is measured (data, schedule, mean, heads, extractor) are in the setting's file. A key that ends
+in `+` adds to a list: the overlay `processes: {ddpm: {variants+: [mine]}}` adds a row to every
+setting that has this list, in whichever file it is. `load` returns the experiment resolved, or
+raises an error of one line that names the file and the key.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,7 +26,7 @@ from bench.runtime.files import write_text
 from bench.scores import extractors
 
 
-def load(path="params.yaml", overlays=()) -> Experiment:
+def load(path: str | Path = "params.yaml", overlays: Iterable[str | Path] = ()) -> Experiment:
     """The experiment of a YAML file, with overlays merged into it as Snakemake's --configfile does.
 
     path: params.yaml, beside the folder workflows/ that has the settings, or a resolved file.
@@ -40,8 +42,8 @@ def load(path="params.yaml", overlays=()) -> Experiment:
     return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent)
 
 
-def read_yaml(path):
-    """A YAML mapping, read with the safe loader."""
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds. BenchError if it cannot be read or holds no mapping."""
     try:
         value = yaml.safe_load(Path(path).read_text())
     except OSError as error:
@@ -53,12 +55,15 @@ def read_yaml(path):
     return value
 
 
-def resolve(raw, path="params.yaml", folder=".") -> Experiment:
+def resolve(
+    raw: dict[str, Any], path: str | Path = "params.yaml", folder: str | Path = "."
+) -> Experiment:
     """Validates the merged mapping `raw` and reads the settings it names.
 
-    raw["settings"]: a list of settings, each the name of a file in workflows/settings/ of `folder`,
-    or the path of a YAML file, relative to the working folder; in a resolved file, the mapping of
-    them. path: what an error calls the file. Raises BenchError for the first mistake.
+    raw["settings"]: a list of settings. Each is the name of a file in workflows/settings/ of
+    `folder`, or the path of a YAML file, relative to the working folder. In a resolved file it is
+    the mapping of the settings themselves. path: what an error calls the file. BenchError for the
+    first mistake.
     """
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
@@ -81,19 +86,19 @@ def _setting_files(entries, path, folder):
     """{name of a setting: its file} of the entries of `settings`."""
     if not isinstance(entries, list) or not entries:
         raise BenchError(f"{path}: settings: expected a list of setting names, found {entries!r}")
-    settings, found = Path(folder) / "workflows" / "settings", {}
+    settings, files = Path(folder) / "workflows" / "settings", {}
     for entry in map(str, entries):
         is_path = Path(entry).suffix in (".yaml", ".yml")
         file = Path(entry) if is_path else settings / f"{entry}.yaml"
         if not is_path and not file.is_file():
-            raise unknown("setting", entry, [known.stem for known in settings.glob("*.yaml")])
-        if file.stem in found:
+            raise unknown("setting", entry, [other.stem for other in settings.glob("*.yaml")])
+        if file.stem in files:
             raise BenchError(
-                f"{path}: settings: expected no repetitions, found {_shown(found[file.stem])} "
+                f"{path}: settings: expected no repetitions, found {_shown(files[file.stem])} "
                 f"and {_shown(file)}"
             )
-        found[file.stem] = file
-    return found
+        files[file.stem] = file
+    return files
 
 
 def _complete(experiment, path, shared_rows):
@@ -110,7 +115,7 @@ def _complete(experiment, path, shared_rows):
 
 
 def _validate(model, value, path, shared=(), shared_path=None):
-    """`model` built from `value`; the first problem becomes one line with the file that holds the key."""
+    """`model` built from `value`. The first problem becomes a line with the file of the key."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -134,13 +139,10 @@ def _problem(error, model):
 
 
 def _shown(path):
-    """The path relative to the working folder where that is shorter."""
+    """The path relative to the working folder, if it is inside that."""
     path = Path(path)
-    return (
-        path.relative_to(Path.cwd())
-        if path.is_absolute() and path.is_relative_to(Path.cwd())
-        else path
-    )
+    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return path.relative_to(Path.cwd()) if inside else path
 
 
 def _known_keys(model, loc):
@@ -149,12 +151,10 @@ def _known_keys(model, loc):
         if name not in model.model_fields:
             continue  # the key of a mapping of sections, such as a setting's name
         annotation = model.model_fields[name].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(
-            option
-            for option in options
-            if isinstance(option, type) and issubclass(option, BaseModel)
-        )
+        for option in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                model = option
+                break
     return list(model.model_fields)
 
 
@@ -178,7 +178,7 @@ def _check_names(experiment, path):
 
 
 def _check_metric(metric, setting, key):
-    """A metric of samples finds in a setting, whose key is `key`, what it needs."""
+    """BenchError unless a setting, whose key is `key`, has what a metric of samples needs."""
     if setting.extractor is None:
         raise BenchError(f"{metric.name} needs {key}.extractor, which is not configured")
     if metric.extractor not in (None, setting.extractor.name):
@@ -222,8 +222,12 @@ def _check_setting(setting):
             _check_steps(stage, name, K, setting.schedule.N)
 
 
-def assignments(texts, option):
-    """A mapping of keys from texts KEY=VALUE, where a.b=VALUE is a key of the mapping a; values are read as YAML."""
+def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """A mapping of keys from texts KEY=VALUE, whose values are read as YAML.
+
+    a.b=VALUE sets the key b of the mapping a. option: the command line option, for the message of
+    the BenchError that a text of another form raises.
+    """
     values = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -238,24 +242,22 @@ def assignments(texts, option):
         try:
             place[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise BenchError(
-                f"{option} {text}: not valid YAML ({' '.join(str(error).split())})"
-            ) from error
+            problem = " ".join(str(error).split())
+            raise BenchError(f"{option} {text}: not valid YAML ({problem})") from error
     return values
 
 
-def published(values):
-    """The `sections.PublishedSection` of a mapping of keys. BenchError for the first that is wrong."""
+def published(values: dict[str, Any]) -> PublishedSection:
+    """The section `mean.published` of a mapping of keys. BenchError for the first wrong key."""
     section = _validate(PublishedSection, values, "mean.published")
     check_published(section)
     return section
 
 
-def check_published(section):
-    """The keys of `mean.published` that are the format's own are what it takes."""
-    from bench.mean import (
-        formats,  # with torch, which takes seconds to import and is needed for no other section
-    )
+def check_published(section: PublishedSection) -> None:
+    """BenchError unless the format exists and takes the further keys of `mean.published`."""
+    # It imports torch, which takes seconds and is needed for no other section.
+    from bench.mean import formats
 
     try:
         model = formats.options(section.format)
@@ -266,7 +268,7 @@ def check_published(section):
 
 
 def _check_options(key, section, model):
-    """The keys of a section that it does not have itself are fields of `model`."""
+    """BenchError unless `model` takes the keys of a section that are not its own."""
     try:
         model.model_validate(section.options)
     except ValidationError as error:
@@ -286,14 +288,13 @@ def _check_steps(stage, name, K, N):
             raise BenchError(f"{stage}.K: {error}") from error
 
 
-def write(experiment, path=None):
-    """Writes the resolved experiment as YAML that `load` reads back; prints it if path is None."""
+def write(experiment: Experiment, path: str | Path | None = None) -> None:
+    """Writes the resolved experiment as YAML that `load` reads back. Prints it if path is None."""
     text = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
     if path is None:
         print(text, end="")
     else:
-        write_text(
-            path,
-            "# Resolved from params.yaml, its overlays and the settings' files; "
-            "written by the workflow.\n" + text,
+        head = (
+            "# Resolved from params.yaml, its overlays and the settings' files by the workflow.\n"
         )
+        write_text(path, head + text)

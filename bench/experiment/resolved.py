@@ -1,6 +1,4 @@
-"""An experiment and its settings, as values: the sections put together, and the cells that follow
-from them.
-"""
+"""An experiment and its settings, as values: the sections, and the cells that follow from them."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -58,14 +56,14 @@ class Setting(Section):
         return list(self.heads.targets) if self.heads else []
 
     def variants(self, process: str) -> list[str]:
-        """Names of the variants in the rows of a process, [] if the process is not asked for."""
+        """Names of the variants in the rows of a process, [] if the process has no section."""
         if process not in PROCESSES:
             raise unknown("process", process, PROCESSES)
         section = getattr(self.processes, process)
         return section.variants if section else []
 
     def variants_by_need(self, process: str) -> dict[str, list[str]]:
-        """{need: variants} of a process, for those of `covariance.NEEDS` that some variant has.
+        """{need: variants} of a process, in the order of `covariance.NEEDS`, without empty lists.
 
         A job samples the variants of one need.
         """
@@ -75,8 +73,9 @@ class Setting(Section):
         return {need: members for need, members in groups.items() if members}
 
     def grid(self, stage: str, process: str, variant: str) -> list[tuple[str, int]]:
-        """[(trajectory, K), …] of the cells of `stage` ('bound' or 'samples') for one variant of a
-        process.
+        """[(trajectory, K), …] of the cells of one variant of a process.
+
+        stage: 'bound' or 'samples'.
 
         An `optimal` trajectory exists only for variants that define its cost, and for the process
         that has a bound.
@@ -87,11 +86,11 @@ class Setting(Section):
 
     def cells(self, stage: str, process: str) -> list[tuple[str, str, int]]:
         """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
-        return [
-            (variant, *place)
-            for variant in self.variants(process)
-            for place in self.grid(stage, process, variant)
-        ]
+        cells = []
+        for variant in self.variants(process):
+            for name, K in self.grid(stage, process, variant):
+                cells.append((variant, name, K))
+        return cells
 
     def kinds(self, stage: str, process: str, variants: Iterable[str]) -> list[str]:
         """Names of the trajectories that variants of a process have in the cells of a stage."""
@@ -112,8 +111,9 @@ class Setting(Section):
         return self.kinds("bound", BOUND_PROCESS, self.bound_variants)
 
     def trajectories(self) -> dict[str, dict[str, list[int]]]:
-        """{trajectory: {variant: sorted Ks}} of everything the grid needs; variant is '*' unless it
-        is `optimal`.
+        """{trajectory: {variant: sorted Ks}} of all cells of the grid.
+
+        The variant is '*' unless the trajectory is `optimal`, which each variant has its own of.
         """
         cells = self.bound_cells()
         for process in PROCESSES:
@@ -162,12 +162,12 @@ class Setting(Section):
 
 
 class Experiment(Section):
-    """Everything a run is made of; `settings` holds every setting resolved.
+    """All that a run is made of. `settings` holds every setting resolved.
 
     name: whose tables they are, see `bench.runtime.paths.Tables`. device: see
-    `bench.runtime.devices.choose`. plugins: classes of other packages, as package.module:Class,
-    that are imported before names are looked up; a variant that a row names so is added here, and
-    the row has its name.
+    `bench.runtime.devices.choose`. plugins: classes of other packages, as package.module:Class.
+    They are imported before names are looked up. If a row names a variant in this way,
+    `bench.experiment.loading` adds the class here and leaves the variant's name in the row.
     """
 
     name: Name = DEFAULT
@@ -179,18 +179,18 @@ class Experiment(Section):
 
     @property
     def all_metrics(self) -> list[scores.Metric]:
-        """The metrics asked for, in the order of `metrics`."""
-        found = [metric for entry in self.metrics for metric in scores.find(entry)]
-        return list(dict.fromkeys(found))
+        """The metrics of the experiment, in the order of `metrics`, each once."""
+        metrics = [metric for entry in self.metrics for metric in scores.find(entry)]
+        return list(dict.fromkeys(metrics))
 
     @property
     def bound_metrics(self) -> list[scores.Metric]:
-        """The metrics asked for that are computed from the bound."""
+        """The metrics of the experiment that are computed from the bound."""
         return [metric for metric in self.all_metrics if "bound" in metric.needs]
 
     @property
     def sample_metrics(self) -> list[scores.Metric]:
-        """The metrics asked for that are computed from samples."""
+        """The metrics of the experiment that are computed from samples."""
         return [metric for metric in self.all_metrics if "bound" not in metric.needs]
 
     @property
@@ -200,19 +200,19 @@ class Experiment(Section):
 
     @property
     def resizings(self) -> list[str | None]:
-        """The ways to resize images that some metric asks for; None is the extractor's own."""
+        """The ways in which the metrics resize images. None is the extractor's own."""
         return list(dict.fromkeys(metric.resizing for metric in self.sample_metrics))
 
     def wants_bound(self, name: str) -> bool:
         """Whether some metric needs the bound of a setting, and the setting has one."""
         return bool(self.bound_metrics and self.setting(name).bound_cells())
 
-    def setting(self, name):
-        """The setting called `name`; BenchError for an unknown one."""
+    def setting(self, name: str) -> Setting:
+        """The setting called `name`. BenchError for an unknown one."""
         if name not in self.settings:
             raise unknown("setting", name, self.settings)
         return self.settings[name]
 
-    def digest(self):
-        """A short hash of the resolved configuration, but for its name and the device."""
+    def digest(self) -> str:
+        """A short hash of the resolved configuration, without its name and the device."""
         return digest(self.model_dump(mode="json", exclude_none=True, exclude={"name", "device"}))

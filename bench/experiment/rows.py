@@ -1,6 +1,7 @@
 """The rows of a setting: which variants they name, and which heads these need."""
 
 import sys
+from collections.abc import Iterable
 
 from bench import covariance
 from bench.experiment.resolved import Setting
@@ -9,12 +10,23 @@ from bench.runtime.errors import BenchError, unknown
 
 
 def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str]) -> Setting:
-    """The setting called `name` with its variants by name, and with a mode for every head that they
-    need.
+    """The setting with its variants by name, and with a mode for every head that they need.
 
-    A variant that a row names as package.module:Class is imported and added to `plugins`. If the
-    rows are those of params.yaml for all settings (`shared_rows`), variants whose head the setting
-    does not train are left out.
+    Parameters
+    ----------
+    setting, name
+        The setting and its name.
+    shared_rows
+        Whether the rows are those of params.yaml for all settings. Then variants are left out if
+        the setting does not train their head, and a line on stderr says so.
+    plugins
+        Classes of other packages. A variant that a row names as package.module:Class is imported
+        and added.
+
+    Raises
+    ------
+    BenchError
+        If a variant does not exist, or if none of a process is left.
     """
     rows = {
         process: [_named(text, process, plugins) for text in section.variants]
@@ -63,9 +75,7 @@ def _named(text: str, process: str, plugins: list[str]) -> str:
 
 
 def check(setting: Setting) -> None:
-    """BenchError unless every variant that a setting names exists, suits its process and has its
-    head.
-    """
+    """BenchError unless every variant of a setting exists, suits its process and has its head."""
     if setting.heads:
         check_heads("heads.targets", setting.heads.targets)
     for variant in setting.clip_levels.variants if setting.clip_levels else {}:
@@ -81,8 +91,11 @@ def check(setting: Setting) -> None:
                 raise BenchError(f"processes.{process}.variants: {error}") from error
 
 
-def check_heads(key: str, names) -> None:
-    """BenchError unless every name is that of a variant with a head. key: of the configuration."""
+def check_heads(key: str, names: Iterable[str]) -> None:
+    """BenchError unless every name is that of a variant with a head.
+
+    key: of the configuration, for the message.
+    """
     known = covariance.head_names()
     for name in names:
         if name not in known:

@@ -1,9 +1,9 @@
-"""The sections of an experiment, as pydantic models: which keys there are, their types, units and ranges.
+"""The sections of an experiment, as pydantic models: their keys, types, units and ranges.
 
-`bench.experiment.resolved` puts them together, `bench.experiment.loading` reads the files they stand in.
+`bench.experiment.resolved` puts them together. `bench.experiment.loading` reads their files.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -11,8 +11,8 @@ from bench import schedule
 from bench.runtime.fields import Count, Name, Names, Positive, Steps
 
 
-def of_a_setting(name):
-    """Refuses a name whose folder in results/ would be that of tables."""
+def of_a_setting(name: str) -> str:
+    """`name` unchanged. ValueError if its folder in results/ would be that of tables."""
     if name in ("plots", "figures") or name.endswith("-tables"):
         raise ValueError(f"expected another name than that of a folder of tables, found {name!r}")
     return name
@@ -22,7 +22,7 @@ SettingName = Annotated[Name, AfterValidator(of_a_setting)]
 
 
 class Section(BaseModel):
-    """A mapping of the configuration: unknown keys are refused, values do not change."""
+    """A mapping of the configuration. It takes no unknown key, and its values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,13 +33,13 @@ class ScheduleSection(Section):
     name: str
     N: Count
 
-    def make(self):
-        """The `bench.schedule.Schedule` itself."""
+    def make(self) -> schedule.Schedule:
+        """The schedule itself."""
         return schedule.make(self.name, self.N)
 
 
 class TrainSection(Section):
-    """One training: optimiser steps, images a step, peak learning rate of Adam, warm-up steps, EMA decay."""
+    """A training with Adam: steps, images a step, peak learning rate, warm-up steps, EMA decay."""
 
     steps: Count
     batch: Count
@@ -49,17 +49,18 @@ class TrainSection(Section):
 
 
 class OracleSection(Section):
-    """The exact ε* of data whose law is known, plus a smooth bias field of root mean square `imperfection`."""
+    """The exact ε*, plus a smooth bias field whose root mean square is `imperfection`."""
 
     imperfection: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class PublishedSection(Section):
-    """A published file of a U-Net, and what it does not say about itself; see `bench.mean.published`.
+    """A published file of a U-Net, and what the file does not say; see `bench.mean.published`.
 
-    format: a module of bench/mean/formats/, whose own options are keys too; sha256, md5: of the file, checked before
-    anything is read of it; first_timestep: what the network is told at t = 1; rescale_timesteps: whether it is told
-    t · 1000/N; heads: {variant: file} of heads trained on this network, in the same format.
+    format: a module of bench/mean/formats/. Its own options are keys too. sha256, md5: of the file,
+    checked before the file is read. first_timestep: the network's input at t = 1.
+    rescale_timesteps: whether the input is t · 1000/N. heads: {variant: file} of heads that were
+    trained on this network, in the same format.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -73,14 +74,18 @@ class PublishedSection(Section):
     heads: dict[str, str] = {}
 
     @property
-    def options(self):
-        """The format's own options, as a dict."""
+    def options(self) -> dict[str, Any]:
+        """The format's own options."""
         return dict(self.model_extra)
 
 
 class MeanSection(Section):
-    """The mean model: a UNet2DModel trained here (`unet`, `train`), a folder in diffusers' layout or a hub id (`checkpoint`), a
-    file that others published (`published`), or the exact answer (`oracle`)."""
+    """The mean model, from one of four sources.
+
+    unet, train: arguments of a UNet2DModel, and its training here. checkpoint: a folder in
+    diffusers' layout, or a hub id. published: a file that others published. oracle: the exact
+    answer.
+    """
 
     unet: dict | None = None
     train: TrainSection | None = None
@@ -89,11 +94,11 @@ class MeanSection(Section):
     oracle: OracleSection | None = None
 
     @model_validator(mode="after")
-    def one_source(self):
-        sources = ("unet", "checkpoint", "published", "oracle")
-        if sum(getattr(self, name) is not None for name in sources) != 1 or (self.unet is None) != (
-            self.train is None
-        ):
+    def one_source(self) -> "MeanSection":
+        """Exactly one source is given, and `train` if and only if `unet` is."""
+        sources = (self.unet, self.checkpoint, self.published, self.oracle)
+        given = [source for source in sources if source is not None]
+        if len(given) != 1 or (self.unet is None) != (self.train is None):
             raise ValueError(
                 "expected either unet and train, or one of checkpoint, published, oracle"
             )
@@ -101,15 +106,15 @@ class MeanSection(Section):
 
 
 class DataSection(Section):
-    """The data set: the name of a reader in bench/data/, and the reader's own options (checked by `bench.experiment.loading`)."""
+    """The data set: the name of a reader in bench/data/readers/, and the reader's own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
 
     @property
-    def options(self):
-        """The keys beside the name, as a dict."""
+    def options(self) -> dict[str, Any]:
+        """The keys beside the name."""
         return dict(self.model_extra)
 
 
@@ -117,11 +122,12 @@ Mode = Literal["simple", "complex", "mlp"]
 
 
 class HeadsSection(Section):
-    """Heads on the frozen trunk, and the common training of those that are not imported with it.
+    """Heads on the frozen trunk of the mean model.
 
-    targets: {variant: mode} of heads that are trained or imported whatever the rows are. default:
-    the mode of the heads of all other variants in the rows; without it a setting has no rows that
-    need them. A resolved setting has no default, and every head in `targets`.
+    targets: {variant: mode} of heads that are trained or imported, even if no row needs them.
+    default: the mode of the heads of all other variants in the rows; without it, rows that need
+    them are left out. train: the training that all heads share that are not imported. A resolved
+    setting has no default, and every head in `targets`.
     """
 
     default: Mode | None = None
@@ -129,7 +135,8 @@ class HeadsSection(Section):
     train: TrainSection | None = None
 
     @model_validator(mode="after")
-    def trained_or_imported(self):
+    def trained_or_imported(self) -> "HeadsSection":
+        """There is a training if a head needs one."""
         if self.train is None and (self.trained or self.default):
             raise ValueError("train: missing; every head that is not imported is trained")
         return self
@@ -146,7 +153,7 @@ class HeadsSection(Section):
 
 
 class ExtractorSection(Section):
-    """The feature extractor of FID and KID: `train` for one that is trained, `weights` for a file that it is made of."""
+    """The feature extractor of FID and KID: trained here (`train`), or read from `weights`."""
 
     name: str
     train: TrainSection | None = None
@@ -154,7 +161,7 @@ class ExtractorSection(Section):
 
 
 class ProcessSection(Section):
-    """A process: the variants asked for, rows of its tables."""
+    """A process: its variants, which are the rows of its tables."""
 
     variants: Names
 
@@ -166,22 +173,23 @@ class DdimSection(ProcessSection):
 
 
 class ProcessesSection(Section):
-    """The processes asked for."""
+    """The processes of an experiment. Without a section a process has no rows."""
 
     ddpm: ProcessSection | None = None
     ddim: DdimSection | None = None
 
     @model_validator(mode="after")
-    def at_least_one(self):
+    def at_least_one(self) -> "ProcessesSection":
+        """One of the processes has a section."""
         if self.ddpm is None and self.ddim is None:
             raise ValueError("expected at least one of ddpm, ddim")
         return self
 
-    def items(self):
-        """(name, section) of the processes asked for."""
+    def items(self) -> list[tuple[str, ProcessSection]]:
+        """(name, section) of the processes that have a section."""
         return [(name, section) for name, section in self if section is not None]
 
-    def eta(self, name):
+    def eta(self, name: str) -> float:
         """η of a process; 1 for ddpm."""
         return 1.0 if name == "ddpm" else getattr(self, name).eta
 
@@ -189,7 +197,8 @@ class ProcessesSection(Section):
 class MomentsSection(Section):
     """Moments: draws of (x_0, ε) at each step, one network pass each.
 
-    relative_error: draws end at a step where the standard error of E‖ε̂‖²/d is at most this share of it; `draws` is the most.
+    draws: how many, at most. relative_error: a step needs no more draws if the standard error of
+    E‖ε̂‖²/d is at most this share of it.
     """
 
     draws: Count
@@ -197,17 +206,18 @@ class MomentsSection(Section):
 
 
 class GridSection(Section):
-    """A grid of cells: numbers of steps K, each on every trajectory; `also`: further trajectories with a list of K each."""
+    """Cells: every K on every trajectory, and {trajectory: Ks} of `also`."""
 
     K: Steps
     trajectories: Names
     also: dict[str, Steps] | None = None
 
     @property
-    def cells(self):
+    def cells(self) -> list[tuple[str, int]]:
         """[(trajectory, K), …], each once."""
         cells = [(name, K) for name in self.trajectories for K in self.K]
-        cells += [(name, K) for name, Ks in (self.also or {}).items() for K in Ks]
+        for name, Ks in (self.also or {}).items():
+            cells += [(name, K) for K in Ks]
         return list(dict.fromkeys(cells))
 
 
@@ -218,10 +228,13 @@ class BoundSection(GridSection):
 
 
 class SamplesSection(GridSection):
-    """Sampling: its grid, images a cell, images a network pass, the networks' precision, and the number of jobs that share them.
+    """Sampling: its grid, and how the images of a cell are drawn.
 
-    A shard is made of whole batches, so that the number of shards changes no byte: what a network makes of an image
-    may depend, in the last bits, on how many are with it.
+    count: images a cell. batch: images a network pass. precision: of the networks. shards: the
+    number of jobs that share the images.
+
+    A shard is made of whole batches, so that the number of shards changes no byte: the last bits of
+    a network's output may depend on the size of the batch.
     """
 
     count: Annotated[int, Field(strict=True, ge=4)]  # KID compares halves, of two images at least
@@ -230,33 +243,33 @@ class SamplesSection(GridSection):
     shards: Count = 1
 
     @model_validator(mode="after")
-    def shards_of_whole_batches(self):
+    def shards_of_whole_batches(self) -> "SamplesSection":
+        """Every shard has a batch."""
         if self.shards > self.batches:
             raise ValueError(
-                f"shards: expected at most {self.batches}, the batches of {self.batch} in {self.count} images, "
-                f"found {self.shards}"
+                f"shards: expected at most {self.batches}, the batches of {self.batch} in "
+                f"{self.count} images, found {self.shards}"
             )
         return self
 
     @property
-    def batches(self):
-        """How many batches the images of a cell are."""
+    def batches(self) -> int:
+        """Number of batches of a cell."""
         return -(-self.count // self.batch)
 
-    def range(self, shard):
+    def range(self, shard: int) -> tuple[int, int]:
         """(first, one past the last) image of a shard, 0 ≤ shard < shards."""
-        first, last = (
-            self.batches * index // self.shards * self.batch for index in (shard, shard + 1)
-        )
+        first = self.batches * shard // self.shards * self.batch
+        last = self.batches * (shard + 1) // self.shards * self.batch
         return first, min(last, self.count)
 
 
 class FidelitySection(Section):
-    """What the metrics of samples share: the FID that table2 asks for, and the reference.
+    """What the metrics of samples share.
 
-    resamples: replicates behind standard errors. reference_images: images of the training split, from
-    the first, that samples are compared with; all by default. reference: a statistics file in their
-    place, for metrics that need no more of it than mean and covariance.
+    target_fid: the FID of table2. resamples: replicates behind standard errors. reference_images:
+    how many training images, from the first, the samples are compared with; all by default.
+    reference: a statistics file in their place, for metrics that need mean and covariance alone.
     """
 
     target_fid: Positive
@@ -265,7 +278,8 @@ class FidelitySection(Section):
     reference: str | None = None
 
     @model_validator(mode="after")
-    def one_reference(self):
+    def one_reference(self) -> "FidelitySection":
+        """Images and a statistics file exclude each other."""
         if self.reference and self.reference_images:
             raise ValueError(
                 "reference_images: expected none beside reference, a file of their statistics"
@@ -276,7 +290,8 @@ class FidelitySection(Section):
 class ClipSection(Section):
     """y of each process: how many grey levels the last noise moves a pixel on average, at most.
 
-    variants: {variant: y} of those that have their own. Bao et al. 2022a have 1 for `beta` where their own have 2.
+    variants: {variant: y} of those that have their own. Bao et al. 2022a use 1 for `beta`, and 2
+    for their own variants.
     """
 
     ddpm: Positive

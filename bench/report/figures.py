@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas
+from jaxtyping import Shaped
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -23,8 +24,7 @@ HOLLOW = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}  # pu
 def styles(variants: list[str]) -> dict[str, dict]:
     """{variant: colour and marker}, the same in every figure and different for twenty variants.
 
-    A variant's place among the registered ones decides. Names that are not registered come after
-    those, in the order given.
+    They follow from the order of the registered variants. Other names come after those, in order.
     """
     order = list(dict.fromkeys([*covariance.VARIANTS, *variants]))
     return {
@@ -39,9 +39,9 @@ def styles(variants: list[str]) -> dict[str, dict]:
 def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     """Draws a metric against K: a panel per process, a colour per variant, a dash per trajectory.
 
-    Error bars are ±1 standard error. Where −E log p(x) is known, what lies above it is drawn. A
-    published value is a larger, hollow marker of the same shape. K is logarithmic, and so is the
-    metric, unless its best value is the largest. Without cells the figure says so.
+    Error bars are ±1 standard error. If −E log p(x) is known, it is subtracted. A published value
+    is a larger, hollow marker of the same shape. K is logarithmic. The metric is logarithmic too,
+    unless higher is better. Without cells the figure says so.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _decorate(axis, panel, yscale):
     main = panel[panel.trajectory == panel.trajectory.iloc[0]]
     ticks = []
     for K in sorted(main.K.unique()):
-        if not ticks or 1.2 * ticks[-1] <= K:  # others would be written over one another
+        if not ticks or 1.2 * ticks[-1] <= K:  # labels of closer ticks overlap
             ticks.append(K)
     axis.set_xticks(ticks, [str(K) for K in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
@@ -128,8 +128,10 @@ def _legend(looks, dashes, published):
     return handles
 
 
-def scatter(samples: np.ndarray, training: np.ndarray, path: Path) -> None:
-    """Two coordinates of samples over training data, both (n, d); histograms if d is 1."""
+def scatter(
+    samples: Shaped[np.ndarray, "n dim"], training: Shaped[np.ndarray, "m dim"], path: Path
+) -> None:
+    """Draws two coordinates of samples over training data. Draws histograms if dim is 1."""
     figure, axis = pyplot.subplots(figsize=(4.4, 4.4), layout="constrained")
     for points, colour, label in ((training, "0.7", "training data"), (samples, "C0", "samples")):
         if points.shape[1] == 1:

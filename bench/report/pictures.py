@@ -1,15 +1,16 @@
-"""Pictures of samples, one a cell: drawn by Pillow, as matplotlib takes a second to import."""
+"""Pictures of samples, one for each cell. Pillow draws images: matplotlib imports for a second."""
 
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from bench.data.dataset import Data
 from bench.runtime import files
 
 
-def samples(images: np.ndarray, data: Data, path: Path) -> None:
+def samples(images: Shaped[np.ndarray, "n ..."], data: Data, path: Path) -> None:
     """Draws samples of a data set: a grid of images, or the first two coordinates of vectors."""
     if data.levels is not None:
         return grid(images, data.levels, path)
@@ -19,10 +20,12 @@ def samples(images: np.ndarray, data: Data, path: Path) -> None:
     figures.scatter(images.reshape(len(images), -1), training.reshape(len(training), -1), path)
 
 
-def grid(images: np.ndarray, levels: int, path: Path, side: int = 8) -> None:
+def grid(
+    images: UInt8[np.ndarray, "n channels height width"], levels: int, path: Path, side: int = 8
+) -> None:
     """Writes the first side² images as a png, enlarged by whole pixels.
 
-    images: uint8 levels (n, channels, h, w), 1 or 3 channels; levels: how many there are.
+    images: grey levels, 1 or 3 channels. levels: how many there are.
     """
     images = images[: side * side]
     channels, height, width = images.shape[1:]

@@ -6,18 +6,21 @@ measured one. It holds if
     |measured − published| ≤ u + absolute + relative · |published| + 2 SE
 
 with u half a unit of the last printed digit, SE the standard error of the measured value, and for
-every metric a tolerance that papers/tolerances.csv declares with its reason. A cell that was
-measured under other circumstances than the paper's (M, η, clipping, the networks' precision, the
-number of samples, the feature extractor) is shown and not judged. So each published cell is in one
-of four classes.
+every metric a tolerance that bench/papers/tolerances.csv declares with its reason. A cell has no
+verdict if it was measured under other circumstances than the paper's (M, η, clipping, the networks'
+precision, the number of samples, the feature extractor). So each published cell is in one of four
+classes.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import numpy as np
 import pandas
 
 from bench import process, thresholds
+from bench.papers import table7
+from bench.schedule import Schedule
 
 KEY = ("metric", "process", "trajectory", "variant")
 WITHIN, OFF, OTHER, NOT = CLASSES = ("within", "off", "other circumstances", "not attempted")
@@ -30,7 +33,7 @@ NOT_ATTEMPTED = {
     "reason": "",
 }
 LEAST_K = "least_K_fid6"
-# Bao 2022a's Table 3 asks for an FID "around 6"; 6.12 is the largest FID that it takes for it.
+# Bao 2022a's Table 3 has the least K of an FID "around 6". The largest such FID is 6.12.
 AROUND_SIX = (6.0, 6.12)
 # The rows of that table that are not one variant of ours: the better of the process's baselines.
 BASELINES = {"ddpm": ("beta_tilde", "beta"), "ddim": ("zero",)}
@@ -42,14 +45,14 @@ def compare(
     """Adds columns measured, stderr, difference, tolerance, status and reason to published cells.
 
     published: as `published.read`. measured: dicts with setting, metric, process, trajectory,
-    variant, K, value and, where they are known, stderr, n, extractor, draws (M) and eta (of ddim).
-    tolerances: as `published.tolerances`. status is one of `CLASSES`; tolerance is None for a cell
-    that is not judged.
+    variant, K and value, and if there are any stderr, n, extractor, draws (M) and eta (of ddim).
+    tolerances: as `published.tolerances`. status is one of `CLASSES`. tolerance is None for a cell
+    that has no verdict.
     """
-    found = {_key(row, row["setting"]): row for row in measured}
+    measured_rows = {_key(row, row["setting"]): row for row in measured}
     rows = []
     for cell in published.to_dict("records"):
-        row = found.get(_key(cell, cell["dataset"]))
+        row = measured_rows.get(_key(cell, cell["dataset"]))
         verdict = NOT_ATTEMPTED if row is None else _verdict(cell, row, tolerances)
         rows.append({**cell, **verdict})
     return pandas.DataFrame(rows)
@@ -113,12 +116,12 @@ def _other_circumstances(cell, row, declared):
 def beside(comparison: pandas.DataFrame) -> dict[tuple, dict]:
     """The columns of cells.csv that show the published number, for each cell that was attempted.
 
-    Keys: (setting, metric, process, trajectory, variant, K). Of a cell that was published twice it
-    is the one that can be compared, then the one from a primary source.
+    Keys: (setting, metric, process, trajectory, variant, K). If a cell was published twice, a
+    number that can be compared comes first, and then a primary one.
     """
     attempted = comparison[comparison.status != NOT]
     rank = [attempted.status == OTHER, attempted.provenance != "primary", np.arange(len(attempted))]
-    found = {}
+    numbers = {}
     for cell in attempted.iloc[np.lexsort(rank[::-1])].to_dict("records"):
         columns = {
             "published": float(printed(cell)),
@@ -128,8 +131,8 @@ def beside(comparison: pandas.DataFrame) -> dict[tuple, dict]:
             "tolerance": cell["tolerance"],
             "within": None if cell["status"] == OTHER else cell["status"] == WITHIN,
         }
-        found.setdefault(_key(cell, cell["dataset"]), columns)
-    return found
+        numbers.setdefault(_key(cell, cell["dataset"]), columns)
+    return numbers
 
 
 def least_steps(
@@ -137,9 +140,9 @@ def least_steps(
 ) -> list[dict]:
     """Rows of `compare` for the least number of steps that reaches FID 6.
 
-    published: as `published.read`, whose cells of metric `LEAST_K` are meant; frame: cells.csv's;
-    table2: as `tables.table2`. A published K is attempted if that very K was sampled on the cell's
-    trajectory. If no K reached the target, the value is infinite.
+    published: as `published.read`, of which the cells of metric `LEAST_K` are compared. frame: the
+    rows of cells.csv. table2: as `tables.table2`. A published K is attempted if that very K was
+    sampled on the cell's trajectory. If no K reached the target, the value is infinite.
     """
     scores = frame[frame.metric == "fid"]
     rows = []
@@ -172,7 +175,7 @@ def _of_row(frame, cell):
 
 
 def schedule_rows(table3: list[dict]) -> list[dict]:
-    """Rows of `compare` from the rows of `thresholds.table`."""
+    """Rows of `compare` from the rows of `table7.recompute`."""
     rows = []
     for row in table3:
         same = {name: row[name] for name in ("setting", "process", "K", "value")}
@@ -180,15 +183,16 @@ def schedule_rows(table3: list[dict]) -> list[dict]:
     return rows
 
 
-def analytic_rows(cells: list[dict], schedule, moments) -> list[dict]:
+def analytic_rows(
+    cells: list[dict], schedule: Schedule, moments: Mapping[str, np.ndarray]
+) -> list[dict]:
     """Rows of `compare` for published estimates σ_2² of Analytic-DPM.
 
-    cells: published cells of one setting; schedule: its `bench.schedule.Schedule`; moments: its
-    moments, see `bench.moments`.
+    cells: published cells of one setting. schedule, moments: the setting's, see `bench.moments`.
     """
     rows = []
     for cell in cells:
-        forward = process.make(cell["process"], schedule, thresholds.DDIM_ETA)
+        forward = process.make(cell["process"], schedule, table7.DDIM_ETA)
         value, stderr = thresholds.analytic(moments, forward, int(cell["K"]))
         key = {name: cell[name] for name in (*KEY, "K")}
         rows.append({**key, "setting": cell["dataset"], "value": value, "stderr": stderr})
@@ -220,7 +224,7 @@ follow from the schedules alone and are attempted in every run. Cell by cell: `r
 
 
 def markdown(comparison: pandas.DataFrame, tolerances: dict[str, dict]) -> str:
-    """reproduction.md: counts, the cells that are off, why others are not judged, tolerances."""
+    """reproduction.md: counts, cells that are off, reasons of those without verdict, tolerances."""
     comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
     off = comparison[comparison.status == OFF]
     other = comparison[comparison.status == OTHER]

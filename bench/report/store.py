@@ -1,8 +1,8 @@
-"""The MLflow store: opened by one process at a time, asked again while it is locked.
+"""The MLflow store: one process opens it at a time, and writers try again while it is locked.
 
-It is sqlite:///mlflow.db unless MLFLOW_TRACKING_URI says otherwise. The first-time migration of a
-database must not run twice at once (hydraflow#245). As it takes seconds, a run of the workflow does
-it while the data are read (`prepare`). Writers try again while the file is locked (mlflow#6490).
+It is MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db. The first-time migration of a database
+must not run twice at once (hydraflow#245). It takes seconds, so a run of the workflow does it while
+the data are read (`prepare`). sqlite is locked while another process writes (mlflow#6490).
 """
 
 import contextlib
@@ -12,7 +12,9 @@ import os
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
@@ -36,8 +38,8 @@ def _is_server():
 
 
 @contextlib.contextmanager
-def one_line_errors():
-    """Turns any failure of the store (mlflow, sqlalchemy, the disk) into one line that names it."""
+def one_line_errors() -> Iterator[None]:
+    """Makes any failure (mlflow, sqlalchemy, the disk) a BenchError that names the store."""
     with one_line(f"MLflow store {uri()}: cannot be read or written"):
         yield
 
@@ -70,12 +72,14 @@ def prepare(experiment: Experiment) -> None:
 
 
 def _prepared_for(experiment):
-    """What results/.store says: the store, and the settings that have an experiment there."""
+    """The content of results/.store: the store, and the settings that have an experiment there."""
     return json.dumps([uri(), list(experiment.settings)])
 
 
-def open_experiment(name: str):
-    """(client, id of the MLflow experiment called `name`), created or restored if necessary.
+def open_experiment(name: str) -> tuple[Any, str]:
+    """(MlflowClient, id of the MLflow experiment called `name`).
+
+    The experiment is created or restored if necessary.
 
     Raises BenchError if the store cannot be used.
     """
@@ -106,17 +110,17 @@ def _client():
 
 def _experiment_id(client, name):
     """The id of the experiment called `name`, created or restored if necessary."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         location = (ARTIFACTS / name).resolve().as_uri() if uri() == DEFAULT_URI else None
         return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
-def retry(call, *args, **kwargs):
-    """What `call` returns; called again after a pause while another writer has sqlite locked."""
+def retry(call: Callable, *args: Any, **kwargs: Any) -> Any:
+    """The value of `call`, which is tried again while another process has sqlite locked."""
     for attempt in range(LOCK_RETRIES):
         try:
             return call(*args, **kwargs)
@@ -126,20 +130,22 @@ def retry(call, *args, **kwargs):
             time.sleep(0.1 * 2**attempt)
 
 
-def find_run(client, experiment_id: str, key: str):
-    """The active run that holds `key`, or None."""
-    wanted = f"tags.`{KEY_TAG}` = '{key}'"
-    found = client.search_runs([experiment_id], filter_string=wanted, max_results=1)
-    return found[0] if found else None
+def find_run(client: Any, experiment_id: str, key: str) -> Any:
+    """The active run that holds `key`, an mlflow.entities.Run, or None."""
+    has_key = f"tags.`{KEY_TAG}` = '{key}'"
+    runs = client.search_runs([experiment_id], filter_string=has_key, max_results=1)
+    return runs[0] if runs else None
 
 
-def has_digest(run, digest: str) -> bool:
+def has_digest(run: Any, digest: str) -> bool:
     """Whether a run of `find_run` holds the content with this digest."""
     return run is not None and run.data.tags.get(DIGEST_TAG) == digest
 
 
-def create_run(client, experiment_id: str, key: str, digest: str, parameters: dict) -> str:
-    """The id of a fresh run for `key` with these parameters; the run that held it is deleted."""
+def create_run(
+    client: Any, experiment_id: str, key: str, digest: str, parameters: dict[str, Any]
+) -> str:
+    """The id of a new run for `key` with these parameters. The run that held it is deleted."""
     from mlflow.entities import Param
 
     old = find_run(client, experiment_id, key)

@@ -1,9 +1,9 @@
 """From measured cells to the tables: arithmetic on the rows of results/cells.csv.
 
-cells.csv is tidy, one row a cell and metric; table1 is the papers' layout of it, table2 the least
-number of steps that reaches a target FID. paired.csv says how sharp the differences between
-variants of the bound are: they share images, noise and steps, so that a difference has a smaller
-standard error than its parts.
+cells.csv is tidy: a row for each cell and metric. table1 has the papers' layout. table2 has the
+least number of steps that reaches a target FID. paired.csv has the differences between variants of
+the bound. The variants share images, noise and steps, so a difference has a smaller standard error
+than its parts.
 """
 
 import pandas
@@ -40,7 +40,7 @@ LEGEND = (
     "`[1.00]` from the paper itself,\n"
     "`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one "
     "by more than the tolerance of the\n"
-    "metric, `(1.00)` where it was measured under other circumstances and is not judged. "
+    "metric, `(1.00)` where it was measured under other circumstances and has no verdict. "
     "`reproduction.md` has tolerances and counts.\n"
 )
 
@@ -51,8 +51,8 @@ def bound_cells(
     """Rows of cells.csv from a setting's per-image bounds.
 
     frame: columns trajectory, variant, K, image, the bound in bits/dim (nll_bpd) or nats
-    (nll_nats), and exact_nats, −log p(x), where the law of the data is known; the rows' `exact` is
-    its mean. metrics: those that need the bound; the ones of the other unit are left out.
+    (nll_nats), and exact_nats, −log p(x), if the law of the data is known. The rows' `exact` is the
+    mean of exact_nats. metrics: those that need the bound. Those of the other unit are left out.
     """
     rows = []
     for metric in metrics:
@@ -78,9 +78,9 @@ def bound_cells(
 
 
 def fidelity_cells(setting: str, process: str, report: dict) -> list[dict[str, object]]:
-    """Rows of cells.csv from what the fidelity stage wrote for one process.
+    """Rows of cells.csv from the report that the fidelity stage wrote for one process.
 
-    Their `reference` ends with the hash of its content.
+    The column `reference` ends with a hash of the reference's content.
     """
     about = report["reference"]
     what = about.get("statistics") or f"{about['split']} {about['n']}"
@@ -181,7 +181,7 @@ def _markdown(wide):
 
 
 def paired(setting: str, frame: pandas.DataFrame) -> pandas.DataFrame:
-    """How far each variant of the bound lies behind the best one of its column.
+    """How far each variant of the bound lies behind the best variant of the same K and trajectory.
 
     frame: per-image bounds as in `bound_cells`. Returns the columns `PAIRED`; difference and its
     paired standard error are in bits/dim, or in nats for continuous data.

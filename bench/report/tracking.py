@@ -20,10 +20,10 @@ from bench.runtime import digests, paths
 
 @contextlib.contextmanager
 def live_run(experiment: Experiment, name: str, stage: str) -> Iterator[Callable]:
-    """Yields a function (step, {metric: value}) that logs a training of setting `name` as it goes.
+    """Yields a function (step, {metric: value}) that logs a training of setting `name`.
 
-    An interrupted training of the same configuration goes on in its run, and steps that it logged
-    are skipped. stage: the setting's section, and the name of the run.
+    An interrupted training of the same configuration continues its run. Steps that are logged
+    already are skipped. stage: the setting's section, and the name of the run.
     """
     section = experiment.setting(name).model_dump(mode="json")[stage]
     digest = digests.digest([experiment.seed, name, section])
@@ -46,7 +46,7 @@ def live_run(experiment: Experiment, name: str, stage: str) -> Iterator[Callable
 
 
 def _step_logger(client, run_id):
-    """A function (step, {metric: value}) that logs what lies after the last step of the run."""
+    """A function (step, {metric: value}) that logs steps after the last one of the run."""
     from mlflow.entities import Metric
 
     last_steps = {}
@@ -72,7 +72,7 @@ def _now():
 
 
 def _flat(section, prefix=""):
-    """A nested mapping as {dotted key: value}, without what is None."""
+    """A nested mapping as {dotted key: value}, without the keys whose value is None."""
     flat = {}
     for key, value in section.items():
         if isinstance(value, dict):
@@ -94,8 +94,8 @@ def log_cells(
 ) -> None:
     """Logs one (process, variant) of setting `name`: metrics with step = K, a picture per cell.
 
-    cells: its rows of cells.csv; grids: {artifact name: function that writes a png to a path};
-    about: what data.json says. A metric keeps its name on the grid's first trajectory and is
+    cells: its rows of cells.csv. grids: {artifact name: function that writes a png to a path}.
+    about: the content of data.json. A metric keeps its name on the grid's first trajectory and is
     `<metric>_<trajectory>` on any other.
     """
     setting = experiment.setting(name)
@@ -124,7 +124,7 @@ def log_cells(
 
 
 def _metrics_of(cells, main_trajectory):
-    """[(metric, value, K), …] of rows of cells.csv, with `<metric>_stderr` if that is known."""
+    """[(metric, value, K), …] of rows of cells.csv, with `<metric>_stderr` if there is one."""
     metrics = []
     for row in cells.itertuples():
         label = row.metric

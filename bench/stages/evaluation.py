@@ -10,10 +10,11 @@ from bench.stages.inputs import check_images, load_denoiser, read_trajectories, 
 
 
 def evaluate_bound(experiment: Experiment, name: str) -> None:
-    """The bound of every cell and test image, in rows: results/<setting>/bound.parquet.
+    """The bound of every cell and test image: results/<setting>/bound.parquet.
 
-    Columns trajectory, variant, K, image, and nll_bpd, or for continuous data nll_nats and, where
-    the law is known, exact_nats, the −log p(x) of the very point.
+    Columns trajectory, variant, K, image and nll_bpd. Continuous data have nll_nats instead, and
+    exact_nats, −log p(x) of the test image, if the law of the data is known. BenchError if the
+    setting asks for more test images than there are.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     denoiser = load_denoiser(experiment, setting, place, setting.bound_variants)

@@ -1,14 +1,14 @@
-"""The last stages: from what was measured to cells.csv, the tables, the figures and MLflow.
+"""The last stages: from measurements to cells.csv, the tables, the figures and MLflow.
 
 An experiment's tables are in results/ or results/<name>-tables/, see `bench.runtime.paths.Tables`.
 """
 
 import pandas
 
-from bench import thresholds
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
-from bench.report import figures, pictures, published, reproduction, store, tables, tracking
+from bench.papers import published, table7
+from bench.report import figures, pictures, reproduction, store, tables, tracking
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.stages.inputs import read_samples
@@ -17,11 +17,11 @@ from bench.theory import claims
 
 def write_thresholds() -> None:
     """results/table3.csv, from the schedules alone."""
-    files.write_csv(paths.THRESHOLDS, pandas.DataFrame(thresholds.table(published.sigma2_cells())))
+    files.write_csv(paths.THRESHOLDS, pandas.DataFrame(table7.recompute(published.sigma2_cells())))
 
 
 def check_theory(experiment: Experiment) -> None:
-    """results/theory.csv; BenchError where a verdict is false, after the file is written."""
+    """results/theory.csv. BenchError if a verdict is false, after the file is written."""
     frame = pandas.DataFrame(claims.check(experiment.seed))
     files.write_csv(paths.THEORY, frame)
     failed = frame[~frame.verdict]
@@ -33,7 +33,7 @@ def check_theory(experiment: Experiment) -> None:
 
 
 def gather_cells(experiment: Experiment) -> None:
-    """cells.csv and paired.csv; reproduction.csv and .md, beside the published numbers."""
+    """cells.csv and paired.csv; reproduction.csv and .md, which compare with published numbers."""
     written, rows, pairs = paths.Tables(experiment.name), [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
@@ -55,9 +55,9 @@ def gather_cells(experiment: Experiment) -> None:
 
 
 def _measured(experiment, rows):
-    """What published cells are compared with.
+    """Rows to compare with published cells.
 
-    These are the rows of cells.csv, and what follows from them, from moments and from schedules.
+    They are those of cells.csv, and others that follow from them, from moments and from schedules.
     """
     measured = []
     for row in rows:
@@ -66,21 +66,20 @@ def _measured(experiment, rows):
     cells, frame = published.read(), pandas.DataFrame(rows, columns=tables.COLUMNS)
     table2 = tables.table2(frame, _targets(experiment))
     measured += reproduction.least_steps(cells, frame, table2)
-    measured += reproduction.schedule_rows(thresholds.table(published.sigma2_cells()))
+    measured += reproduction.schedule_rows(table7.recompute(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
     for name, setting in experiment.settings.items():
-        wanted = [cell for cell in estimates if cell["dataset"] == name]
+        of_setting = [cell for cell in estimates if cell["dataset"] == name]
         variants = [one for _, section in setting.processes.items() for one in section.variants]
-        if wanted and setting.needs_moments(variants):
-            moments = files.read_arrays(
-                paths.Setting(name).moments, ["eps_sq_mean", "eps_sq_mean_se"]
-            )
-            measured += reproduction.analytic_rows(wanted, setting.schedule.make(), moments)
+        if of_setting and setting.needs_moments(variants):
+            names = ["eps_sq_mean", "eps_sq_mean_se"]
+            moments = files.read_arrays(paths.Setting(name).moments, names)
+            measured += reproduction.analytic_rows(of_setting, setting.schedule.make(), moments)
     return measured
 
 
 def _circumstances(setting, process):
-    """What of a setting decides whether its cells can be compared with published ones."""
+    """M and η of a setting: its cells can be compared with those of a paper that has the same."""
     draws = setting.moments.draws
     if setting.moments.relative_error is not None:
         draws = f"at most {draws}"

@@ -1,17 +1,33 @@
-"""Samples of every cell, which are kept as long as what made them is the same."""
+"""Samples of every cell. They are drawn again only if something that determines them changed."""
 
 import numpy as np
 from tqdm import tqdm
 
 from bench import covariance, process, sampler
+from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
 from bench.stages.inputs import load_denoiser, read_trajectories, steps_of
 
 
-def draw_samples(experiment, name, process_name, shard=0, needs=None):
-    """One shard of the cells of a process, of all or of variants that need the same:
-    results/<setting>/samples/…
+def draw_samples(
+    experiment: Experiment, name: str, process_name: str, shard: int = 0, needs: str | None = None
+) -> None:
+    """One shard of the cells of a process: results/<setting>/samples/…
+
+    Parameters
+    ----------
+    experiment, name, process_name
+        The experiment, the name of a setting, and that of a process.
+    shard
+        0 ≤ shard < samples.shards.
+    needs
+        One of `covariance.NEEDS`: draw only the samples of the variants that need this.
+
+    Raises
+    ------
+    BenchError
+        If there is no such shard, or no variant with this need.
     """
     groups = experiment.setting(name).variants_by_need(process_name)
     if needs not in (None, *groups):
@@ -23,9 +39,9 @@ def draw_samples(experiment, name, process_name, shard=0, needs=None):
 def _sample(experiment, name, process_name, needs, variants, shard):
     """One shard of every cell of some variants of a process, and the manifest that lists them.
 
-    A cell's file carries a digest of everything that determines it. A file that has the right one
-    is kept, so that a new variant or K samples what is new, and an interrupted job goes on with the
-    next cell.
+    A cell's file carries a digest of everything that determines it. A file with the right digest is
+    kept. So a new variant or K costs its own samples only, and an interrupted job continues with
+    the next cell.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = _shard_range(setting, shard)
@@ -43,12 +59,12 @@ def _sample(experiment, name, process_name, needs, variants, shard):
         "schedule": setting.schedule.model_dump(),
     }
     cells = _cells_to_sample(setting, place, process_name, variants, common)
-    missing = [
-        cell
-        for cell, (_, digest) in cells.items()
-        if files.digest_inside(place.samples(process_name, needs, *cell, shard)) != digest
-    ]
-    passes = (last - first) * sum(len(cells[cell][0]) for cell in missing)
+    written = {cell: place.samples(process_name, needs, *cell, shard) for cell in cells}
+    missing, passes = [], 0
+    for cell, (steps, digest) in cells.items():
+        if files.digest_inside(written[cell]) != digest:
+            missing.append(cell)
+            passes += (last - first) * len(steps)
     with tqdm(
         total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0
     ) as bar:
@@ -67,23 +83,15 @@ def _sample(experiment, name, process_name, needs, variants, shard):
                 setting.samples.batch,
                 bar.update,
             )
-            files.write_npz(
-                place.samples(process_name, needs, *cell, shard),
-                images=images,
-                digest=np.array(digest),
-            )
-    files.write_json(
-        place.manifest(process_name, needs, shard),
-        {
-            str(place.samples(process_name, needs, *cell, shard)): digest
-            for cell, (_, digest) in cells.items()
-        },
-    )
+            files.write_npz(written[cell], images=images, digest=np.array(digest))
+    manifest = {str(written[cell]): digest for cell, (_, digest) in cells.items()}
+    files.write_json(place.manifest(process_name, needs, shard), manifest)
 
 
 def _cells_to_sample(setting, place, process_name, variants, common):
-    """{(variant, trajectory, K): (steps, digest)}, the digest of all that determines the images of
-    the cell.
+    """{(variant, trajectory, K): (steps, digest)}.
+
+    The digest is that of all that determines the cell's images.
     """
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
     common = {
@@ -101,7 +109,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
         }
         for name in covariance.get(variant).moments:  # no others: they change none of its images
             made_by[name] = digests.digest_of(place.moments / f"{name}.npy")
-        if setting.heads_of([variant]):  # its own: another head changes none of its images
+        if setting.heads_of([variant]):  # its own, as another head changes none of its images
             made_by["head"] = digests.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, kind, variant, K)

@@ -1,7 +1,7 @@
-"""The last two stages that touch images: features of the reference, and scores of the samples.
+"""The last two stages that read images: features of the reference, and scores of the samples.
 
-A metric sees images in one way: behind the extractor's own resizing, or behind one that the metric
-names. So each resizing has an extractor, a reference and features of its own.
+A metric names a resizing of the images, or takes the extractor's own. So each
+resizing has an extractor, a reference and features of its own.
 """
 
 import sys
@@ -24,8 +24,8 @@ OWN = "own"  # what reference.json calls the extractor's own resizing
 def extract_reference(experiment: Experiment, name: str) -> None:
     """Features of the training images and of held-out ones: results/<setting>/reference.json.
 
-    All settings of the same data share them. The held-out images are at most as many as a cell has,
-    so that their scores compare with the cell's: FID depends on the number.
+    All settings of the same data share them. There are at most as many held-out images as samples
+    in a cell, so that their scores can be compared: FID depends on the number of images.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     data, statistics = dataset.load(place.data), setting.fidelity.reference
@@ -37,7 +37,7 @@ def extract_reference(experiment: Experiment, name: str) -> None:
         about = {"split": "train", "n": counts["train"], "sha256": data.sha256}
     views = {}
     for resizing, network in load_extractors(experiment, setting, place).items():
-        if statistics:  # refused before hours of extraction
+        if statistics:  # an error here comes before hours of extraction
             one = fidelity.features(network, data.test[:1], data.levels)
             reference.statistics(statistics, one["features"].shape[1])
         view = {"extractor": network.get_name()}
@@ -51,19 +51,19 @@ def extract_reference(experiment: Experiment, name: str) -> None:
 
 def _reference_images(setting, name, data):
     """How many training images samples are compared with."""
-    wanted = setting.fidelity.reference_images or len(data.train)
-    if wanted > len(data.train):
+    count = setting.fidelity.reference_images or len(data.train)
+    if count > len(data.train):
         raise BenchError(
             f"fidelity.reference_images: expected at most the {len(data.train)} training images of "
-            f"{name}, found {wanted}"
+            f"{name}, found {count}"
         )
-    return wanted
+    return count
 
 
 def load_extractors(
     experiment: Experiment, setting: Setting, place: paths.Setting
 ) -> dict[str | None, torch.nn.Module]:
-    """{resizing: extractor} of each that a metric asks for; None is the extractor's own."""
+    """{resizing: extractor} of the metrics' resizings. None is the extractor's own resizing."""
     module, device = extractors.get(setting.extractor.name), devices.choose(experiment.device)
     networks = {}
     for resizing in experiment.resizings:
@@ -74,7 +74,10 @@ def load_extractors(
 
 
 def load_reference(place: paths.Setting, about: dict, resizing: str | None) -> reference.Reference:
-    """The `bench.scores.reference.Reference` of a resizing; about: what reference.json says."""
+    """The reference of a resizing. about: the content of reference.json.
+
+    BenchError if a file of statistics has changed since that was written.
+    """
     path = about["reference"].get("statistics")
     if not path:
         features = _read_features(place, about, resizing, "train")["features"]
@@ -95,9 +98,9 @@ def _read_features(place, about, resizing, split):
 
 
 def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
-    """Scores of every cell of a process, and of the held-out test images.
+    """Scores of cells and of held-out images: results/<setting>/fidelity/<process>.json.
 
-    They are in results/<setting>/fidelity/<process>.json.
+    A metric is absent if the extractor lacks a layer that it needs; a line on stderr says so.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     cells = setting.cells("samples", process_name)

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from bench import bound, covariance, mixture, noise, process, schedule, thresholds, trajectory
 from bench.data.readers.mixture import law_of
 from bench.denoiser import Denoiser
-from bench.report import published
+from bench.papers import published, table7
 from bench.theory.ground import SIGMAS, Ground, row, sigmas, within
 from bench.theory.learned import learned
 
@@ -323,7 +323,7 @@ def optimal_is_least(ground: Ground) -> Iterator[dict[str, Any]]:
 
 def published_thresholds() -> Iterator[dict[str, Any]]:
     """Every cell of Table 7 of Bao 2022a, at its printed digits."""
-    for cell in thresholds.table(published.sigma2_cells()):
+    for cell in table7.recompute(published.sigma2_cells()):
         yield row(
             f"Table 7: {cell['quantity']}, {cell['setting']}, {cell['process']}, K = {cell['K']}",
             cell["published_source"],

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bench.experiment import loading
-from bench.report import published
+from bench.papers import published
 from tests.helpers.runs import ROOT
 
 PAPERS = ("cifar10_ls", "cifar10_cs", "celeba64", "imagenet64", "lsun_bedroom")

@@ -145,7 +145,7 @@ def test_scores_that_rise_and_have_no_error():
         for metric, stderr in (("recall", None), ("kid", 0.01))
         for variant, value in (("low", 0.25), ("high", 0.5))
     ]
-    text = tables.table1_markdown(tables.cells(rows, {}), [])
+    text = tables.table1_markdown(tables.cells(rows, {}), pandas.DataFrame())
     recall, kid = text.split("## toy: ")[1:]
     assert (
         "Recall (higher is better)" in recall

@@ -23,7 +23,8 @@ from filelock import FileLock, Timeout
 
 from bench.experiment import loading
 from bench import covariance, process, trajectory
-from bench.report import published, store
+from bench.papers import published
+from bench.report import store
 from bench.runtime import paths
 from bench.runtime.errors import BenchError
 

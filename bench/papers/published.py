@@ -1,4 +1,4 @@
-"""The papers' own numbers: a file a paper in bench/report/papers/, one row a published cell."""
+"""The papers' own numbers: a csv file for each paper beside this module, a row for each cell."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pandas
 from bench.runtime import files
 from bench.runtime.errors import BenchError
 
-FOLDER = Path(__file__).resolve().parent / "papers"
+FOLDER = Path(__file__).resolve().parent
 REMEDY = "expected one of the published tables of this package"
 PAPERS = ("bao2022a", "bao2022b", "ou2025")
 
@@ -21,9 +21,9 @@ def read() -> pandas.DataFrame:
     """All published cells as a frame of strings, '' where a column does not apply.
 
     Columns source, table, dataset (the name of a setting), metric, process, trajectory, variant,
-    K, value, provenance (`primary`, or `quoted` where the numbers are another paper's copy),
-    draws (M, the Monte Carlo draws), clip_levels (y of the last noisy step, in grey levels, or
-    `none` if it was not clipped) and note. BenchError if a file cannot be read.
+    K, value, provenance (`primary`, or `quoted` if another paper copied the number), draws (M, the
+    Monte Carlo draws), clip_levels (y of the last noisy step, in grey levels, or `none` if it was
+    not clipped) and note. BenchError if a file cannot be read.
     """
     return pandas.concat([_read_strings(f"{paper}.csv") for paper in PAPERS], ignore_index=True)
 
@@ -53,13 +53,13 @@ def tolerances() -> dict[str, dict]:
         numbers = {"absolute": float, "relative": float}
         frame = pandas.read_csv(path, keep_default_na=False, dtype=numbers)
         images = [int(number) if number else None for number in frame.images]
-    found = {}
+    declared = {}
     for row, count in zip(frame.to_dict("records"), images, strict=True):
-        found[row["metric"]] = {**row, "images": count}
-    missing = sorted(set(read().metric) - set(found))
+        declared[row["metric"]] = {**row, "images": count}
+    missing = sorted(set(read().metric) - set(declared))
     if missing:
         raise BenchError(
             f"{path}: found no tolerance of {', '.join(missing)}, "
             "expected one of every published metric"
         )
-    return found
+    return declared

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bench.report import published
+from bench.papers import published
 from bench.runtime.errors import BenchError
 
 
