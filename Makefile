@@ -18,12 +18,14 @@ test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # What continuous integration checks beside the tests. The tools come with the extra `dev`.
+# `snakemake --lint` always asks for a conda environment and so never passes: a test runs it and
+# allows this one complaint.
 lint: .venv/linters
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflows
-	$(BIN)/snakemake --lint
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/workflow/test_places.py -k test_lint  # snakemake --lint
 
 .venv/linters: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'

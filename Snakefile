@@ -1,5 +1,5 @@
 # The benchmark as a DAG; one file of rules a stage in workflows/rules/. Targets:
-#   tables                          all tables of the experiment (the default target, `all`, is the same)
+#   tables                          all tables of the experiment, as the default target `all`
 #   results/table1.csv              those of the default experiment
 #   measure_<setting>               bounds and scores of one setting
 #   results/<setting>/bound.parquet or any other file that results/README.md lists

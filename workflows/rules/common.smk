@@ -44,7 +44,7 @@ TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
 
 
 def refuse_tables_of_another_experiment(arguments):
-    """Ends the run with a line that says what to type, if an argument is a table of another experiment.
+    """Ends the run if an argument is a table of another experiment; the error says what to type.
 
     arguments: of the command line; Snakemake tells its targets only after the rules are read.
     """
@@ -79,9 +79,9 @@ for folder in (Path("results"), Path(".")):
 # -P: a folder called bench in the working folder is not it.
 BENCH = [sys.executable, "-P", "-m", "bench"]
 
-# glibc keeps the memory that a network pass has freed for the next one. By default it gives it back,
-# and the kernel clears every page of it again: a fifth of the time of a pass on a CPU. Blocks over
-# 32 MB, its highest threshold, still go back.
+# glibc keeps the memory that a network pass has freed for the next one. By default it gives it
+# back, and the kernel clears every page of it again: a fifth of the time of a pass on a CPU.
+# Blocks over 32 MB, its highest threshold, still go back.
 MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
 shell.prefix(
@@ -137,7 +137,7 @@ def setting_of(wildcards):
 
 
 def cell_inputs(wildcards, kinds, variants):
-    """What cells of `variants` read: trajectories, and moments and heads if a variant needs them."""
+    """What cells of `variants` read: trajectories, and the moments and heads that one needs."""
     inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
     if setting_of(wildcards).needs_moments(variants):
         inputs.append(of(wildcards, "moments"))
@@ -210,7 +210,7 @@ def measured(name):
 
 
 def start():
-    """Writes config.yaml and begins to prepare the MLflow store, unless another run is at work here.
+    """Writes config.yaml and begins to prepare the MLflow store; ends if another run is here.
 
     Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel
     releases this one when its process ends, however it ends.
@@ -234,8 +234,8 @@ def start():
 def prepare_store():
     """Begins to make the MLflow store, which takes seconds, while the data are read.
 
-    A job that logs meanwhile waits for it. This is no rule, whose output others would take as ancient,
-    because Snakemake (9.27) would then forget every other reason that those others have to run.
+    A job that logs meanwhile waits for it. This is not a rule: the rules that log would take its
+    output as ancient, and Snakemake (9.27) then forgets every other reason that they have to run.
     """
     if not store.prepared(experiment):
         store.check()

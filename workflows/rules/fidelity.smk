@@ -39,6 +39,7 @@ rule fidelity:
         config=parts("fidelity.resamples"),
         metrics=metric_versions(experiment.sample_metrics),
     shell:
-        "bench fidelity --config $CONFIG --setting {wildcards.setting:q} --process {wildcards.process:q}"
+        "bench fidelity --config $CONFIG --setting {wildcards.setting:q}"
+        " --process {wildcards.process:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

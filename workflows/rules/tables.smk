@@ -11,7 +11,7 @@ rule cells:
         f"{TABLE_LOGS}/cells.log",
     params:
         metrics=metric_versions(experiment.all_metrics),
-        targets={name: setting.fidelity.target_fid for name, setting in experiment.settings.items()},
+        targets={key: setting.fidelity.target_fid for key, setting in experiment.settings.items()},
     shell:
         "bench cells --config $CONFIG 2>&1 | tee -i {log:q} >&2"
 
