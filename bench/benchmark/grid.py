@@ -5,6 +5,7 @@ import multiprocessing
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from bench import bound, covariance, denoiser, heads, process, schedule, trajectory
 from bench.benchmark import Figure, network_share, passes_made, quiet
 from bench.data.dataset import Data
+from bench.experiment.resolved import Experiment
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
 from bench.runtime import files, paths, stopwatch
@@ -36,7 +38,7 @@ CASES = {  # N, K, number of variants
 }
 
 
-def figures(experiment, name: str, jobs) -> list[Figure]:
+def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]:
     """The bound's figures; jobs: see `whole.read_jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
     kinds = setting.bound_kinds()
@@ -121,7 +123,7 @@ def _memory():
     )
 
 
-def peak(N: int, Ks, variants: int) -> float:
+def peak(N: int, Ks: Iterable[int], variants: int) -> float:
     """Memory in MB, without what is mapped from files, of a process with a bound at its peak."""
     torch.set_num_threads(1)
     random, shape = np.random.default_rng(0), (3, 16, 16)
@@ -138,11 +140,13 @@ def peak(N: int, Ks, variants: int) -> float:
         path = Path(folder) / "moments"
         quantities = ("eps_sq", "error_sq", "total_variance", "x0_error_sq")
         size = (N + 1, data.dim)
-        files.write_arrays(path, {name: random.uniform(0.2, 0.8, size=size) for name in quantities})
+        values = {name: random.uniform(0.2, 0.8, size=size) for name in quantities}
+        files.write_arrays(path, values)
 
         def evaluate(some):
-            known = denoiser.Denoiser(model, trained, files.read_arrays(path, quantities), data, chain)
-            bound.evaluate(known, forward, some, 64, (0, "memory"))
+            moments = files.read_arrays(path, quantities)
+            whole = denoiser.Denoiser(model, trained, moments, data, chain)
+            bound.evaluate(whole, forward, some, 64, (0, "memory"))
 
         evaluate(cells[:1])  # not counted, as it prepares what later passes reuse
         most, stop = [anonymous()], threading.Event()
