@@ -58,7 +58,7 @@ def sample(
                 x = step(denoiser.predict(x, t), x, s, process, variant, limit, eps)
                 if progress:
                     progress(size)
-            parts.append(data.to_levels(x.cpu()))
+            parts.append(data.to_levels(x.cpu().numpy()))
     return np.concatenate(parts)
 
 

@@ -7,6 +7,7 @@ measure a part of the pipeline each, with the networks of that run.
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 class Figure:
     """One line of the report.
 
-    value: a text with its unit; target: what was asked for, '' for nothing; met: whether it is
-    reached, None if nothing was asked for; limit: what limits the value, or what it means.
+    value: a text with its unit; target: the value to reach, '' if there is none; met: whether it
+    is reached, None if there is no target; limit: what limits the value, or what it means.
     """
 
     part: str
@@ -32,7 +33,9 @@ def passes_made(part: str, made: int, needed: int, limit: str, title: str = "") 
     return Figure(part, name, f"{made / needed:.2f}", "1.00", made == needed, limit)
 
 
-def network_share(part: str, jobs, rest: str, title: str = "", least: float | None = None):
+def network_share(
+    part: str, jobs: list[dict], rest: str, title: str = "", least: float | None = None
+) -> Figure:
     """The `Figure` of the time of jobs inside networks, as a share of all their time, ≥ `least`.
 
     jobs: see `whole.read_jobs`; rest: what the other time is spent on.
@@ -45,13 +48,13 @@ def network_share(part: str, jobs, rest: str, title: str = "", least: float | No
     return Figure(part, name, f"{share:.2f}", target, met, limit)
 
 
-def total(jobs, key: str) -> float:
+def total(jobs: Iterable[dict], key: str) -> float:
     """The sum of an entry of jobs."""
     return sum(job[key] for job in jobs)
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Hides the progress bars of what is measured."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         yield

@@ -1,7 +1,7 @@
 """The moments: passes made, and what the stopping rule saves.
 
-Fewer draws make other numbers. How far they may move is told by a second set of as many draws as
-the run had: tables that differ no more than those two are equal as far as anyone can know.
+Fewer draws make other numbers. A second set of as many draws as the run had shows how
+far they may move: if tables differ no more than those two, they cannot be told apart.
 """
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from bench import bound, covariance, denoiser, moments, process, trajectory
 from bench.benchmark import Figure, network_share, passes_made, quiet
+from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.stages import inputs
 
@@ -16,7 +17,7 @@ TARGETS = (0.02, 0.01, 0.005)  # relative standard errors of E‖ε̂‖²/d
 IMAGES = 24
 
 
-def figures(experiment, name: str, jobs) -> list[Figure]:
+def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]:
     """The moments' figures; jobs: see `whole.read_jobs`."""
     setting = experiment.setting(name)
     mine = [job for job in jobs if job["stage"] == "moments"]

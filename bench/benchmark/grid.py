@@ -5,6 +5,7 @@ import multiprocessing
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from bench import bound, covariance, denoiser, heads, process, schedule, trajectory
 from bench.benchmark import Figure, network_share, passes_made, quiet
 from bench.data.dataset import Data
+from bench.experiment.resolved import Experiment
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
 from bench.runtime import files, paths, stopwatch
@@ -36,7 +38,7 @@ CASES = {  # N, K, number of variants
 }
 
 
-def figures(experiment, name: str, jobs) -> list[Figure]:
+def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]:
     """The bound's figures; jobs: see `whole.read_jobs`."""
     setting, place = experiment.setting(name), paths.Setting(name)
     kinds = setting.bound_kinds()
@@ -121,7 +123,7 @@ def _memory():
     )
 
 
-def peak(N: int, Ks, variants: int) -> float:
+def peak(N: int, Ks: Iterable[int], variants: int) -> float:
     """Memory in MB, without what is mapped from files, of a process with a bound at its peak."""
     torch.set_num_threads(1)
     random, shape = np.random.default_rng(0), (3, 16, 16)

@@ -14,6 +14,7 @@ import torch
 from bench import bound, process, sampler, scores, trajectory
 from bench.benchmark import Figure, quiet
 from bench.data import dataset
+from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.scores import fidelity
 from bench.scores.evidence import Samples
@@ -25,7 +26,7 @@ VARIANTS = ("analytic_scalar", "sn")
 METRICS = ("fid", "kid", "precision", "recall")
 
 
-def figures(experiment, name: str) -> list[Figure]:
+def figures(experiment: Experiment, name: str) -> list[Figure]:
     """The figures of both, on a CPU."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode():
@@ -41,7 +42,7 @@ def _compiled(model, batch):
         limit = "it needs a C++ compiler, which is not here"
         return Figure("levers", "torch.compile", "not measured", limit=limit)
     eager = copy.deepcopy(model.unet)
-    for module in eager.modules():  # hooks that tell features and time to others break the graph
+    for module in eager.modules():  # hooks that pass features and times on break the graph
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     compiled = torch.compile(copy.deepcopy(eager))

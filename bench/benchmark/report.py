@@ -30,7 +30,7 @@ Jobs of the default run that pass a network, in the order that they began in:
 """
 
 
-def benchmark():
+def benchmark() -> None:
     """Measures, in about twice the time of the default run, and writes the report."""
     load, folder = os.getloadavg()[0], FOLDER.resolve()
     _say("the default run, from nothing")

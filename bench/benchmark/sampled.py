@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from bench.benchmark import Figure, network_share, passes_made, total
+from bench.experiment.resolved import Experiment
 from bench.plan import passes
 from bench.runtime import files, paths
 
 
-def figures(experiment, name: str, jobs) -> list[Figure]:
+def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]:
     """The figures of the stages samples, reference and fidelity; jobs: see `whole.read_jobs`."""
     setting, count = experiment.setting(name), experiment.setting(name).samples.count
     result, sampled = [], 0

@@ -9,6 +9,7 @@ import torch
 
 from bench import covariance, heads
 from bench.benchmark import Figure, quiet
+from bench.experiment.resolved import Experiment
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.runtime import paths, stopwatch
 from bench.stages import inputs
@@ -16,7 +17,7 @@ from bench.stages import inputs
 STEPS, ROUNDS = 15, 3
 
 
-def figures(experiment, name):
+def figures(experiment: Experiment, name: str) -> list[Figure]:
     """The wall time of a training step with 1, 2 and 4 heads, the least of some rounds."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(False):
@@ -35,16 +36,18 @@ def figures(experiment, name):
         quiet(),
     ):
         for count in (1, 2, 4) * ROUNDS:
-            asked = HeadsSection.model_construct(
+            heads_section = HeadsSection.model_construct(
                 targets=dict.fromkeys(list(targets)[:count], "simple"), train=section
             )
             begun = time.perf_counter()
             with stopwatch.fresh() as account:
-                heads.train(model, data, schedule, asked, (0, name), Path(folder) / "checkpoint")
+                heads.train(
+                    model, data, schedule, heads_section, (0, name), Path(folder) / "checkpoint"
+                )
             steps.setdefault(count, []).append((time.perf_counter() - begun) / STEPS)
             passed[count] = account.images
     once = set(passed.values()) == {STEPS * section.batch}
-    said = ", ".join(f"{count}: {1000 * min(times):.0f} ms" for count, times in steps.items())
+    times_of = ", ".join(f"{count}: {1000 * min(times):.0f} ms" for count, times in steps.items())
     return [
         Figure(
             "heads",
@@ -57,7 +60,7 @@ def figures(experiment, name):
         Figure(
             "heads",
             "a training step by the number of heads",
-            said,
+            times_of,
             limit=f"{section.batch} images; simple heads; the least of {ROUNDS} rounds",
         ),
     ]

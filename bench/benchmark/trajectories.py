@@ -3,7 +3,6 @@
 import time
 import tracemalloc
 
-
 from bench import covariance, process, schedule, trajectory
 from bench.benchmark import Figure
 

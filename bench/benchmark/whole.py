@@ -54,7 +54,7 @@ def read_jobs() -> list[dict]:
     return sorted(accounts, key=lambda job: job["began"])
 
 
-def figures(wall: float, stolen: float, jobs) -> list[Figure]:
+def figures(wall: float, stolen: float, jobs: list[dict]) -> list[Figure]:
     """The figures of a run. wall, stolen: see `run`; jobs: see `read_jobs`."""
     cores = os.cpu_count()
     inside, taken, started = (
@@ -108,7 +108,7 @@ def figures(wall: float, stolen: float, jobs) -> list[Figure]:
     ]
 
 
-def table(jobs) -> list[list]:
+def table(jobs: list[dict]) -> list[list]:
     """Rows (job, threads, wall, start-up, inside networks, rest, peak memory) of the jobs."""
     rows = []
     for job in jobs:

@@ -16,11 +16,15 @@ import inspect
 import itertools
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict, create_model
+from jaxtyping import Float, Float64, Integer, Shaped, UInt8
+from pydantic import BaseModel, ConfigDict, create_model
 from tqdm import tqdm
 
 from bench.data import readers
@@ -30,16 +34,21 @@ from bench.runtime.errors import BenchError, unknown
 READERS = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
 PIECE = 1 << 24  # bytes
 
+Train = UInt8[np.ndarray, "train channels height width"]
+Test = UInt8[np.ndarray, "test channels height width"]
+TrainVectors = Float64[np.ndarray, "train channels height width"]
+TestVectors = Float64[np.ndarray, "test channels height width"]
+
 
 @dataclass(frozen=True)
 class Images:
     """Images of `shape` (n, channels, height, width) that `each()` makes one by one, as uint8."""
 
-    shape: tuple
-    each: Callable
-    dtype = np.dtype(np.uint8)
+    shape: tuple[int, int, int, int]
+    each: Callable[[], Iterator[np.ndarray]]
+    dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
 
@@ -48,7 +57,7 @@ class Raw:
     """What a reader returns: uint8 levels (n, channels, height, width) as an array or `Images`.
 
     Labels may be None. Continuous data have levels None and float64 values; a vector is an image of
-    d channels and one pixel. `law` is the `bench.mixture.Mixture` that they come from, if known.
+    d channels and one pixel. `law` is the `bench.mixture.Mixture` that they come from, or None.
     """
 
     train: np.ndarray | Images
@@ -61,9 +70,13 @@ class Raw:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a data set is: shape of an image, images in each split, levels, labels or not."""
+    """How large a data set is.
 
-    shape: tuple
+    shape: (channels, height, width) of an image; train, test: images in each split; levels: None
+    for continuous data; labels: whether there are any.
+    """
+
+    shape: tuple[int, int, int]
     train: int
     test: int
     levels: int | None = 256
@@ -78,40 +91,40 @@ class Data:
     """
 
     name: str
-    train: np.ndarray
-    test: np.ndarray
+    train: Train | TrainVectors
+    test: Test | TestVectors
     levels: int | None
-    train_labels: np.ndarray | None
-    test_labels: np.ndarray | None
+    train_labels: Integer[np.ndarray, " train"] | None
+    test_labels: Integer[np.ndarray, " test"] | None
     sha256: str
     law: object = None
 
     @property
-    def lo(self):
+    def lo(self) -> float:
         """The least value of a coordinate."""
         return -np.inf if self.levels is None else -1.0
 
     @property
-    def hi(self):
+    def hi(self) -> float:
         """The largest value of a coordinate."""
         return np.inf if self.levels is None else 1.0
 
     @property
-    def shape(self):
-        """(channels, height, width)"""
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
         return self.train.shape[1:]
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """The number d of coordinates."""
         return int(np.prod(self.shape))
 
     @property
-    def radius(self):
+    def radius(self) -> float:
         """(hi − lo)/2, half the data range."""
         return (self.hi - self.lo) / 2
 
-    def exact_nats(self, count):
+    def exact_nats(self, count: int) -> dict[str, Float64[np.ndarray, " count"]]:
         """{"exact_nats": −log p(x) of the first `count` test points}; {} if the law is unknown."""
         if self.law is None:
             return {}
@@ -120,35 +133,42 @@ class Data:
         points = torch.from_numpy(self.to_float(self.test[:count]))
         return {"exact_nats": -self.law.law().log_prob(points).numpy()}
 
-    def to_float(self, levels):
-        """Levels (n, channels, height, width) as float64 values in [lo, hi], of shape (n, dim)."""
+    def to_float(
+        self, levels: Shaped[np.ndarray, "n channels height width"]
+    ) -> Float64[np.ndarray, "n dim"]:
+        """Images with levels as vectors of values in [lo, hi]. Continuous data keep theirs."""
         flat = np.array(levels, dtype=np.float64).reshape(len(levels), -1)
         if self.levels is None:
             return flat
         return self.lo + flat * ((self.hi - self.lo) / (self.levels - 1))
 
-    def to_levels(self, values):
-        """The nearest levels of float values (n, dim), as uint8 images. Clips to the range.
+    def to_levels(
+        self, values: Float[np.ndarray, "n dim"]
+    ) -> Shaped[np.ndarray, "n channels height width"]:
+        """The nearest levels of values, as uint8 images. Clips to the range.
 
         Continuous data keep their values and get the shape of the data.
         """
         if self.levels is None:
-            return np.asarray(values, dtype=np.float64).reshape(-1, *self.shape)
-        scaled = (np.asarray(values) - self.lo) * ((self.levels - 1) / (self.hi - self.lo))
+            return values.astype(np.float64).reshape(-1, *self.shape)
+        scaled = (values - self.lo) * ((self.levels - 1) / (self.hi - self.lo))
         return np.rint(scaled).clip(0, self.levels - 1).astype(np.uint8).reshape(-1, *self.shape)
 
 
-def options(name):
-    """The pydantic model of what the reader `name` takes: the keys of `data` beside the name."""
+def options(name: str) -> type[BaseModel]:
+    """The pydantic model of what the reader `name` takes: the keys of `data` beside the name.
+
+    Raises BenchError for an unknown reader.
+    """
     parameters = inspect.signature(reader(name).read).parameters.values()
-    fields = {
-        key.name: (key.annotation, ... if key.default is key.empty else key.default)
-        for key in parameters
-    }
+    fields = {}
+    for key in parameters:
+        default = ... if key.default is key.empty else key.default
+        fields[key.name] = (key.annotation, default)
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-def size(name, given, folder):
+def size(name: str, given: dict[str, Any], folder: Path) -> Size | None:
     """The `Size` of the data set `name` with the reader's options `given`; None if it is not known.
 
     If the reader has no `size`, it is read from what `prepare` wrote to `folder`.
@@ -163,11 +183,16 @@ def size(name, given, folder):
     return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], labels)
 
 
-def prepare(name, folder, given=None, accept=None):
+def prepare(
+    name: str,
+    folder: Path | str,
+    given: dict[str, Any] | None = None,
+    accept: Callable[[Raw], object] | None = None,
+) -> None:
     """Reads a data set and writes it to `folder`: {train,test}.npy, labels, law, data.json.
 
-    given: options of the reader (see `options`). accept: a function of the `Raw` that may refuse it
-    by an error; it is called before any image is made.
+    given: options of the reader (see `options`). accept: raises an error if the `Raw` is refused;
+    it is called before any image is made. Raises BenchError if the data are not as `Raw` says.
     """
     raw = reader(name).read(**given or {})
     _check(name, raw)
@@ -207,20 +232,20 @@ def prepare(name, folder, given=None, accept=None):
         )
 
 
-def pieces(images):
+def pieces(images: np.ndarray | Images) -> Iterator[np.ndarray]:
     """The rows of an array or of `Images`, in order: contiguous arrays of about `PIECE` bytes."""
     rows = max(1, PIECE // max(1, math.prod(images.shape[1:]) * images.dtype.itemsize))
     if isinstance(images, Images):
         rest = images.each()
-        while some := list(itertools.islice(rest, rows)):
-            yield np.ascontiguousarray(np.stack(some))
+        while batch := list(itertools.islice(rest, rows)):
+            yield np.ascontiguousarray(np.stack(batch))
     else:
         for first in range(0, len(images), rows):
             yield np.ascontiguousarray(images[first : first + rows])
 
 
 def _checked(name, key, array, levels, sha256):
-    """The pieces of an array; the values of each are checked and its bytes are hashed."""
+    """The pieces of an array. The values of each are checked, and its bytes are hashed."""
     quick = not isinstance(array, Images)
     with tqdm(
         total=len(array), desc=f"{name} {key}", unit="image", mininterval=1.0, disable=quick
@@ -237,33 +262,29 @@ def _checked(name, key, array, levels, sha256):
             bar.update(len(piece))
 
 
-def load(folder):
-    """The data set written to `folder` by `prepare`, memory-mapped."""
+def load(folder: Path) -> Data:
+    """The data set written to `folder` by `prepare`, memory-mapped.
+
+    Raises BenchError if a file is missing or damaged, or if the files do not fit one another.
+    """
     about = files.read_json(f"{folder}/data.json")
-    labels = {
-        key: files.read_npy(f"{folder}/{key}.npy") if (folder / f"{key}.npy").exists() else None
-        for key in ("train_labels", "test_labels")
-    }
-    data = Data(
-        about["name"],
-        files.read_npy(f"{folder}/train.npy"),
-        files.read_npy(f"{folder}/test.npy"),
-        about["levels"],
-        labels["train_labels"],
-        labels["test_labels"],
-        about["sha256"],
-        _law(folder),
-    )
-    shapes = [len(data.train), len(data.test), *data.shape]
-    if shapes != [about["train"], about["test"], *about["shape"]]:
-        raise BenchError(
-            f"{folder}: arrays do not have the shapes that data.json gives; {files.remake(folder)}"
-        )
-    return data
+    labels = {"train_labels": None, "test_labels": None}
+    for key in labels:
+        if (folder / f"{key}.npy").exists():
+            labels[key] = files.read_npy(folder / f"{key}.npy")
+    train, test = (files.read_npy(folder / f"{split}.npy") for split in ("train", "test"))
+    for split, images in (("train", train), ("test", test)):
+        if list(images.shape) != [about[split], *about["shape"]]:
+            raise BenchError(
+                f"{folder}: arrays do not have the shapes that data.json gives; "
+                f"{files.remake(folder)}"
+            )
+    law, sha256 = _law(folder), about["sha256"]
+    return Data(about["name"], train, test, about["levels"], **labels, sha256=sha256, law=law)
 
 
 def _law(folder):
-    """The law of the data where it is known, else None."""
+    """The law of the data, or None if it is not known."""
     if not (folder / "law.npz").exists():
         return None
     from bench.mixture import Mixture
@@ -273,14 +294,15 @@ def _law(folder):
         return Mixture.of(**arrays)
 
 
-def reader(name):
-    """The module of the reader `name`."""
+def reader(name: str) -> ModuleType:
+    """The module of the reader `name`. Raises BenchError for an unknown one."""
     if name not in READERS:
         raise unknown("data set", name, READERS)
     return importlib.import_module(f"{readers.__name__}.{name}")
 
 
 def _check(name, raw):
+    """Raises BenchError unless both splits have images of one shape and of the right type."""
     kind = np.uint8 if raw.levels else np.float64
     for split, images in (("train", raw.train), ("test", raw.test)):
         if not len(images):

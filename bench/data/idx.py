@@ -8,8 +8,10 @@ the two must agree.
 
 import gzip
 import math
+from io import BufferedIOBase
 
 import numpy as np
+from jaxtyping import UInt8
 
 from bench.data import members
 from bench.data.dataset import Raw, Size
@@ -28,17 +30,17 @@ CLASSES = 10
 CHUNK = 1 << 20
 
 
-def downloads(server, *md5s):
+def downloads(server: str, *md5s: str) -> list[tuple[str, dict[str, str]]]:
     """The official `DOWNLOADS`: gzipped files at `server`, with MD5 in the order of `FILES`."""
     return [(f"{server}/{name}.gz", {"md5": md5}) for name, md5 in zip(FILES, md5s, strict=True)]
 
 
-def size(path):
+def size(path: str) -> Size:
     """How large a data set of this family is as published, wherever its files are."""
     return Size((1, SIDE, SIDE), train=60000, test=10000)
 
 
-def dataset(path, source, inside, archives):
+def dataset(path: str, source: str, inside: str, archives: list[str]) -> Raw:
     """The MNIST-like data set at `path`, as a `Raw` of 1×28×28 images, 256 levels and labels 0..9.
 
     path: a folder with {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, with or
@@ -48,27 +50,27 @@ def dataset(path, source, inside, archives):
     """
     where, expected = f"data.path: {path}", f"the idx files from {source}"
     wanted = {f"{inside}/{name}{ending}": name for ending in ("", ".gz") for name in FILES}
-    found = members.read(where, path, wanted, _parse, expected, archives)
+    arrays = members.read(where, path, wanted, _parse, expected, archives)
     for name in FILES:
-        if name not in found:
+        if name not in arrays:
             raise BenchError(f"{where}: {name} not found, nor {name}.gz; expected {expected}")
-    train, train_labels = _split(where, found, "train")
-    test, test_labels = _split(where, found, "t10k")
+    train, train_labels = _split(where, arrays, "train")
+    test, test_labels = _split(where, arrays, "t10k")
     return Raw(
         train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels
     )
 
 
 def _parse(where, name, file):
-    return (
-        read(file, IMAGES, where, (SIDE, SIDE)) if "images" in name else read(file, LABELS, where)
-    )
+    if "images" in name:
+        return read(file, IMAGES, where, (SIDE, SIDE))
+    return read(file, LABELS, where)
 
 
-def _split(where, found, split):
+def _split(where, arrays, split):
     """Images, uint8 of shape (n, 1, 28, 28), and labels, int64 of shape (n,), of one split."""
     name = f"{split}-labels-idx1-ubyte"
-    pixels, values = found[f"{split}-images-idx3-ubyte"], found[name]
+    pixels, values = arrays[f"{split}-images-idx3-ubyte"], arrays[name]
     if len(values) != len(pixels):
         raise BenchError(
             f"{where}: {name}: found {len(values)} labels, expected {len(pixels)}, one per image"
@@ -78,8 +80,10 @@ def _split(where, found, split):
     return pixels[:, None], values.astype(np.int64)
 
 
-def read(file, magic, where, sides=()):
-    """The uint8 array (n, *sides), n ≥ 1, in an idx file, which may be gzipped.
+def read(
+    file: BufferedIOBase, magic: int, where: str, sides: tuple[int, ...] = ()
+) -> UInt8[np.ndarray, "n ..."]:
+    """The array (n, *sides), n ≥ 1, in an idx file, which may be gzipped.
 
     file: buffered and open for reading. magic: the number that it must begin with. where: the
     file's name in errors. Raises BenchError if the file is truncated, longer than its header says,
@@ -93,10 +97,10 @@ def read(file, magic, where, sides=()):
 def _array(file, magic, where, sides):
     """The array in an open file; the content is compared with the header before it becomes one."""
     header = file.read(8 + 4 * len(sides))
-    found = int.from_bytes(header[:4], "big")
-    if len(header) >= 4 and found != magic:
+    number = int.from_bytes(header[:4], "big")
+    if len(header) >= 4 and number != magic:
         raise BenchError(
-            f"{where}: found magic number 0x{found:08x}, expected 0x{magic:08x} of an idx file"
+            f"{where}: found magic number 0x{number:08x}, expected 0x{magic:08x} of an idx file"
         )
     if len(header) < 8 + 4 * len(sides):
         raise BenchError(
@@ -108,7 +112,7 @@ def _array(file, magic, where, sides):
         expected = ", ".join(["n", *map(str, sides)])
         raise BenchError(f"{where}: found shape {shape}, expected ({expected}) with n ≥ 1")
     content = bytearray()
-    # One more chunk than claimed shows a longer file, and lets gzip compare its checksum.
+    # Reading beyond the claimed size shows a longer file, and lets gzip compare its checksum.
     while len(content) <= math.prod(shape) and (chunk := file.read(CHUNK)):
         content += chunk
     if len(content) != math.prod(shape):

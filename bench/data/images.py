@@ -6,9 +6,13 @@ and of several frames the first is taken.
 
 import contextlib
 import warnings
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from pydantic import Field
 
@@ -16,17 +20,19 @@ from bench.runtime.errors import BenchError, reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
-Side = Annotated[
-    int, Field(strict=True, ge=1, le=4096)
-]  # pixels on a side that images are resized to
+# Pixels on a side that images are resized to.
+Side = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
 @contextlib.contextmanager
-def opened(where, file, size=None):
+def opened(
+    where: str, file: str | Path | BufferedIOBase, size: tuple[int, int] | None = None
+) -> Iterator[Image.Image]:
     """The Pillow image in a file, of which only the header was read.
 
-    file: a path or an open binary file. size: the (width, height) that it must have.
-    Raises BenchError, which begins with `where`, also for what fails inside the `with` block.
+    where: what the errors call the image. file: a path or an open binary file. size: the (width,
+    height) that it must have. Raises BenchError if the image cannot be decoded or is not as
+    expected, and also for every failure inside the `with` block.
     """
     try:
         with warnings.catch_warnings():
@@ -55,6 +61,6 @@ def opened(where, file, size=None):
         ) from error
 
 
-def pixels(image):
-    """uint8 (3, height, width) of a Pillow image."""
+def pixels(image: Image.Image) -> UInt8[np.ndarray, "3 height width"]:
+    """The RGB levels of a Pillow image."""
     return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

@@ -9,7 +9,10 @@ import gzip
 import lzma
 import os
 import tarfile
+from collections.abc import Callable, Iterable
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bench.runtime.errors import BenchError, one_line
 
@@ -17,10 +20,18 @@ DEBIAN = b"!<arch>\n"
 DEBIAN_DATA = "data.tar.xz"
 
 
-def read(where, path, wanted, parse, expected, archives=()):
+def read(
+    where: str,
+    path: str | Path,
+    wanted: dict[str, str],
+    parse: Callable[[str, str, BufferedIOBase], Any],
+    expected: str,
+    archives: Iterable[str] = (),
+) -> dict[str, Any]:
     """{name: parse(name for errors, name, open binary file)} of the files that exist.
 
-    path: a folder or an archive. wanted: {path in the archive: name}. In a folder, the file a/b/c
+    where: what the errors call the path. path: a folder or an archive. wanted: {path in the
+    archive: name}. In a folder, the file a/b/c
     may also be b/c or c. If a folder has none of the files, the first archive in it is read;
     `archives` are patterns of the archives' names. expected: the data set in words, for the errors.
     Raises BenchError if the path is missing, or its content cannot be read.
@@ -30,56 +41,56 @@ def read(where, path, wanted, parse, expected, archives=()):
     with one_line(f"{where}: truncated or not readable", f"expected {expected}"):
         if not os.path.isdir(path):
             return _from_archive(where, path, wanted, parse)
-        found = _find(Path(path), wanted)
-        inside = (
-            []
-            if found
-            else [archive for pattern in archives for archive in sorted(Path(path).glob(pattern))]
-        )
-        if inside:
-            return _from_archive(f"{where}: {inside[0].name}", inside[0], wanted, parse)
-        return {
-            name: _parsed(f"{where}: {file.relative_to(path)}", name, file, parse)
-            for name, file in found.items()
-        }
+        members = _find(Path(path), wanted)
+        archive = None if members else _first(Path(path), archives)
+        if archive:
+            return _from_archive(f"{where}: {archive.name}", archive, wanted, parse)
+        values = {}
+        for name, file in members.items():
+            with open(file, "rb") as content:
+                values[name] = parse(f"{where}: {file.relative_to(path)}", name, content)
+        return values
+
+
+def _first(folder, patterns):
+    """The first file of the folder that matches a pattern, or None."""
+    for pattern in patterns:
+        for file in sorted(folder.glob(pattern)):
+            return file
+    return None
 
 
 def _find(folder, wanted):
     """{name: path} of the files in the folder."""
-    found = {}
+    members = {}
     for member, name in wanted.items():
         parts = PurePosixPath(member).parts
         for first in range(len(parts)):
             file = folder.joinpath(*parts[first:])
-            if name not in found and file.is_file():
-                found[name] = file
-    return found
-
-
-def _parsed(where, name, path, parse):
-    with open(path, "rb") as file:
-        return parse(where, name, file)
+            if name not in members and file.is_file():
+                members[name] = file
+    return members
 
 
 def _from_archive(where, path, wanted, parse):
-    """What `read` returns, of an archive."""
-    found = {}
+    """What `read` returns for an archive."""
+    values = {}
     with _tar(where, path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             name = wanted.get(member.name.removeprefix("./"))
             if name is None:
                 continue
-            if not member.isreg() or member.issparse() or name in found:
-                what = (
-                    "a second member of this name"
-                    if name in found
-                    else "a link, a folder or a device"
+            if not member.isreg() or member.issparse() or name in values:
+                fault = "a link, a folder or a device"
+                if name in values:
+                    fault = "a second member of this name"
+                raise BenchError(
+                    f"{where}: {member.name}: found {fault}; expected one regular file"
                 )
-                raise BenchError(f"{where}: {member.name}: found {what}; expected one regular file")
-            found[name] = parse(f"{where}: {member.name}", name, archive.extractfile(member))
+            values[name] = parse(f"{where}: {member.name}", name, archive.extractfile(member))
         while stream.read(1 << 20):  # gzip compares its checksum at the end
             pass
-    return found
+    return values
 
 
 @contextlib.contextmanager

@@ -1,23 +1,34 @@
 """Arrays in npz files, which are zip archives of npy files, whole or a part at a time.
 
-Before anything is read an array's header is compared with the size of its member, so that memory is
-never asked for on the word of a header alone.
+A header may claim any size. So it is compared with the size of the member before memory is taken
+for the array.
 """
 
 import contextlib
 import math
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BufferedIOBase
 
+import numpy as np
 from numpy.lib import format as npy
 
 from bench.runtime.errors import BenchError
 
+Shape = tuple[int, ...]
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read(where, archive, name, fits, expected):
+def read(
+    where: str,
+    archive: zipfile.ZipFile,
+    name: str,
+    fits: Callable[[np.dtype, Shape], bool],
+    expected: str,
+) -> np.ndarray:
     """The array `name` of an open zip archive, whose dtype and shape `fits(dtype, shape)` accepts.
 
-    where: what an error calls the archive; expected: in words, what fits. Raises BenchError where
+    where: what an error calls the archive; expected: in words, what fits. Raises BenchError if
     there is no such array.
     """
     with opened(where, archive, name, fits, expected):
@@ -27,16 +38,23 @@ def read(where, archive, name, fits, expected):
 
 
 @contextlib.contextmanager
-def opened(where, archive, name, fits, expected):
-    """(file, shape, whether in Fortran order, dtype) of an array as in `read`, the file open at the
-    first of its values.
+def opened(
+    where: str,
+    archive: zipfile.ZipFile,
+    name: str,
+    fits: Callable[[np.dtype, Shape], bool],
+    expected: str,
+) -> Iterator[tuple[BufferedIOBase, Shape, bool, np.dtype]]:
+    """(file, shape, whether in Fortran order, dtype) of an array as in `read`.
+
+    The file is open at the first of the values.
     """
     names = archive.namelist()
     if f"{name}.npy" not in names:
-        known = ", ".join(sorted(repr(member.removesuffix(".npy")) for member in names))[:200]
+        listed = ", ".join(sorted(repr(member.removesuffix(".npy")) for member in names))[:200]
         raise BenchError(
             f"{where}: array {name!r} not found; expected {expected} "
-            f"(the file has: {known or 'nothing'})"
+            f"(the file has: {listed or 'nothing'})"
         )
     with archive.open(f"{name}.npy") as file:
         version = npy.read_magic(file)

@@ -13,18 +13,16 @@ from bench.runtime import download
 from bench.runtime.errors import BenchError, unknown
 
 
-def fetch(name, folder, source=None):
+def fetch(name: str, folder: str | Path, source: str | None = None) -> list[Path]:
     """Downloads the files of the data set `name` to `folder`. Returns their paths.
 
-    Files that are there are kept.
-
-    source: one of the reader's; the official one by default. Raises BenchError if the data set has
-    no download (the error says where to find it), if the source is unknown, or as
-    `bench.runtime.download.fetch` does.
+    Files that are there are kept. source: one of the reader's, by default the official one.
+    Raises BenchError if the data set has no download (the error says where to find it), if the
+    source is unknown, or as `bench.runtime.download.fetch` does.
     """
-    known = {reader for reader in dataset.READERS if _of(reader) != (None, None)}
-    if name not in known:
-        raise unknown("data set to download", name, known)
+    readers = {reader for reader in dataset.READERS if _of(reader) != (None, None)}
+    if name not in readers:
+        raise unknown("data set to download", name, readers)
     sources, place = _of(name)
     if not sources:
         raise BenchError(f"{name} has no download; place in {folder}: {place}")
@@ -44,20 +42,18 @@ def fetch(name, folder, source=None):
         raise BenchError(f"{error}; try: {retry}") from error
 
 
-def listed():
+def listed() -> str:
     """A line for each data set that needs files: its name, and where the files come from."""
     lines = []
     for name in dataset.READERS:
         sources, place = _of(name)
         if sources or place:
-            lines.append(
-                f"  {name:15}"
-                + (f"--from {' or '.join(sources)}" if sources else f"by hand: {place}")
-            )
+            origin = f"--from {' or '.join(sources)}" if sources else f"by hand: {place}"
+            lines.append(f"  {name:15}{origin}")
     return "\n".join(lines)
 
 
 def _of(name):
-    """(DOWNLOADS, PLACE) of a reader; None for what it does not have."""
+    """(DOWNLOADS, PLACE) of a reader; None for each that it does not have."""
     module = dataset.reader(name)
     return getattr(module, "DOWNLOADS", None), getattr(module, "PLACE", None)

@@ -11,6 +11,8 @@ checked before numpy sees it.
 import io
 import pickle
 import re
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +31,12 @@ OPCODES = """
 CODES = {getattr(pickle, opcode)[0] for opcode in OPCODES.split()}
 
 
-def read(file, name, encoding="bytes"):
+def read(file: BufferedIOBase, name: str, encoding: str = "bytes") -> Any:
     """The value in an open binary file: containers, numbers, strings, and arrays of numbers.
 
     name: the file's name in errors. encoding: of Python 2's strings, which stay bytes by default.
-    Raises BenchError if the pickle is truncated or corrupt, or asks for anything else. An error of
-    reading the file itself (OSError and the like) is the caller's.
+    Raises BenchError if the pickle is truncated or corrupt, or asks for anything else. Errors of
+    reading the file itself (OSError and the like) pass through.
     """
     # From memory a length that the pickle invents cannot ask for more than there is.
     content = io.BytesIO(file.read())
@@ -75,7 +77,7 @@ def _empty_bytes():
 
 
 def _text(value):
-    """A string, which is bytes where Python 2 wrote it."""
+    """A string, which is bytes if Python 2 wrote it."""
     return value.decode("ascii") if isinstance(value, bytes) else str(value)
 
 
@@ -96,13 +98,13 @@ NAMES = {
 class _Unpickler(pickle._Unpickler):
     """The unpickler in Python: the one in C has no table of opcodes. Long strings are as fast."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """What a name stands for. The module is never imported; a dotted name is just a name."""
         if (module, name) not in NAMES:
             raise pickle.UnpicklingError(f"{f'{module}.{name}'[:80]!r} refused")
         return NAMES[module, name]
 
-    def load_build(self):
+    def load_build(self) -> None:
         """Gives an array or a dtype its state; nothing else has one."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, np.dtype):
@@ -112,8 +114,8 @@ class _Unpickler(pickle._Unpickler):
         else:
             raise pickle.UnpicklingError(f"state for {type(target).__name__} refused")
 
-    def load_refused(self):
-        """Any opcode that is not listed."""
+    def load_refused(self) -> None:
+        """Refuses every opcode that is not listed."""
         raise pickle.UnpicklingError("unknown or refused opcode")
 
     dispatch = dict.fromkeys(range(256), load_refused)

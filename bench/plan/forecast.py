@@ -3,6 +3,8 @@
 import datetime
 import math
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import yaml
@@ -25,22 +27,24 @@ Speeds were measured here. For --device my-machine, add these lines to bench/pla
 """
 
 
-def report(experiment, images_per_second=(), device: str | None = None) -> str:
+def report(
+    experiment: Any, images_per_second: Sequence[str] = (), device: str | None = None
+) -> str:
     """The plan: a row for each stage of each setting, and the speed of each network.
 
-    images_per_second: texts `N` (all mean networks) or `NAME=N` (one network); device: a name in
-    devices.yaml. If both are absent, the networks are measured here, and the last lines are an
+    experiment: a `bench.experiment.resolved.Experiment`; images_per_second: texts `N` (all mean
+    networks) or `NAME=N` (one network); device: a name in devices.yaml. If both are absent, the networks are measured here, and the last lines are an
     entry for devices.yaml. BenchError for an unknown name.
     """
-    known, notes = _known(experiment)
-    rows = passes.rows(experiment, known)
+    sizes, notes = _sizes(experiment)
+    rows = passes.rows(experiment, sizes)
     used = {row.network for row in rows if row.passes}
-    networks = [network for _, *pair in known.values() for network in pair if network]
+    networks = [network for _, *pair in sizes.values() for network in pair if network]
     networks = {network.name: network for network in networks if network.name in used}
     remarks = REMARKS.format(start_up=START_UP)
     if images_per_second or device:
         rates = speed.of_device(device, networks) if device else {}
-        rates |= speed.given(images_per_second, used & set(known), used)
+        rates |= speed.given(images_per_second, used & set(sizes), used)
     else:
         chosen = devices.choose(experiment.device)
         about = _machine(chosen)  # before the load of the measurement
@@ -57,17 +61,17 @@ def report(experiment, images_per_second=(), device: str | None = None) -> str:
     return "\n".join([table, "", *notes, remarks])
 
 
-def _known(experiment):
+def _sizes(experiment):
     """{setting: (size, mean, features)}, and a line for each setting of unknown size."""
-    known, notes = {}, []
+    sizes, notes = {}, []
     for name, setting in experiment.settings.items():
         size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
         if size is None:
             notes.append(f"{name}: the size of its data is not known: bench data --setting {name}")
             continue
         mean = speed.mean_network(name, setting, size.shape)
-        known[name] = size, mean, speed.feature_network(name, setting, size.shape)
-    return known, notes
+        sizes[name] = size, mean, speed.feature_network(name, setting, size.shape)
+    return sizes, notes
 
 
 def _machine(device):
@@ -85,12 +89,12 @@ def _machine(device):
 
 def _cells(rows, rates):
     """The columns passes, samples, disk and time of the sum of `rows`."""
-    seconds = [
-        row.jobs * START_UP
-        + (row.cost / rates[row.network]["images_per_second"] if row.cost else 0)
-        for row in rows
-        if not row.cost or row.network in rates
-    ]
+    seconds = []
+    for row in rows:
+        if row.cost and row.network not in rates:
+            continue
+        inside = row.cost / rates[row.network]["images_per_second"] if row.cost else 0
+        seconds.append(row.jobs * START_UP + inside)
     disk = [row.disk for row in rows if row.disk is not None]
     at_most = "≤ " if any(row.at_most for row in rows) else ""
     return [
@@ -101,7 +105,7 @@ def _cells(rows, rates):
     ]
 
 
-def short(value: float, unit: str = "", sign: str = "") -> str:
+def short(value: int | float, unit: str = "", sign: str = "") -> str:
     """`value` to two significant digits, in thousands, millions, …; '' for 0."""
     if not value:
         return ""
@@ -110,7 +114,7 @@ def short(value: float, unit: str = "", sign: str = "") -> str:
     return f"{sign}{value / 1000**power:g} {('', 'k', 'M', 'G', 'T', 'P')[power]}{unit}".rstrip()
 
 
-def duration(seconds: float, sign: str = "") -> str:
+def duration(seconds: int | float, sign: str = "") -> str:
     """A time to two significant digits, in seconds, minutes or hours."""
     units = {"h": 3600, "min": 60, "s": 1}
     unit = next((name for name, size in units.items() if seconds >= size), "s")

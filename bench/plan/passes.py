@@ -16,8 +16,9 @@ are not known before the moments are; the plan counts the most that it can visit
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import trajectory
 from bench.moments import SCALARS
@@ -59,8 +60,11 @@ class Needs(NamedTuple):
     heads: bool
 
 
-def needs(experiment, setting) -> Needs:
-    """The cells of a setting, and the stages behind them, as the workflow's rules have it."""
+def needs(experiment: Any, setting: Any) -> Needs:
+    """The cells of a setting and the stages behind them, as in the workflow's rules.
+
+    experiment, setting: see `bench.experiment.resolved`.
+    """
     bound = setting.bound_cells() if experiment.bound_metrics else []
     processes = [name for name, _ in setting.processes.items()]
     sampled = processes if experiment.sample_metrics else []
@@ -72,7 +76,7 @@ def needs(experiment, setting) -> Needs:
     return Needs(bound, samples, moments, heads)
 
 
-def steps_visited(N: int, cells) -> tuple[int, bool]:
+def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:
     """How many steps t the trajectories of `cells` visit, and whether that is an upper limit.
 
     cells: [(variant, trajectory, K), …].
@@ -86,14 +90,14 @@ def steps_visited(N: int, cells) -> tuple[int, bool]:
     return most, len(visited) < most
 
 
-def steps_taken(N: int, cells) -> int:
+def steps_taken(N: int, cells: Iterable[tuple]) -> int:
     """The lengths of the trajectories of `cells`, summed."""
     return sum(
         K if kind == "optimal" else len(trajectory.fixed(kind, N, K)) for _, kind, K in cells
     )
 
 
-def rows_of(experiment, name: str, size, mean, features) -> list[Row]:
+def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> list[Row]:
     """The rows of a setting, in the order of its stages.
 
     size: `dataset.Size`; mean: the `speed.Network` of the mean model, None if not known; features:
@@ -146,10 +150,10 @@ def _training(section):
     return section.steps * section.batch if section else 0
 
 
-def rows(experiment, known: dict) -> list[Row]:
-    """The rows of several settings. known: {setting: (size, mean, features)} as in `rows_of`."""
+def rows(experiment: Any, sizes: dict) -> list[Row]:
+    """The rows of several settings. sizes: {setting: (size, mean, features)} as in `rows_of`."""
     result, references = [], []
-    for name, networks in known.items():
+    for name, networks in sizes.items():
         setting = experiment.setting(name)
         reference = (setting.data, setting.extractor, setting.fidelity.reference_images)
         for row in rows_of(experiment, name, *networks):

@@ -12,9 +12,10 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -47,7 +48,7 @@ class Network:
     make: Callable
 
 
-def mean_network(name: str, setting, shape) -> Network | None:
+def mean_network(name: str, setting: Any, shape: tuple[int, int, int]) -> Network | None:
     """The mean model of a setting for images of `shape`, None if its architecture is not known."""
     batch, dim = setting.samples.batch, math.prod(shape)
     if setting.mean.oracle:
@@ -83,7 +84,7 @@ def _oracle(setting, dim):
     return lambda n: model(torch.randn(n, dim, dtype=torch.float64), torch.full((n,), N))[0]
 
 
-def architecture(name: str, section) -> dict | None:
+def architecture(name: str, section: Any) -> dict | None:
     """The options of UNet2DModel of a `sections.MeanSection`, None if they are not known.
 
     They are `mean.unet`, or those of the checkpoint if the mean stage has imported it or it is a
@@ -102,7 +103,7 @@ def architecture(name: str, section) -> dict | None:
     return yaml.safe_load(PUBLISHED.read_text()).get(name)
 
 
-def feature_network(name: str, setting, shape) -> Network | None:
+def feature_network(name: str, setting: Any, shape: tuple[int, int, int]) -> Network | None:
     """The network of a setting's feature extractor, None if features take no network."""
     kind = setting.extractor and setting.extractor.name
     if kind == "inception":
@@ -129,7 +130,7 @@ def count(network: torch.nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values())
 
 
-def measure(networks, device="cpu") -> dict:
+def measure(networks: Collection[Network], device: torch.device | str = "cpu") -> dict:
     """{name: {images_per_second, batch, parameters}}, in about SECONDS; one thread on a CPU."""
     threads, rates = torch.get_num_threads(), {}
     torch.set_num_threads(1)
@@ -145,7 +146,9 @@ def measure(networks, device="cpu") -> dict:
     return rates
 
 
-def images_per_second(step: Callable, batch: int, seconds: float, device="cpu"):
+def images_per_second(
+    step: Callable[[int], object], batch: int, seconds: float, device: torch.device | str = "cpu"
+) -> tuple[float, int]:
     """(images a second, images a pass) of `step`, a function that passes n images.
 
     A pass has `batch` images, or as many as take a quarter of `seconds`; the median pass counts.
@@ -183,7 +186,7 @@ def of_device(device: str, networks: dict) -> dict:
     }
 
 
-def given(texts, means, names) -> dict:
+def given(texts: Iterable[str], means: Collection[str], names: Collection[str]) -> dict:
     """{name: {images_per_second}} of --images-per-second, texts `N` or `NAME=N`.
 
     means: the networks that a plain N is for; names: all networks. BenchError for another text.

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Hashable
 from pathlib import Path
 
 import torch
@@ -24,16 +25,15 @@ POLL = 1.0  # seconds between looks for a GPU that has become free
 _claimed = {}  # {torch.device: its lock} of this process
 
 
-def choose(asked):
-    """The torch.device for `asked`: 'cpu'; 'cuda', a free GPU; or 'auto', a GPU where PyTorch sees
-    one, else the CPU.
+def choose(choice: str) -> torch.device:
+    """The device for a choice: 'cpu'; 'cuda', a free GPU; or 'auto', a GPU if there is one.
 
     A process gets the same GPU every time. Matrix products and convolutions are then in full fp32
-    (not TF32) and by deterministic algorithms, as on the CPU. Raises BenchError for 'cuda' where
+    (not TF32) and by deterministic algorithms, as on the CPU. Raises BenchError for 'cuda' if
     there is none.
     """
-    count = torch.cuda.device_count() if asked != "cpu" else 0
-    if asked == "cuda" and not count:
+    count = torch.cuda.device_count() if choice != "cpu" else 0
+    if choice == "cuda" and not count:
         raise BenchError(
             "device: cuda, but PyTorch sees no GPU; expected auto or cpu here, "
             "or a CUDA build of PyTorch"
@@ -45,20 +45,21 @@ def choose(asked):
     return claim(_names(count))
 
 
-def layout(device):
-    """The memory format that images have where a network passes them: channels last on a GPU, whose
-    convolutions in bf16 want it; rows of pixels on a CPU, where GroupNorm is three times as fast on
-    them (torch 2.13).
+def layout(device: torch.device | str) -> torch.memory_format:
+    """The memory format of images in networks.
+
+    It is channels last on a GPU, whose convolutions in bf16 are faster with it. It is rows of
+    pixels on a CPU, where they make GroupNorm three times as fast (torch 2.13).
     """
     return torch.channels_last if torch.device(device).type == "cuda" else torch.contiguous_format
 
 
-def claim(names, folder=None):
-    """The first device of `names`, {device: name unique on this machine}, that no other process has
-    claimed.
+def claim(names: dict[Hashable, str], folder: str | Path | None = None) -> Hashable:
+    """The first device that no other process has claimed.
 
-    Waits while all are claimed, and says so once. folder: where the lock files are, by default the
-    folder for temporary files. A process that has claimed a device gets the same one again.
+    names: {device: its name, unique on this machine}. folder: of the lock files, by default the
+    folder for temporary files. Waits while all devices are claimed, and says so once. A process
+    that has claimed a device gets the same one again.
     """
     if _claimed:
         return next(iter(_claimed))

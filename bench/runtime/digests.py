@@ -3,26 +3,26 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from bench.runtime import files
 
 
-def digest(value) -> str:
+def digest(value: Any) -> str:
     """The digest of bytes, or of the canonical JSON of any other value."""
     data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
     return short(hashlib.sha256(data))
 
 
-def short(sha256) -> str:
-    """The digest that a finished `hashlib.sha256` stands for."""
+def short(sha256: Any) -> str:
+    """The first 16 hexadecimal digits of a `hashlib.sha256`."""
     return sha256.hexdigest()[:16]
 
 
 def digest_of(path: str | Path) -> str:
-    """The digest of a file's name and bytes, or of those of every file in a folder that is not
-    hidden.
+    """The digest of a file: of its name and bytes; or of all files in a folder that are not hidden.
 
-    Raises BenchError where the path is missing or cannot be read.
+    Raises BenchError if the path is missing or cannot be read.
     """
     with files.reading(path) as path:
         members = [path]

@@ -2,8 +2,8 @@
 
 A file is downloaded to `.<name>.partial` beside its final name and renamed when it is complete and
 its checksum is right. A download that is cut off leaves the partial file, from which the next one
-goes on; only with a checksum, for nothing else can tell whether the beginning is still that of the
-same file.
+goes on. It does so only if there is a checksum: without one, nothing shows whether the beginning is
+still that of the same file.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ TIMEOUT = 30.0  # seconds without a byte
 CHUNK = 1 << 16
 
 
-def fetch(url, path, sha256=None, md5=None):
+def fetch(url: str, path: str | Path, sha256: str | None = None, md5: str | None = None) -> Path:
     """Downloads `url` to `path`, unless a file with the right checksums is there; returns the path.
 
     url: http, https or file; sha256, md5: checksums in hexadecimal. Without one, any file at `path`
     is right; one with a wrong checksum stays until a right one replaces it. Waits for another
-    process that downloads to the same path. Raises BenchError where the address cannot be reached,
+    process that downloads to the same path. Raises BenchError if the address cannot be reached,
     the download ends early, a checksum is wrong (the download is removed), or the file cannot be
     written.
     """
@@ -56,7 +56,7 @@ def fetch(url, path, sha256=None, md5=None):
 
 
 def _finish(url, path, partial, checksums):
-    """Gives the partial file its name, or removes it where a checksum is wrong."""
+    """Gives the partial file its name, or removes it if a checksum is wrong."""
     problem = wrong(partial, checksums)
     if problem:
         partial.unlink()
@@ -64,17 +64,18 @@ def _finish(url, path, partial, checksums):
     os.replace(partial, path)
 
 
-def wrong(path, checksums):
-    """What is wrong with a file by its `checksums`, {"sha256" or "md5": hexadecimal or None}, in
-    words; None where nothing is.
+def wrong(path: str | Path, checksums: dict[str, str | None]) -> str | None:
+    """The first checksum that a file does not have, in words; None if all are right.
+
+    checksums: {"sha256" or "md5": hexadecimal digits or None}.
     """
     kinds = {"sha256": hashlib.sha256, "md5": lambda: hashlib.md5(usedforsecurity=False)}
     for kind, expected in checksums.items():
         if expected:
             with open(path, "rb") as file:
-                found = hashlib.file_digest(file, kinds[kind]).hexdigest()
-            if found != expected.lower():
-                return f"found {kind} {found}, expected {expected.lower()}"
+                actual = hashlib.file_digest(file, kinds[kind]).hexdigest()
+            if actual != expected.lower():
+                return f"found {kind} {actual}, expected {expected.lower()}"
     return None
 
 
@@ -95,7 +96,7 @@ def _download(url, path, partial, resume):
     )
     with response, bar, open(partial, "ab") as file:
         file.truncate(have)
-        while chunk := _asked(url, path, response.read, CHUNK):
+        while chunk := _called(url, path, response.read, CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
     size = partial.stat().st_size
@@ -106,14 +107,12 @@ def _download(url, path, partial, resume):
 
 
 def _open(url, path, have):
-    """(response, where it begins): the part of the file from byte `have` on, or all of it where
-    that is not to be had.
-    """
+    """(response, first byte): the file from byte `have` on, or all if the server sends no part."""
     if not have:
-        return _asked(url, path, _opener().open, url, timeout=TIMEOUT), 0
+        return _called(url, path, _opener().open, url, timeout=TIMEOUT), 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"})
     try:
-        response = _asked(url, path, _opener().open, request, timeout=TIMEOUT)
+        response = _called(url, path, _opener().open, request, timeout=TIMEOUT)
     except BenchError as error:
         # 416: the partial file is as long as the file or longer.
         if getattr(error.__cause__, "code", None) == 416:
@@ -145,12 +144,10 @@ def _opener():
     return opener
 
 
-def _asked(url, path, ask, *arguments, **keywords):
-    """What a call to the other side returns; a failure is one line, told apart from one of the disk
-    here.
-    """
+def _called(url, path, function, *arguments, **keywords):
+    """What a function of the network returns. Raises BenchError that names `url` if it fails."""
     try:
-        return ask(*arguments, **keywords)
+        return function(*arguments, **keywords)
     except urllib.error.HTTPError as error:
         error.close()
         raise BenchError(

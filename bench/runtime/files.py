@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -22,11 +24,10 @@ from bench.runtime.errors import BenchError, one_line
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Yields a temporary path; what is written there (a file or a folder) gets its final name on
-    success.
+def writing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path. The file or folder written there gets its final name on success.
 
-    Raises BenchError naming the path where the folder cannot be written or the disk is full.
+    Raises BenchError that names the path if the folder cannot be written or the disk is full.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -47,11 +48,11 @@ def writing(path):
 
 
 @contextlib.contextmanager
-def alone(path):
-    """Waits until no other process is in here for the same path, which need not exist.
+def alone(path: str | Path) -> Iterator[None]:
+    """Lets one process at a time into the `with` block of a path, which need not exist.
 
     The lock is on a file `.<name>.lock` beside it, which stays. The kernel releases it when a
-    process ends, however it ends. Raises OSError where the file cannot be made.
+    process ends, however it ends. Raises OSError if the file cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def alone(path):
         yield
 
 
-def remove(path):
+def remove(path: str | Path) -> None:
     """Deletes a file or a folder if it is there."""
     path = Path(path)
     if path.is_dir():
@@ -68,33 +69,31 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
-def write_json(path, value):
+def write_json(path: str | Path, value: Any) -> None:
     """Writes a value as indented JSON."""
     with writing(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Writes a text in UTF-8."""
     with writing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_csv(path, frame):
-    """Writes a pandas frame without its index; floats as the shortest decimal that reads back
-    equal.
-    """
+def write_csv(path: str | Path, frame: Any) -> None:
+    """Writes a pandas frame without its index; floats in the fewest digits that read back equal."""
     with writing(path) as partial:
         frame.to_csv(partial, index=False)
 
 
-def write_npz(path, **arrays):
+def write_npz(path: str | Path, **arrays: Any) -> None:
     """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
     with writing(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
 
 
-def write_arrays(folder, arrays):
+def write_arrays(folder: str | Path, arrays: Mapping[str, Any]) -> None:
     """Writes {name: array} as a folder of <name>.npy files; equal arrays give equal bytes."""
     with writing(folder) as partial:
         partial.mkdir()
@@ -102,13 +101,14 @@ def write_arrays(folder, arrays):
             np.save(partial / f"{name}.npy", array)
 
 
-def write_npy(path, shape, dtype, pieces):
-    """Writes an npy array of which only the pieces at hand are in memory: contiguous arrays that
-    follow one another.
+def write_npy(
+    path: str | Path, shape: tuple[int, ...], dtype: np.dtype, pieces: Iterable[np.ndarray]
+) -> None:
+    """Writes an npy array piece by piece. pieces: contiguous arrays of its rows, in order.
 
-    For a file in a folder that is being written (see `writing`): it has its own name at once. It is
-    written from its beginning to its end, not through a memory map, which kills the process on a
-    full disk. Raises BenchError where the pieces are not those of the shape.
+    The file is not renamed at the end, so it belongs in a folder that is being written (see
+    `writing`). There is no memory map, which would kill the process on a full disk. Raises
+    BenchError if the pieces are not those of the shape.
     """
     with open(path, "wb") as file:
         npy.write_array_header_1_0(
@@ -127,9 +127,10 @@ def write_npy(path, shape, dtype, pieces):
 
 
 @contextlib.contextmanager
-def reading(path, remedy=None):
-    """Turns any failure to read `path` into one line that names it and the remedy (default: the
-    rule that makes it).
+def reading(path: str | Path, remedy: str | None = None) -> Iterator[Path]:
+    """Turns any failure to read `path` into one line that names it and the remedy.
+
+    The default remedy is the command that makes the file, see `remake`.
     """
     path = Path(path)
     remedy = remedy or remake(path)
@@ -139,10 +140,8 @@ def reading(path, remedy=None):
         yield path
 
 
-def remake(path):
-    """The advice that ends an error about a file: the command that makes it, forced where its
-    target is there.
-    """
+def remake(path: str | Path) -> str:
+    """The command that makes a file: the end of an error about it. It forces an existing target."""
     target = paths.target(path)
     if target.exists():
         again = " again" if Path(path).exists() else ""
@@ -150,34 +149,36 @@ def remake(path):
     return f"make it with: snakemake --cores all {target}"
 
 
-def read_json(path, remedy=None):
+def read_json(path: str | Path, remedy: str | None = None) -> Any:
     """The value of a JSON file."""
     with reading(path, remedy):
         return json.loads(Path(path).read_text())
 
 
-def read_npz(path):
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file as a dict; object arrays are refused."""
     with reading(path), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
-def read_npy(path, remedy=None):
+def read_npy(path: str | Path, remedy: str | None = None) -> np.ndarray:
     """A memory-mapped npy array; object arrays are refused."""
     with reading(path, remedy):
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def read_arrays(folder, names, remedy=None):
+def read_arrays(
+    folder: str | Path, names: Iterable[str], remedy: str | None = None
+) -> dict[str, np.ndarray]:
     """{name: memory-mapped array} of a folder that `write_arrays` wrote.
 
-    Memory is taken only for the values that are read. Raises BenchError where one of `names` is
+    Memory is taken only for the values that are read. Raises BenchError if one of `names` is
     missing or damaged.
     """
     return {name: read_npy(Path(folder) / f"{name}.npy", remedy) for name in names}
 
 
-def read_csv(path):
+def read_csv(path: str | Path) -> Any:
     """A pandas frame from a csv file."""
     import pandas
 
@@ -185,7 +186,7 @@ def read_csv(path):
         return pandas.read_csv(path)
 
 
-def read_parquet(path):
+def read_parquet(path: str | Path) -> Any:
     """A pandas frame from a parquet file."""
     import pandas
 
@@ -193,7 +194,7 @@ def read_parquet(path):
         return pandas.read_parquet(path)
 
 
-def read_safetensors(path, remedy=None):
+def read_safetensors(path: str | Path, remedy: str | None = None) -> dict[str, Any]:
     """The tensors of a safetensors file as a state dict on the CPU."""
     from safetensors.torch import load_file
 
@@ -201,7 +202,7 @@ def read_safetensors(path, remedy=None):
         return load_file(path)
 
 
-def write_safetensors(path, state):
+def write_safetensors(path: str | Path, state: Mapping[str, Any]) -> None:
     """Writes a state dict."""
     from safetensors.torch import save_file
 
@@ -209,8 +210,8 @@ def write_safetensors(path, state):
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
 
 
-def digest_inside(path):
-    """The `digest` array of an npz file; None where the file is missing or unreadable."""
+def digest_inside(path: str | Path) -> str | None:
+    """The `digest` array of an npz file; None if the file is missing or unreadable."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return str(archive["digest"])

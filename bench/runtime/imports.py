@@ -1,5 +1,4 @@
-"""Lets diffusers, torch-fidelity and clean-fid be imported where torchvision's compiled operators
-do not load.
+"""Imports of diffusers, torch-fidelity and clean-fid if torchvision's operators do not load.
 
 PyPI's torchvision is built against CUDA torch. Beside a CPU build of torch its operators do not
 load, and `import torchvision` fails when it registers fake kernels for `nms` and `qnms`. The three

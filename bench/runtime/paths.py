@@ -1,4 +1,4 @@
-"""Where everything is, relative to the folder a run is started in."""
+"""Where everything is, relative to the folder in which a run is started."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ JOBS = RESULTS / ".jobs"  # what jobs took, see `bench.runtime.stopwatch`
 class Setting:
     """The files of one setting, results/<name>/; results/README.md says what each is."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.folder = RESULTS / name
         self.data = self.folder / "data"
         self.mean = self.folder / "mean"
@@ -27,21 +27,26 @@ class Setting:
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
 
-    def trajectories(self, kind):
+    def trajectories(self, kind: str) -> Path:
+        """The trajectories of a kind."""
         return self.folder / "trajectories" / f"{kind}.json"
 
-    def samples(self, process, needs, variant, trajectory, K, shard):
-        """One shard of a cell. needs: the last stage that the variant waits for, see
-        `bench.covariance.NEEDS`.
+    def samples(
+        self, process: str, needs: str, variant: str, trajectory: str, K: int, shard: int
+    ) -> Path:
+        """One shard of a cell.
+
+        needs: the last stage that the variant waits for, see `bench.covariance.NEEDS`.
         """
         of_variant = self.folder / "samples" / process / needs / variant
         return of_variant / cell_name(trajectory, K) / f"{shard}.npz"
 
-    def manifest(self, process, needs, shard):
+    def manifest(self, process: str, needs: str, shard: int | str) -> Path:
         """Which samples a job has drawn."""
         return self.folder / "samples" / process / f"{needs}-{shard}.json"
 
-    def fidelity(self, process):
+    def fidelity(self, process: str) -> Path:
+        """The scores of the samples of a process."""
         return self.folder / "fidelity" / f"{process}.json"
 
 
@@ -51,7 +56,7 @@ class Tables:
     Settings are shared by experiments, see `Setting`; tables are each experiment's own.
     """
 
-    def __init__(self, name=DEFAULT):
+    def __init__(self, name: str = DEFAULT) -> None:
         self.folder = RESULTS if name == DEFAULT else RESULTS / f"{name}-tables"
         self.config = self.folder / "config.yaml"
         self.cells = self.folder / "cells.csv"
@@ -64,14 +69,16 @@ class Tables:
         self.metrics = self.folder / "metrics.json"
         self.tracking = self.folder / "tracking.json"
 
-    def plot(self, metric):
+    def plot(self, metric: str) -> Path:
+        """The curves of a metric as data."""
         return self.folder / "plots" / f"{metric}.csv"
 
-    def figure(self, setting, metric):
+    def figure(self, setting: str, metric: str) -> Path:
+        """The curves of a metric in a setting as an image."""
         return self.folder / "figures" / setting / f"{metric}.png"
 
 
-def experiment_of(path):
+def experiment_of(path: str | Path) -> str | None:
     """The name of the experiment that a table belongs to; None for a file that is no table."""
     path = Path(os.path.normpath(path))
     if path in (THRESHOLDS, THEORY) or not path.is_relative_to(RESULTS):
@@ -83,17 +90,17 @@ def experiment_of(path):
     return DEFAULT if is_table or folder in ("plots", "figures") else None
 
 
-def job(setting, stage, *which):
-    """The account of a job; which: what tells jobs of a stage apart."""
+def job(setting: str, stage: str, *which: object) -> Path:
+    """The account of a job. which: what distinguishes the jobs of a stage."""
     return JOBS / setting / f"{'-'.join(map(str, (stage, *which)))}.json"
 
 
-def cell_name(trajectory, K):
+def cell_name(trajectory: str, K: int) -> str:
     """The name of a cell's file or artifact."""
     return f"{trajectory}_K{K}"
 
 
-def target(path):
+def target(path: str | Path) -> Path:
     """The Snakemake target that `path` is, or is a part of."""
     parts = Path(path).parts
     start = parts.index(RESULTS.name) if RESULTS.name in parts else len(parts)

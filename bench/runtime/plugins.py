@@ -25,15 +25,15 @@ def load(kind: str, group: str, base: type, name: str, known: list[str]) -> type
             raise unknown(kind, name, {*known, *points.names})
         (point,) = points.select(name=name)
     try:
-        found = point.load()
+        plugin = point.load()
     except (ImportError, AttributeError) as error:
         raise BenchError(
             f"{kind} {name!r} cannot be imported ({reason(error)}); expected package.module:Class "
             "of an installed package, or of a folder that PYTHONPATH names"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, base) and found.name):
+    if not (isinstance(plugin, type) and issubclass(plugin, base) and plugin.name):
         raise BenchError(
             f"{kind} {name!r}: expected a subclass of {base.__module__}.{base.__name__} "
-            f"that has a name, found {found!r}"
+            f"that has a name, found {plugin!r}"
         )
-    return found
+    return plugin

@@ -12,6 +12,9 @@ import contextlib
 import resource
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import psutil
 
@@ -19,19 +22,21 @@ from bench.runtime import files, paths
 
 
 class Account:
-    """What networks took since it was opened. passes, images: of forward passes; first: time.time()
-    of the first, or None.
+    """The time in networks since the account was opened.
+
+    passes, images: of forward passes; first: time.time() at the first pass, or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.passes = self.images = 0
         self.first = None
         self._seconds, self._marks = 0.0, deque()
 
     @contextlib.contextmanager
-    def inside(self, device, images=0):
-        """Counts what runs inside as a pass of `images` images, a backward one where there are
-        none.
+    def inside(self, device: Any, images: int = 0) -> Iterator[None]:
+        """Counts the `with` block as a pass of `images` images on a torch device.
+
+        Without images it is a backward pass.
         """
         if self.first is None:
             self.first = time.time()
@@ -63,8 +68,8 @@ class Account:
             self._seconds += begin.elapsed_time(end) / 1000
 
     @property
-    def seconds(self):
-        """Time inside networks."""
+    def seconds(self) -> float:
+        """The time inside networks."""
         self._settle(wait=True)
         return self._seconds
 
@@ -72,14 +77,15 @@ class Account:
 account = Account()  # of this process
 
 
-def inside(device, images=0):
-    """Counts what runs inside as time in a network; see `Account.inside`."""
+def inside(device: Any, images: int = 0) -> AbstractContextManager:
+    """Counts the `with` block as time in a network, see `Account.inside`."""
     return account.inside(device, images)
 
 
-def watched(network):
-    """The module `network`, whose forward passes are timed from now on; its first argument is a
-    batch of images.
+def watched(network: Any) -> Any:
+    """The torch module `network` itself, whose forward passes are timed from now on.
+
+    The first argument of a pass is a batch of images.
     """
     passes = []
 
@@ -96,8 +102,8 @@ def watched(network):
 
 
 @contextlib.contextmanager
-def fresh():
-    """An `Account` of what runs inside alone; the process's own goes on after it."""
+def fresh() -> Iterator[Account]:
+    """An `Account` of the `with` block alone. The process's own account goes on after it."""
     global account
     before, account = account, Account()
     try:
@@ -106,10 +112,12 @@ def fresh():
         account = before
 
 
-def write(account, stage, setting, threads, **which):
+def write(
+    account: Account, stage: str, setting: str, threads: int | None, **which: str | int
+) -> None:
     """Writes the account of this process, a job that passed a network, to results/.jobs/.
 
-    threads: it had; which: what tells jobs of a stage apart.
+    threads: how many the job had; which: what distinguishes the jobs of a stage.
     """
     begun = psutil.Process().create_time()
     files.write_json(

@@ -1,7 +1,7 @@
 """Metrics: the scores of the tables, one small class each.
 
 To add a metric, put a file with a subclass of `Metric` into this folder and its name into `metrics`
-of params.yaml. The stages, tables, figures and tracking ask this registry for it. A metric may also
+of params.yaml. Stages, tables, figures and tracking look it up in this registry. A metric may also
 live elsewhere: as an entry point of the group `bench.metrics`, or as `package.module:Class` in
 `metrics`.
 
@@ -10,6 +10,7 @@ The configuration imports every metric. So import torch inside `compute`: it tak
 
 import importlib
 import pkgutil
+from typing import Any
 
 from bench.runtime import plugins
 from bench.runtime.errors import BenchError, unknown
@@ -36,7 +37,7 @@ class Metric:
     digits: int | None = None  # printed behind the point; None: as many as the size asks for
     version: int = 1  # goes up when its numbers change: then they are computed again
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if "name" not in cls.__dict__:
             return  # what several metrics share
         cls.group = cls.__dict__.get("group") or cls.name
@@ -75,7 +76,7 @@ class Metric:
             return 1
         return 2 if value >= 1 else 4
 
-    def compute(self, seen) -> tuple[float, float | None]:
+    def compute(self, seen: Any) -> tuple[float, float | None]:
         """(value, its standard error or None) of one cell.
 
         seen: a `bench.scores.evidence.Bounds` if the metric needs the bound, else a
@@ -107,8 +108,8 @@ def find(entry: str) -> list[Metric]:
     entry: a group, the name of an entry point of `bench.metrics`, or `package.module:Class`, which
     is imported. BenchError for an unknown one.
     """
-    known = in_group(entry)
-    if known:
-        return known
+    metrics = in_group(entry)
+    if metrics:
+        return metrics
     groups = [metric.group for metric in METRICS.values()]
     return in_group(plugins.load("metric", "bench.metrics", Metric, entry, groups).group)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas
+from jaxtyping import Float
 
 from bench import noise
 from bench.runtime.errors import BenchError
@@ -15,8 +16,8 @@ from bench.scores.reference import Reference
 class Bounds:
     """The bounds of a cell's images, for a metric that needs the bound.
 
-    values: (images,), in the unit of the metric's `column`; exact: −log p(x) of the same images in
-    nats, where the law of the data is known.
+    values: one for each image, in the unit of the metric's `column`; exact: −log p(x) of the same
+    images in nats, or None if the law of the data is not known.
     """
 
     values: pandas.Series
@@ -27,17 +28,17 @@ class Bounds:
 class Samples:
     """The features of n ≥ 4 samples, and the reference they are compared with.
 
-    features: (n, d); logits: (n, classes), where the extractor has a last layer; resamples: the
-    replicates behind a standard error; stream: names the random numbers that a metric draws.
+    logits: None if the extractor has no last layer; resamples: the number of replicates behind a
+    standard error; stream: the name of the random numbers that a metric draws.
     """
 
-    features: np.ndarray
-    logits: np.ndarray | None
+    features: Float[np.ndarray, "n d"]
+    logits: Float[np.ndarray, "n classes"] | None
     reference: Reference
     resamples: int
     stream: tuple
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         least = NEIGHBOUR + 1
         if len(self.features) < least:
             raise BenchError(

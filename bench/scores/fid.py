@@ -1,8 +1,10 @@
 """FID (Heusel et al. 2017): the Fréchet distance of Gaussians fitted to features.
 
-Behind clean-fid's resizings (Parmar et al. 2022) the same distance goes by names of its own, as its
-values do not compare with one another.
+With clean-fid's resizings (Parmar et al. 2022) the same distance has names of its own, as values of
+different resizings do not compare with one another.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,11 @@ class Fid(Metric):
     name = "fid"
     title = label = "FID"
 
-    def compute(self, samples) -> tuple[float, float | None]:
-        """The distance from the Gaussian of the reference, which stays as it is."""
+    def compute(self, samples: Any) -> tuple[float, float | None]:
+        """The distance from the Gaussian of the reference, which is not resampled.
+
+        samples: a `bench.scores.evidence.Samples`.
+        """
         from bench.scores import frechet
 
         distances = frechet.Distances(samples.features, samples.reference.gaussian)
@@ -34,7 +39,7 @@ class FidLegacyPytorch(Fid):
 
 
 class FidClean(Fid):
-    """With PIL's bicubic resizing, which averages where it shrinks."""
+    """With PIL's bicubic resizing, which averages if it shrinks."""
 
     name, resizing, extractor = "fid_clean", "clean", "inception"
     title = "FID, clean-fid's clean resizing"

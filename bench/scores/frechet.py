@@ -14,26 +14,28 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Real
+from torch import Tensor
 
 PART = 4096  # rows of features that are held as float64 at a time, for the covariance
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What the features of a reference are taken for: mean (d,), covariance (d, d), float64."""
+    """The Gaussian with the mean and covariance of the features of a reference."""
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    mean: Float64[np.ndarray, " d"]
+    covariance: Float64[np.ndarray, "d d"]
 
     @cached_property
-    def root(self) -> torch.Tensor:
-        """The symmetric root of the covariance, (d, d) float64; rounding below 0 counts as 0."""
+    def root(self) -> Float64[Tensor, "d d"]:
+        """The symmetric root of the covariance; eigenvalues that are rounded below 0 count as 0."""
         values, vectors = torch.linalg.eigh(torch.tensor(self.covariance))
         return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def fitted(features: np.ndarray) -> Gaussian:
-    """The `Gaussian` of features (n, d), n ≥ 2; the covariance is the unbiased one."""
+def fitted(features: Real[np.ndarray, "n d"]) -> Gaussian:
+    """The `Gaussian` of n ≥ 2 features; the covariance is the unbiased one."""
     parts = [features[first : first + PART] for first in range(0, len(features), PART)]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
     covariance = sum((part - mean).T @ (part - mean) for part in parts) / (len(features) - 1)
@@ -41,12 +43,11 @@ def fitted(features: np.ndarray) -> Gaussian:
 
 
 class Distances:
-    """d² of features (n, d), n ≥ 2, from a reference `Gaussian`, for any weights of the images."""
+    """d² of n ≥ 2 features from a reference `Gaussian`, for any weights of the images."""
 
-    def __init__(self, features: np.ndarray, reference: Gaussian):
-        features = torch.tensor(
-            np.asarray(features), dtype=torch.float64
-        )  # aligned, which the last bits depend on
+    def __init__(self, features: Real[np.ndarray, "n d"], reference: Gaussian) -> None:
+        # A copy in torch's own memory is aligned, which the last bits depend on.
+        features = torch.tensor(np.asarray(features), dtype=torch.float64)
         self.count, self.reference = len(features), reference
         self.centre = features.mean(0)
         self.centred = features - self.centre  # rounds less
@@ -54,20 +55,19 @@ class Distances:
         self.rooted = self.centred @ reference.root
         self.gram = self.rooted @ self.rooted.T if self.count <= features.shape[1] else None
 
-    def __call__(self, weights: np.ndarray | None = None) -> float:
-        """d² if image i counts weights[i] times, (n,) with sum n; once each by default."""
+    def __call__(self, weights: Real[np.ndarray, " n"] | None = None) -> float:
+        """d² if image i counts weights[i] times, with sum n; once each by default."""
         n = self.count
-        weights = (
-            torch.ones(n, dtype=torch.float64)
-            if weights is None
-            else torch.from_numpy(weights).double()
-        )
+        if weights is None:
+            weights = torch.ones(n, dtype=torch.float64)
+        else:
+            weights = torch.from_numpy(weights).double()
         shift = weights @ self.centred / n
         total = (weights @ self.squares - n * shift.square().sum()) / (n - 1)
         away = self.centre + shift - torch.from_numpy(self.reference.mean)
-        eigenvalues = torch.linalg.eigvalsh(
-            self._by_images(weights) if self.gram is not None else self._by_features(weights)
-        )
+        by_images = self.gram is not None
+        matrix = self._by_images(weights) if by_images else self._by_features(weights)
+        eigenvalues = torch.linalg.eigvalsh(matrix)
         trace = eigenvalues.clamp(min=0).sqrt().sum() / (n - 1) ** 0.5
         return float(away.square().sum() + total + np.trace(self.reference.covariance) - 2 * trace)
 

@@ -1,6 +1,7 @@
 """The inception score (Salimans et al. 2016): exp E KL(p(y | x) ‖ p(y)) of predicted classes."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ SPLITS = 10  # parts of the samples at most, as published
 
 
 class InceptionScore(Metric):
-    """The mean over disjoint parts of the samples, whose spread tells its standard error."""
+    """The mean over disjoint parts of the samples, whose spread gives its standard error."""
 
     name = "isc"
     title = "Inception score"
@@ -18,8 +19,11 @@ class InceptionScore(Metric):
     higher_is_better = True
     needs = ("logits",)
 
-    def compute(self, samples) -> tuple[float, float | None]:
-        """By torch-fidelity, which shuffles the samples."""
+    def compute(self, samples: Any) -> tuple[float, float | None]:
+        """By torch-fidelity, which shuffles the samples.
+
+        samples: a `bench.scores.evidence.Samples` with logits.
+        """
         import torch
 
         from bench.runtime import imports

@@ -1,6 +1,7 @@
 """KID (Bińkowski et al. 2018): the unbiased MMD² of features under a cubic polynomial kernel."""
 
 import math
+from typing import Any
 
 from bench.scores import Metric
 
@@ -21,8 +22,11 @@ class Kid(Metric):
     title = label = "KID"
     needs = ("features", "features of the reference")
 
-    def compute(self, samples) -> tuple[float, float | None]:
-        """By torch-fidelity, over `samples.resamples` subsets."""
+    def compute(self, samples: Any) -> tuple[float, float | None]:
+        """By torch-fidelity, over `samples.resamples` subsets.
+
+        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        """
         from bench.runtime import imports
         from bench.scores.neighbours import double
 

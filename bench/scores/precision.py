@@ -1,6 +1,7 @@
 """Precision (Kynkäänniemi et al. 2019): the share of samples within the balls of the reference."""
 
 import math
+from typing import Any
 
 from bench.scores import Metric
 
@@ -8,7 +9,7 @@ from bench.scores import Metric
 class Precision(Metric):
     """A share p of n independent images has the standard error √(p (1 − p)/n).
 
-    There is none where p is 0 or 1: the formula says 0, which it is not.
+    There is none if p is 0 or 1: the formula would give 0, which is too small.
     """
 
     name = label = "precision"
@@ -16,8 +17,11 @@ class Precision(Metric):
     higher_is_better = True
     needs = ("features", "features of the reference")
 
-    def compute(self, samples) -> tuple[float, float | None]:
-        """See `bench.scores.neighbours` for the balls."""
+    def compute(self, samples: Any) -> tuple[float, float | None]:
+        """See `bench.scores.neighbours` for the balls.
+
+        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        """
         from bench.scores.neighbours import covered, double
 
         reference = samples.reference

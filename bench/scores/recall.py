@@ -1,6 +1,7 @@
 """Recall (Kynkäänniemi et al. 2019): the share of the reference within the balls of the samples."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,11 @@ class Recall(Metric):
     higher_is_better = True
     needs = ("features", "features of the reference")
 
-    def compute(self, samples) -> tuple[float, float | None]:
-        """See `bench.scores.neighbours` for the balls."""
+    def compute(self, samples: Any) -> tuple[float, float | None]:
+        """See `bench.scores.neighbours` for the balls.
+
+        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        """
         from bench.scores.neighbours import covered, double, radii
 
         points, reference = double(samples.features), double(samples.reference.features)

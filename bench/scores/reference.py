@@ -2,8 +2,9 @@
 
 results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer.
 The digest is of the data's content, the split, the number of images and the extractor's name, which
-tells its weights. So settings of the same data share them. Features are extracted in chunks that
-stay on disk: an interrupted extraction goes on, and a second process that wants the same waits.
+has a digest of its weights. So settings of the same data share them. Features are extracted in
+chunks that stay on disk, so an interrupted extraction goes on. A second process that needs the same
+features waits.
 
 A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu`
 and the covariance `sigma` of features. FID needs no more.
@@ -14,8 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64, Real
+from torch import Tensor
+from torch.nn import Module
 from tqdm import tqdm
 
+from bench.data.dataset import Data
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import fidelity, frechet, neighbours
@@ -25,23 +30,25 @@ CHUNK = 1024  # images whose features are written together
 
 @dataclass(frozen=True)
 class Reference:
-    """features: (n, d), or None if only their published mean and covariance are known."""
+    """What samples are compared with.
+
+    features: None if only their published mean and covariance are known.
+    """
 
     gaussian: frechet.Gaussian
-    features: np.ndarray | None = None
+    features: Real[np.ndarray, "n d"] | None = None
 
     @cached_property
-    def radii(self):
-        """See `bench.scores.neighbours.radii`."""
+    def radii(self) -> Float64[Tensor, " n"]:
+        """The radii of the balls around the features, see `bench.scores.neighbours.radii`."""
         return neighbours.radii(self.features)
 
 
-def features(extractor, data, split, count):
+def features(extractor: Module, data: Data, split: str, count: int) -> Path:
     """The folder with the features of the first `count` images of a split.
 
-    data: a `bench.data.dataset.Data`; split: 'train' or 'test'.
-
-    extractor: as in `bench.scores.fidelity.features`. Nothing is extracted that is there and whole.
+    extractor: as in `bench.scores.fidelity.features`; split: 'train' or 'test'. Nothing is
+    extracted that is there and whole. Raises BenchError if the folder cannot be written.
     """
     made_by = {
         "data": data.sha256,
@@ -54,21 +61,14 @@ def features(extractor, data, split, count):
     try:
         with files.alone(folder):
             if not _whole(folder, count):
-                images = getattr(data, split)[:count]
-                _extract(
-                    extractor,
-                    images,
-                    data.levels,
-                    folder,
-                    made_by,
-                    f"features of {data.name} {split}",
-                )
+                images, title = getattr(data, split)[:count], f"features of {data.name} {split}"
+                _extract(extractor, images, data.levels, folder, made_by, title)
     except OSError as error:
         raise BenchError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return folder
 
 
-def read(folder: str | Path, remedy: str) -> dict[str, np.ndarray]:
+def read(folder: Path | str, remedy: str) -> dict[str, np.ndarray]:
     """{layer: memory-mapped features} of a folder of `features`; remedy: how an error ends."""
     layers = {path.stem for path in Path(folder).glob("*.npy")}
     return files.read_arrays(folder, {"features", *layers}, remedy)
@@ -102,15 +102,13 @@ def _extract(extractor, images, levels, folder, made_by, title):
     files.remove(chunks)
 
 
-def statistics(path: Path, dimension: int | None = None) -> frechet.Gaussian:
+def statistics(path: Path | str, dimension: int | None = None) -> frechet.Gaussian:
     """The `bench.scores.frechet.Gaussian` of a statistics file.
 
     BenchError if it is no such file, or not of `dimension` features.
     """
-    where, remedy = (
-        f"fidelity.reference: {path}",
-        "expected an npz file with the arrays mu (d,) and sigma (d, d)",
-    )
+    where = f"fidelity.reference: {path}"
+    remedy = "expected an npz file with the arrays mu (d,) and sigma (d, d)"
     with files.reading(path, remedy), np.load(path, allow_pickle=False) as archive:
         missing = [name for name in ("mu", "sigma") if name not in archive.files]
         if missing:

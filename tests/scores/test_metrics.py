@@ -62,7 +62,7 @@ def test_inception_score_is_the_papers():
     Of one-hot predictions it is the exponential of the entropy of the classes in a part.
     """
     logits = 1e3 * np.eye(5)[np.arange(400) % 5]
-    value, stderr = scored(logits, None, "isc", 3)
+    value, stderr = scored(logits, of(logits), "isc", 3)
     p = [
         np.bincount(chosen, minlength=5) / 40
         for chosen in np.arange(400)[fidelity_order(400)].reshape(10, 40) % 5

@@ -32,7 +32,7 @@ PLACE = (
 )
 
 
-def read(path: str):
+def read(path: str) -> Raw:
     """The images as a `Raw` without labels, in the order of their numbers.
 
     path: the folder img_align_celeba, or img_align_celeba.zip (read in place), or a folder with
@@ -46,10 +46,10 @@ def read(path: str):
         Path(path) / f"{FOLDER}.zip",
         Path(path),
     ]
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
+    place = next((place for place in places if place.exists()), None)
+    if place is None:
         raise BenchError(f"{where}: no such file or folder; expected {PLACE}")
-    with _opened(where, found) as (names, _):
+    with _opened(where, place) as (names, _):
         numbered = sorted(
             (int(match[1]), name)
             for name in names
@@ -63,19 +63,19 @@ def read(path: str):
             f"and {len(test)} test images (from {FIRST_TEST}.jpg on); "
             f"expected some of both, each once, of {PLACE}"
         )
-    return Raw(train=_faces(where, found, train), test=_faces(where, found, test), levels=256)
+    return Raw(train=_faces(where, place, train), test=_faces(where, place, test), levels=256)
 
 
-def size(path):
+def size(path: str) -> Size:
     """How large the data set is as published, wherever its files are."""
     return Size((3, 64, 64), train=LAST_TRAIN, test=202599 - FIRST_TEST + 1, labels=False)
 
 
-def _faces(where, found, names):
+def _faces(where, place, names):
     """The images of these names."""
 
     def each():
-        with _opened(where, found) as (_, open_file):
+        with _opened(where, place) as (_, open_file):
             for name in names:
                 with images.opened(f"{where}: {name}", open_file(name), SIZE) as image:
                     face = images.pixels(
@@ -87,11 +87,11 @@ def _faces(where, found, names):
 
 
 @contextlib.contextmanager
-def _opened(where, found):
+def _opened(where, place):
     """(names, function that opens one) of the files in a folder or a zip archive."""
     with one_line(f"{where}: truncated or not readable", f"expected the images of {FOLDER}.zip"):
-        if found.is_dir():
-            yield os.listdir(found), lambda name: found / name
+        if place.is_dir():
+            yield os.listdir(place), lambda name: place / name
         else:
-            with zipfile.ZipFile(found) as archive:
+            with zipfile.ZipFile(place) as archive:
                 yield archive.namelist(), archive.open

@@ -41,7 +41,7 @@ EXPECTED = (
 LARGEST = 1 << 25  # bytes of a compressed strip; one of 10000 images is 23 MB
 
 
-def read(path: str):
+def read(path: str) -> Raw:
     """The data set as a `Raw`; training images in the order of data_batch_1..5.
 
     path: cifar-10-python.tar.gz, or the folder cifar-10-batches-py extracted from it; or the npm
@@ -49,24 +49,22 @@ def read(path: str):
     Raises BenchError if it is missing, truncated, or not as expected.
     """
     where = f"data.path: {path}"
-    found = members.read(where, path, WANTED, _parse, EXPECTED, ARCHIVES)
-    names = (
-        STRIPS + LABELS
-        if set(found) & set(STRIPS + LABELS) and not set(found) & {*TRAIN, TEST}
-        else [*TRAIN, TEST]
-    )
-    missing = [name for name in names if name not in found]
+    contents = members.read(where, path, WANTED, _parse, EXPECTED, ARCHIVES)
+    names = [*TRAIN, TEST]
+    if set(contents) & set(STRIPS + LABELS) and not set(contents) & set(names):
+        names = STRIPS + LABELS
+    missing = [name for name in names if name not in contents]
     if missing:
         raise BenchError(f"{where}: {', '.join(missing)} not found; expected {EXPECTED}")
     if names[0] in STRIPS:
-        train, test = [found[name] for name in STRIPS[:-1]], found[STRIPS[-1]]
+        train, test = [contents[name] for name in STRIPS[:-1]], contents[STRIPS[-1]]
         labels, test_labels = (
-            _labels(f"{where}: {name}", found[name], count)
+            _labels(f"{where}: {name}", contents[name], count)
             for name, count in zip(LABELS, (sum(map(len, train)), len(test)), strict=True)
         )
     else:
-        train, labels = zip(*(found[name] for name in TRAIN), strict=True)
-        labels, (test, test_labels) = np.concatenate(labels), found[TEST]
+        train, labels = zip(*(contents[name] for name in TRAIN), strict=True)
+        labels, (test, test_labels) = np.concatenate(labels), contents[TEST]
     return Raw(
         train=Images((len(labels), 3, 32, 32), lambda: itertools.chain.from_iterable(train)),
         test=test,
@@ -76,7 +74,7 @@ def read(path: str):
     )
 
 
-def size(path):
+def size(path: str) -> Size:
     """How large the data set is as published, wherever its archive is."""
     return Size((3, 32, 32), train=50000, test=10000)
 
@@ -127,12 +125,9 @@ def _labels(where, labels, count):
         )
     for label in labels:
         if type(label) is not int or not 0 <= label <= 9:
-            found = (
-                label
-                if type(label) is int and abs(label) < 1e9
-                else f"one of type {type(label).__name__}"
-            )
-            raise BenchError(f"{where}: found {found}, expected integers 0..9")
+            short = type(label) is int and abs(label) < 1e9
+            text = label if short else f"one of type {type(label).__name__}"
+            raise BenchError(f"{where}: found {text}, expected integers 0..9")
     return np.array(labels, dtype=np.int64)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from bench.data.dataset import Raw, Size
 
 
-def read():
+def read() -> Raw:
     """The digits as a `Raw`, with their labels."""
     from sklearn.datasets import load_digits
 
@@ -25,6 +25,6 @@ def read():
     )
 
 
-def size():
-    """How large what `read` returns is."""
+def size() -> Size:
+    """The size of what `read` returns."""
     return Size((1, 8, 8), train=1617, test=180, levels=17)

@@ -1,6 +1,7 @@
 """Fashion-MNIST: 70000 pieces of clothing, 1×28×28, 256 grey levels, ten classes, as idx files."""
 
 from bench.data import idx
+from bench.data.dataset import Raw
 
 SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 DOWNLOADS = {
@@ -19,10 +20,10 @@ DOWNLOADS = {
         )
     ],
 }
-size = idx.size  # as `read`, it is the family's
+size = idx.size  # the same for the whole family
 
 
-def read(path: str):
+def read(path: str) -> Raw:
     """The data set as a `Raw`, in the order of the files.
 
     path: the folder that holds them, gzipped or not, such as /usr/share/datasets/fashion-mnist of

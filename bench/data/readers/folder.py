@@ -23,7 +23,10 @@ from bench.runtime.errors import BenchError
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=True, ge=2)] = 10):
+Every = Annotated[int, Field(strict=True, ge=2)]
+
+
+def read(path: str, size: images.Side, test_every: Every = 10) -> Raw:
     """The images as a `Raw` (n, 3, size, size) without labels, in the order of their paths.
 
     path: the folder. size: pixels on a side. If path/train and path/test exist, they are the
@@ -40,42 +43,36 @@ def read(path: str, size: images.Side, test_every: Annotated[int, Field(strict=T
     if all(folder.is_dir() for folder in folders):
         train, test = (_find(f"{where}: {folder.name}", folder, 1) for folder in folders)
     else:
-        found = _find(where, path, 2)
-        train, test = (
-            [file for index, file in enumerate(found) if index % test_every],
-            found[::test_every],
-        )
+        files = _find(where, path, 2)
+        train = [file for index, file in enumerate(files) if index % test_every]
+        test = files[::test_every]
     return Raw(train=_squares(path, train, size), test=_squares(path, test, size), levels=256)
 
 
 def _find(where, folder, least):
     """Paths of the images below a folder, sorted. A folder that links reach twice is read once."""
-    found, seen = [], set()
+    files, visited = [], set()
     try:
         for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
             place = os.path.realpath(here)
-            folders[:] = (
-                []
-                if place in seen
-                else sorted(name for name in folders if not name.startswith("."))
-            )
-            if place not in seen:
-                found += [
-                    Path(here) / name
-                    for name in names
-                    if name.lower().endswith(ENDINGS) and not name.startswith(".")
-                ]
-            seen.add(place)
+            if place in visited:
+                folders.clear()
+                continue
+            visited.add(place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in names:
+                if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                    files.append(Path(here) / name)
     except OSError as error:
         raise BenchError(
             f"{where}: cannot be listed ({error.filename}: {error.strerror})"
         ) from error
-    if len(found) < least:
+    if len(files) < least:
         raise BenchError(
-            f"{where}: found {len(found)} images below it; expected at least {least} "
+            f"{where}: found {len(files)} images below it; expected at least {least} "
             f"({', '.join(ENDINGS)})"
         )
-    return sorted(found)
+    return sorted(files)
 
 
 def _refuse(error):
@@ -85,13 +82,13 @@ def _refuse(error):
 
 def _squares(folder, paths, size):
     """The images at `paths` below the folder."""
-    return Images(
-        (len(paths), 3, size, size),
-        lambda: (
-            _square(f"data.path: {folder}: {str(path.relative_to(folder))!r}", path, size)
-            for path in paths
-        ),
-    )
+
+    def each():
+        for path in paths:
+            where = f"data.path: {folder}: {str(path.relative_to(folder))!r}"
+            yield _square(where, path, size)
+
+    return Images((len(paths), 3, size, size), each)
 
 
 def _square(where, path, size):

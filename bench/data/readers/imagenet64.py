@@ -33,7 +33,7 @@ PLACE = (
 )
 
 
-def read(path: str):
+def read(path: str) -> Raw:
     """The images as a `Raw`, with labels 0..999 if they are known.
 
     path: a folder with the folders train_64x64 and valid_64x64 of png files, taken in the order of
@@ -48,21 +48,21 @@ def read(path: str):
     if all((Path(path) / name).is_dir() for name in FOLDERS):
         train, test = (_pngs(where, path, name) for name in FOLDERS)
         return Raw(train=train, test=test, levels=256)
-    found = _batches(where, Path(path))
-    missing = [name for name in [*TRAIN, TEST] if name not in found]
+    batches = _batches(where, Path(path))
+    missing = [name for name in [*TRAIN, TEST] if name not in batches]
     if missing:
         raise BenchError(
             f"{where}: neither {' and '.join(FOLDERS)} nor {', '.join(missing)} found; "
             f"expected {PLACE}"
         )
-    train, train_labels = _split(where, {name: found[name] for name in TRAIN})
-    test, test_labels = _split(where, {TEST: found[TEST]})
+    train, train_labels = _split(where, {name: batches[name] for name in TRAIN})
+    test, test_labels = _split(where, {TEST: batches[TEST]})
     return Raw(
         train=train, test=test, levels=256, train_labels=train_labels, test_labels=test_labels
     )
 
 
-def size(path):
+def size(path: str) -> Size:
     """How large the data set is as published, in the folders of png files, wherever they are."""
     return Size((3, 64, 64), train=1281149, test=49999, labels=False)
 
@@ -88,16 +88,15 @@ def _pngs(where, path, folder):
 
 def _batches(where, path):
     """{name of a batch: function that opens it as a zip archive}; npz files go before zip files."""
-    found = {}
+    batches = {}
     for file in [*sorted(path.glob("*.npz")), *sorted(path.glob("*/*.npz"))]:
-        found.setdefault(file.name, functools.partial(zipfile.ZipFile, file))
+        batches.setdefault(file.name, functools.partial(zipfile.ZipFile, file))
     for file in sorted(path.glob("Imagenet64_*.zip")):
         with _reading(f"{where}: {file.name}"), zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
-                found.setdefault(
-                    member.rsplit("/", 1)[-1], functools.partial(_inside, file, member)
-                )
-    return found
+                name = member.rsplit("/", 1)[-1]
+                batches.setdefault(name, functools.partial(_inside, file, member))
+    return batches
 
 
 @contextlib.contextmanager
@@ -145,7 +144,7 @@ def _labels(where, archive):
 
 @contextlib.contextmanager
 def _rows(where, archive):
-    """(file, count) of the images of a batch: a row an image, its planes red, green and blue."""
+    """(file, count) of a batch. A row is an image: its red, green and blue plane."""
     with npy.opened(
         where,
         archive,
@@ -162,5 +161,5 @@ def _rows(where, archive):
 
 
 def _reading(where):
-    """Tells any failure to read a file in one line."""
+    """Turns any failure to read a file into a BenchError of one line."""
     return one_line(f"{where}: truncated or not readable", f"expected {PLACE}")

@@ -27,7 +27,7 @@ PLACE = (
 )
 
 
-def read(path: str, size: images.Side = 256, count: Count = 50_000):
+def read(path: str, size: images.Side = 256, count: Count = 50_000) -> Raw:
     """The images as a `Raw` without labels, in the order of the databases' keys.
 
     path: the folder with bedroom_train_lmdb and bedroom_val_lmdb. size: pixels on a side. count:
@@ -42,8 +42,8 @@ def read(path: str, size: images.Side = 256, count: Count = 50_000):
     return Raw(train=train, test=test, levels=256)
 
 
-def size(path, size=256, count=50_000):
-    """How large what is taken of the data set is, wherever its databases are."""
+def size(path: str, size: int = 256, count: int = 50_000) -> Size:
+    """The size of the part that is taken of the data set, wherever its databases are."""
     return Size((3, size, size), train=min(count, 3_033_042), test=300, labels=False)
 
 
@@ -75,7 +75,7 @@ def _square(image, size):
 
 @contextlib.contextmanager
 def _opened(where, folder):
-    """A transaction that reads a database; any failure is one line."""
+    """A transaction that reads a database. Raises BenchError for any failure."""
     import lmdb
 
     if not (folder / "data.mdb").is_file():

@@ -4,11 +4,13 @@ Every question about these data has a known answer. The mixture and its draws de
 alone, not on the experiment's seed: if the Monte Carlo noise changes, the data stay the same.
 """
 
+from typing import Any
+
 from bench.data.dataset import Raw, Size
 from bench.runtime.fields import Count
 
 
-def read(components: Count, dim: Count, train: Count, test: Count):
+def read(components: Count, dim: Count, train: Count, test: Count) -> Raw:
     """Draws in `dim` dimensions from a mixture of `components` Gaussians, with its law."""
     law = law_of(components, dim)
     splits = (
@@ -18,12 +20,12 @@ def read(components: Count, dim: Count, train: Count, test: Count):
     return Raw(*splits, levels=None, law=law)
 
 
-def size(components, dim, train, test):
-    """How large what `read` returns is."""
+def size(components: int, dim: int, train: int, test: int) -> Size:
+    """The size of what `read` returns."""
     return Size((dim, 1, 1), train, test, levels=None, labels=False)
 
 
-def law_of(components, dim):
+def law_of(components: int, dim: int) -> Any:
     """The `bench.mixture.Mixture` that the data of these options are drawn from."""
     from bench import mixture
 

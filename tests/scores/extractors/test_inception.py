@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.dataset import Data
 from bench.runtime import files, imports
 from bench.runtime.errors import BenchError
 from bench.scores import fidelity
@@ -337,9 +338,11 @@ def test_shared_and_transposed_tensors_are_copied(small, tmp_path):
     assert equal(prepare(tmp_path / "extractor", path)[0], state)
 
 
+VECTORS = np.zeros((2, 3, 1, 1))
+
+
 @pytest.mark.parametrize(
-    "data",
-    [make_data(shape=(2, 4, 4)), SimpleNamespace(name="vectors", shape=(3, 1, 1), levels=None)],
+    "data", [make_data(shape=(2, 4, 4)), Data("vectors", VECTORS, VECTORS, None, None, None, "")]
 )
 def test_data_that_are_no_images(tmp_path, data):
     with pytest.raises(
