@@ -117,7 +117,7 @@ STAGES = (
     stage(
         "bench figures --setting digits",
         "bench.stages.reporting:draw_figures",
-        "Draw each metric against K: results/SETTING/figures/METRIC.png.",
+        "Draw each metric against K: results/figures/SETTING/METRIC.png.",
         setting,
     ),
     thresholds,

@@ -33,8 +33,9 @@ def report(
     """The plan: a row for each stage of each setting, and the speed of each network.
 
     experiment: a `bench.experiment.resolved.Experiment`; images_per_second: texts `N` (all mean
-    networks) or `NAME=N` (one network); device: a name in devices.yaml. If both are absent, the networks are measured here, and the last lines are an
-    entry for devices.yaml. BenchError for an unknown name.
+    networks) or `NAME=N` (one network); device: a name in devices.yaml. If both are absent, the
+    networks are measured here, and the last lines are an entry for devices.yaml. BenchError for an
+    unknown name.
     """
     sizes, notes = _sizes(experiment)
     rows = passes.rows(experiment, sizes)
