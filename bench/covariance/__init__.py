@@ -70,7 +70,7 @@ class MomentsAt(Mapping):
     def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: "Variant"):
         self.moments, self.t, self.variant = moments, t, variant
 
-    def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, " dim"]:
+    def __getitem__(self, name: str) -> Float64[np.ndarray, "..."]:
         if name not in self.variant.moments:
             raise BenchError(
                 f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
