@@ -133,19 +133,20 @@ def make(targets: Mapping[str, str], model) -> nn.ModuleDict:
 
 def train(
     model,
-    data: Data,
-    schedule: Schedule,
+    data: Data | None,
+    schedule: Schedule | None,
     section,
     names: tuple,
-    checkpoint: Path,
+    checkpoint: Path | None,
     on_loss=None,
     moments: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[nn.ModuleDict, list[dict]]:
     """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads,
     training log).
 
-    names: (seed, setting), the root of every draw. checkpoint, on_loss: see `bench.training.train`.
-    moments: of `bench.moments`, where a head's training reads them (`bench.covariance.Head`).
+    data, schedule, checkpoint: None if all heads are imported. names: (seed, setting), the root of
+    every draw. checkpoint, on_loss: see `bench.training.train`. moments: of `bench.moments`, where
+    a head's training reads them (`bench.covariance.Head`).
     """
     frozen = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:

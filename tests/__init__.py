@@ -2,4 +2,6 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("bench", "beartype.beartype")
+import tests.helpers.types  # noqa: F401 - found as an attribute by the check
+
+install_import_hook("bench", "tests.helpers.types.check")

@@ -37,10 +37,12 @@ def plan(
     The speed of the networks is measured on this machine in some ten seconds, unless one of
     --images-per-second and --device gives it.
     """
-    from bench import plan as plans
     from bench.experiment import loading
 
-    click.echo(plans.report(loading.load(config, configfile), images_per_second, device))
+    experiment = loading.load(config, configfile)
+    from bench.plan import forecast  # imports torch, which takes seconds
+
+    click.echo(forecast.report(experiment, images_per_second, device))
 
 
 @options.command("bench config --output resolved.yaml")

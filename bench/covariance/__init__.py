@@ -70,13 +70,14 @@ class MomentsAt(Mapping):
     def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: "Variant"):
         self.moments, self.t, self.variant = moments, t, variant
 
-    def __getitem__(self, name: str) -> Float64[np.ndarray, "..."]:
+    def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, " dim"]:
         if name not in self.variant.moments:
             raise BenchError(
                 f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
                 f"`moments` does not list (it lists: {', '.join(self.variant.moments) or 'none'})"
             )
-        return np.asarray(self.moments[name][self.t], dtype=np.float64)
+        value = self.moments[name][self.t]
+        return np.float64(value) if np.ndim(value) == 0 else np.asarray(value, dtype=np.float64)
 
     def __iter__(self):
         return iter(self.variant.moments)
@@ -100,7 +101,7 @@ class Seen:
     radius: float = np.inf
     eps_hat: Array | None = None
     x0_hat: Array | None = None
-    moments: Mapping[str, np.ndarray] | None = None
+    moments: Mapping[str, np.float64 | np.ndarray] | None = None
     head: Array | None = None
 
     @property

@@ -43,7 +43,7 @@ SMALLER_COMMANDS = {
 # Part of a file of the copy → what stands there in its place.
 SMALLER_FILES = {
     "bench/theory/claims.py": {
-        "draws=4000": "draws=500",
+        "draws: int = 4000": "draws: int = 500",
         "learned(seed)": "learned(seed, sizes=(0.3,), steps=1200, batch=512, evaluated=5000)",
     },
     "workflows/experiments/mixture.yaml": {

@@ -18,7 +18,7 @@ from bench.runtime import files
 from bench.runtime.errors import BenchError
 from bench.stages import preparation
 from tests.helpers.runs import ROOT
-from tests.helpers.unets import difference, pictures
+from tests.helpers.unets import both, difference, improved_diffusion_state, pictures, without
 from tests.mean.formats import test_improved_diffusion as improved
 from tests.mean.formats import test_pytorch_diffusion as ddim
 
@@ -93,7 +93,7 @@ def test_the_weights_that_are_sampled_with_are_taken(form, zipped):
     save(form(state, other), _use_new_zipfile_serialization=zipped)
     found = published.read(section())
     expected = ddim.original(state, pictures(), ddim.TIMES)[0]
-    assert difference(improved.both(found["unet"], pictures(), ddim.TIMES)[0], expected) < 1e-4
+    assert difference(both(found["unet"], pictures(), ddim.TIMES)[0], expected) < 1e-4
 
 
 def with_head(mode, drift=0.0, seed=1, **shape):
@@ -171,7 +171,7 @@ def test_three_heads_and_the_timesteps_of_an_imported_file():
 
     T is told as t/4.
     """
-    state = improved.random_state(outputs=6, second="complex")
+    state = improved_diffusion_state(outputs=6, second="complex")
     trunk = {key: tensor for key, tensor in state.items() if not key.startswith("out2.")}
     save(trunk)
     save(state, "npr.pth")
@@ -274,12 +274,12 @@ BAD = {
         "model.pth: holds no state dict of tensors: found the keys 0, …",
     ),
     "another architecture": (
-        other(improved.random_state),
+        other(improved_diffusion_state),
         "model.pth: not a state dict of the pytorch_diffusion U-Net: found "
         "the keys time_embed.0.weight.*expected tensors named temb.dense.0.weight",
     ),
     "missing keys": (
-        other(lambda: improved.without("up.0", "up.1.block.0.conv1")(ddim.random_state())),
+        other(lambda: without("up.0", "up.1.block.0.conv1")(ddim.random_state())),
         r"model.pth: pytorch_diffusion U-Net: missing keys \(26\): up.0.block.0.conv1.bias, "
         "up.0.block.0.conv1.weight, up.0.block.0.conv2.bias, …; expected the",
     ),

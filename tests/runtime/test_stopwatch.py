@@ -80,7 +80,7 @@ def test_the_account_of_a_job_is_a_file(tmp_path, monkeypatch):
 )
 def test_a_run_makes_the_passes_that_are_needed_and_no_more(tiny_run, monkeypatch, stage):
     monkeypatch.chdir(tiny_run)
-    experiment = loading.load(paths.Tables().config)
+    experiment = loading.load(paths.Tables("tiny").config)
     setting = experiment.setting("tiny")
     size = dataset.size(setting.data.name, setting.data.options, paths.Setting("tiny").data)
     mean = speed.mean_network("tiny", setting, size.shape)
