@@ -233,14 +233,14 @@ def package(tmp_path, monkeypatch):
 
 def in_all_tables(name, heading):
     """The rows of a metric in cells.csv, once it has been found in every table and in a figure."""
-    cells = files.read_csv(paths.CELLS)
+    cells = files.read_csv(paths.Tables().cells)
     rows = cells[cells.metric == name]
     table1 = files.read_csv(paths.RESULTS / "table1.csv")
     assert list(table1[table1.metric == name].variant) == ["beta"]
     assert f"## digits: {heading}, n = " in (paths.RESULTS / "table1.md").read_text()
     assert f"{name}_K5" in files.read_json(paths.RESULTS / "metrics.json")["digits"]
-    assert list(files.read_csv(paths.RESULTS / "plots" / f"{name}.csv").K) == [5, 10]
-    assert paths.Setting("digits").figure(name).stat().st_size > 10_000
+    assert sorted(set(files.read_csv(paths.Tables().plot(name)).K)) == [5, 10]
+    assert paths.Tables().figure("digits", name).stat().st_size > 10_000
     return rows
 
 
