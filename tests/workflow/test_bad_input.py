@@ -224,7 +224,7 @@ CASES = {
     "unknown head": (config("*.heads.targets", {"nrp": "simple"}), "heads.targets.nrp"),
     "unknown mode": (
         config("*.heads.targets.npr", "big"),
-        "heads.targets.npr: input should be 'simple', 'complex', 'mlp'",
+        "input should be 'simple', 'complex' or 'mlp'",
     ),
     "unknown process": (
         config("*.processes.dpm", {"variants": ["beta"]}),
@@ -420,7 +420,7 @@ CASES = {
     ),
     "exact mean of digits": (
         then(config("*.mean", {"oracle": {}}), "mean", *SETTING),
-        "mean.oracle: needs data whose law is",
+        "mean.oracle: expected data whose law is",
     ),
     "negative imperfection": (
         config("*.mean", {"oracle": {"imperfection": -1}}),
