@@ -567,7 +567,7 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path):
     path.write_bytes(pickle.dumps(Hostile(marker), protocol=2))
     section = sections.TrainSection(steps=1, batch=1, learning_rate=1e-3, ema=0.9)
     with pytest.raises(BenchError, match="mean.pt: corrupt or truncated"):
-        training.train(torch.nn.Linear(1, 1), None, section, path, "any")
+        training.train(torch.nn.Linear(1, 1), lambda step: torch.zeros(()), section, path, "any")
     assert not marker.exists()
     pickle.loads(path.read_bytes())  # what any other reader would have done
     assert marker.exists()
