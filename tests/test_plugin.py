@@ -53,13 +53,13 @@ def test_one_file_and_one_word(copy, plugin, monkeypatch):
     """Heads, bound and samples of a new row, beside those that were there."""
     monkeypatch.chdir(copy)
     before = pandas.read_parquet("results/tiny/bound.parquet")
-    tiny = loading.load("results/config.yaml").model_dump(mode="json")
+    tiny = loading.load("results/tiny-tables/config.yaml").model_dump(mode="json")
     grid = {
         key: tiny["settings"]["tiny"][key] for key in ("moments", "bound", "samples", "fidelity")
     }
     raw = {**with_row(RAW, plugin), **grid, "settings": ["tiny"]}
-    loading.write(loading.resolve(raw), "results/config.yaml")
-    setting = ["--setting", "tiny", "--config", "results/config.yaml"]
+    loading.write(loading.resolve(raw), "results/tiny-tables/config.yaml")
+    setting = ["--setting", "tiny", "--config", "results/tiny-tables/config.yaml"]
     for stage in (["heads"], ["bound"], ["samples", "--process", "ddpm", "--needs", "heads"]):
         cli.main([stage[0], *setting, *stage[1:]])
     after = pandas.read_parquet("results/tiny/bound.parquet")
