@@ -131,7 +131,7 @@ class HeadsSection(Section):
     """
 
     default: Mode | None = None
-    targets: dict[str, Mode | Literal["imported"]] = {}
+    targets: dict[str, Literal["simple", "complex", "mlp", "imported"]] = {}
     train: TrainSection | None = None
 
     @model_validator(mode="after")
