@@ -58,7 +58,7 @@ def test_one_file_and_one_word(copy, plugin, monkeypatch):
         key: tiny["settings"]["tiny"][key] for key in ("moments", "bound", "samples", "fidelity")
     }
     raw = {**with_row(RAW, plugin), **grid, "settings": ["tiny"]}
-    loading.write(loading.resolve(raw), "results/tiny-tables/config.yaml")
+    loading.write(loading.resolve(raw, folder=ROOT), "results/tiny-tables/config.yaml")
     setting = ["--setting", "tiny", "--config", "results/tiny-tables/config.yaml"]
     for stage in (["heads"], ["bound"], ["samples", "--process", "ddpm", "--needs", "heads"]):
         cli.main([stage[0], *setting, *stage[1:]])
@@ -66,11 +66,11 @@ def test_one_file_and_one_word(copy, plugin, monkeypatch):
     new = after.variant == "absolute"
     assert np.isfinite(after[new].nll_bpd).all() and new.sum() > 0
     pandas.testing.assert_frame_equal(after[~new].reset_index(drop=True), before)
-    assert list((copy / "results/tiny/samples/ddpm/absolute").glob("even_K5/*.npz"))
+    assert list((copy / "results/tiny/samples/ddpm/heads/absolute").glob("even_K5/*.npz"))
 
 
 def test_the_resolved_experiment_names_the_row_and_the_class(plugin, tmp_path):
-    experiment = loading.resolve(with_row(RAW, plugin))
+    experiment = loading.resolve(with_row(RAW, plugin), folder=ROOT)
     assert experiment.plugins == [plugin]
     digits = experiment.setting("digits")
     assert digits.variants("ddpm")[-1] == "absolute" and digits.head_names[-1] == "absolute"
@@ -79,4 +79,4 @@ def test_the_resolved_experiment_names_the_row_and_the_class(plugin, tmp_path):
     assert loading.load(tmp_path / "config.yaml") == experiment
     del covariance.VARIANTS["absolute"]
     with pytest.raises(BenchError, match="unknown variant 'absolute'"):
-        loading.resolve(with_row(RAW, "absolute"))
+        loading.resolve(with_row(RAW, "absolute"), folder=ROOT)
