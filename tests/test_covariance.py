@@ -111,14 +111,16 @@ def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: thirds\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[bench.variants]\nthird = thirds:Third\n")
     with pytest.raises(
-        BenchError, match="thirds:Third: module thirds cannot be imported .*PYTHONPATH"
+        BenchError, match="variant 'thirds:Third' cannot be imported .*'thirds'.*PYTHONPATH"
     ):
         covariance.load("thirds:Third")
     monkeypatch.syspath_prepend(tmp_path)
     assert covariance.get("third").spectrum(None) == 1 / 3
     assert covariance.load("thirds:Third") == "third"
-    with pytest.raises(BenchError, match="expected a subclass of bench.covariance.Variant"):
+    with pytest.raises(BenchError, match="no attribute 'Fourth'.*expected package.module:Class"):
         covariance.load("thirds:Fourth")
+    with pytest.raises(BenchError, match="expected a subclass of bench.covariance.Variant"):
+        covariance.load("thirds:__doc__")
 
 
 def test_analytic_variance_is_the_theorem_of_the_paper():

@@ -11,7 +11,7 @@ from bench import bound, covariance, denoiser, moments, process, trajectory
 from bench.benchmark import Figure, network_share, passes_made, quiet
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
-from bench.stages import inputs
+from bench.stages import models
 
 TARGETS = (0.02, 0.01, 0.005)  # relative standard errors of E‖ε̂‖²/d
 IMAGES = 24
@@ -35,7 +35,7 @@ def _stopping_rule(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     draws, batch = setting.moments.draws, setting.samples.batch
     with torch.inference_mode(), quiet():
-        model, data, schedule = inputs.load_model(experiment, setting, place)
+        model, data, schedule = models.load_model(experiment, setting, place)
 
         def estimate(seed, relative_error):
             stream = (seed, name)

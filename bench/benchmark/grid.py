@@ -18,7 +18,7 @@ from bench.experiment.resolved import Experiment
 from bench.mean.model import MeanModel
 from bench.mean.train import make_unet
 from bench.runtime import files, paths, stopwatch
-from bench.stages import inputs
+from bench.stages import inputs, models
 
 VARIANTS = 8
 IMAGES = 16  # few: the harness's own arithmetic then weighs more, so the ratio is a low one
@@ -64,9 +64,9 @@ def _faster(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     variants, Ks = setting.bound_variants[:VARIANTS], setting.bound.K
     with torch.inference_mode():
-        whole = inputs.load_denoiser(experiment, setting, place, variants)
+        whole = models.load_denoiser(experiment, setting, place, variants)
         alone = {
-            variant: inputs.load_denoiser(experiment, setting, place, [variant])
+            variant: models.load_denoiser(experiment, setting, place, [variant])
             for variant in variants
         }
     forward = process.make("ddpm", whole.schedule)

@@ -17,8 +17,8 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.scores import fidelity
-from bench.scores.evidence import Samples
-from bench.stages import inputs, scoring
+from bench.scores.samples import Samples
+from bench.stages import models, scoring
 
 ROUNDS = 12
 IMAGES = 24  # of the bound in bf16
@@ -30,7 +30,7 @@ def figures(experiment: Experiment, name: str) -> list[Figure]:
     """The figures of both, on a CPU."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode():
-        model, *_ = inputs.load_model(experiment, setting, place)
+        model, *_ = models.load_model(experiment, setting, place)
         if model.device.type == "cuda":
             return [Figure("levers", "levers of a CPU", "not measured", limit="there is a GPU")]
         return [_compiled(model, setting.samples.batch), *_bf16(experiment, name)]
@@ -90,7 +90,7 @@ def _scored(experiment, name, variant, K, precision):
     tau = tuple(trajectory.even(setting.schedule.N, K))
     section, clip = setting.samples, setting.clip("ddpm", variant)
     with quiet(), torch.inference_mode():
-        denoiser = inputs.load_denoiser(experiment, setting, place, [variant], precision)
+        denoiser = models.load_denoiser(experiment, setting, place, [variant], precision)
         begun = time.perf_counter()
         images = sampler.sample(
             denoiser, forward, variant, tau, 0, section.count, clip, stream, section.batch

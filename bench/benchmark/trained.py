@@ -12,7 +12,7 @@ from bench.benchmark import Figure, quiet
 from bench.experiment.resolved import Experiment
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.runtime import paths, stopwatch
-from bench.stages import inputs
+from bench.stages import models
 
 STEPS, ROUNDS = 15, 3
 
@@ -21,7 +21,7 @@ def figures(experiment: Experiment, name: str) -> list[Figure]:
     """The wall time of a training step with 1, 2 and 4 heads, the least of some rounds."""
     setting, place = experiment.setting(name), paths.Setting(name)
     with torch.inference_mode(False):
-        model, data, schedule = inputs.load_model(experiment, setting, place)
+        model, data, schedule = models.load_model(experiment, setting, place)
     section = TrainSection(
         steps=STEPS, batch=setting.heads.train.batch, learning_rate=1e-3, ema=0.9
     )

@@ -22,14 +22,14 @@ STAGES = (
     ),
     stage(
         "bench mean --setting digits",
-        "bench.stages.preparation:train_mean",
+        "bench.stages.networks:train_mean",
         "Train or import the mean model: results/SETTING/mean/.",
         setting,
         threads,
     ),
     stage(
         "bench extractor --setting digits",
-        "bench.stages.preparation:prepare_extractor",
+        "bench.stages.networks:prepare_extractor",
         "Prepare the feature extractor of the scores: results/SETTING/extractor/.",
         setting,
         threads,
@@ -43,7 +43,7 @@ STAGES = (
     ),
     stage(
         "bench heads --setting digits",
-        "bench.stages.preparation:train_heads",
+        "bench.stages.networks:train_heads",
         "Train the heads of learned variants on the frozen mean model: results/SETTING/heads/.",
         setting,
         threads,
@@ -123,7 +123,7 @@ STAGES = (
     thresholds,
     stage(
         "bench theory --threads 1",
-        "bench.stages.reporting:check_theory",
+        "bench.stages.verification:check_theory",
         "Check the papers' claims on a Gaussian mixture with known answers: results/theory.csv.",
         threads,
     ),

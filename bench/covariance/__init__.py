@@ -15,8 +15,6 @@ arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
 import importlib
-import importlib.metadata
-import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -28,8 +26,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from bench.process import PROCESSES, Array, Process, Tensor
-from bench.runtime import digests
-from bench.runtime.errors import BenchError, reason, unknown
+from bench.runtime import digests, plugins
+from bench.runtime.errors import BenchError
 from bench.schedule import Schedule, Steps
 
 Batch = ForwardRef("bench.heads.Batch")  # a name only: that module imports torch
@@ -216,23 +214,12 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def load(reference: str) -> str:
-    """Imports the variant given as `package.module:Class`; its name.
+    """Imports the variant given as `package.module:Class` or by the name of its entry point.
 
-    BenchError if the module cannot be imported, or if the class is no variant with a name.
+    Returns its name. BenchError if there is no such class, if its module cannot be imported, or if
+    it is no variant with a name.
     """
-    module, _, name = reference.partition(":")
-    try:
-        variant = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # whatever a module does when it is imported
-        raise BenchError(
-            f"{reference}: module {module} cannot be imported ({reason(error)}); install its "
-            "package, or put its folder on PYTHONPATH"
-        ) from error
-    if not (inspect.isclass(variant) and issubclass(variant, Variant) and variant.name):
-        raise BenchError(
-            f"{reference}: found {name!r} to be {variant!r}, expected a subclass of "
-            "bench.covariance.Variant with a name"
-        )
+    variant = plugins.load("variant", GROUP, Variant, reference, VARIANTS)
     if variant.name not in VARIANTS:
         register(variant())
     return variant.name
@@ -243,12 +230,7 @@ def get(name: str) -> Variant:
 
     BenchError for an unknown one.
     """
-    if name not in VARIANTS:
-        for entry in importlib.metadata.entry_points(group=GROUP):
-            load(entry.value)
-    if name not in VARIANTS:
-        raise unknown("variant", name, VARIANTS)
-    return VARIANTS[name]
+    return VARIANTS[name if name in VARIANTS else load(name)]
 
 
 def head_names() -> list[str]:

@@ -9,7 +9,7 @@ than its parts.
 import pandas
 
 from bench import scores
-from bench.scores.evidence import Bounds
+from bench.scores.bounds import Bounds
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
 COLUMNS = [

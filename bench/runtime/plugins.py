@@ -1,11 +1,12 @@
 """Classes from outside this tree: by an entry point, or as `package.module:Class`."""
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from bench.runtime.errors import BenchError, reason, unknown
 
 
-def load(kind: str, group: str, base: type, name: str, known: list[str]) -> type:
+def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> type:
     """The subclass of `base` that `name` stands for.
 
     Parameters
@@ -26,7 +27,7 @@ def load(kind: str, group: str, base: type, name: str, known: list[str]) -> type
         (point,) = points.select(name=name)
     try:
         plugin = point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module does when it is imported
         raise BenchError(
             f"{kind} {name!r} cannot be imported ({reason(error)}); expected package.module:Class "
             "of an installed package, or of a folder that PYTHONPATH names"

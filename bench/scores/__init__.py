@@ -17,8 +17,8 @@ from bench.runtime.errors import BenchError, unknown
 
 METRICS = {}
 NEEDS = ("bound", "features", "features of the reference", "logits")
-# They hold no metric, and import torch.
-HELPERS = ("evidence", "extractors", "fidelity", "frechet", "neighbours", "reference")
+# They hold no metric, and most import torch.
+HELPERS = ("bounds", "extractors", "fidelity", "frechet", "neighbours", "reference", "samples")
 
 
 class Metric:
@@ -79,8 +79,8 @@ class Metric:
     def compute(self, seen: Any) -> tuple[float, float | None]:
         """(value, its standard error or None) of one cell.
 
-        seen: a `bench.scores.evidence.Bounds` if the metric needs the bound, else a
-        `bench.scores.evidence.Samples`.
+        seen: a `bench.scores.bounds.Bounds` if the metric needs the bound, else a
+        `bench.scores.samples.Samples`.
         """
         raise NotImplementedError
 

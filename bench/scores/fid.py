@@ -20,7 +20,7 @@ class Fid(Metric):
     def compute(self, samples: Any) -> tuple[float, float | None]:
         """The distance from the Gaussian of the reference, which is not resampled.
 
-        samples: a `bench.scores.evidence.Samples`.
+        samples: a `bench.scores.samples.Samples`.
         """
         from bench.scores import frechet
 

@@ -22,7 +22,7 @@ class InceptionScore(Metric):
     def compute(self, samples: Any) -> tuple[float, float | None]:
         """By torch-fidelity, which shuffles the samples.
 
-        samples: a `bench.scores.evidence.Samples` with logits.
+        samples: a `bench.scores.samples.Samples` with logits.
         """
         import torch
 

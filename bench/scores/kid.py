@@ -25,7 +25,7 @@ class Kid(Metric):
     def compute(self, samples: Any) -> tuple[float, float | None]:
         """By torch-fidelity, over `samples.resamples` subsets.
 
-        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        samples: a `bench.scores.samples.Samples` whose reference has features.
         """
         from bench.runtime import imports
         from bench.scores.neighbours import double

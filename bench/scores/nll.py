@@ -19,7 +19,7 @@ class Bound(Metric):
     def compute(self, bounds: Any) -> tuple[float, float]:
         """(mean, its standard error), in the unit of `bounds.values`.
 
-        bounds: a `bench.scores.evidence.Bounds`.
+        bounds: a `bench.scores.bounds.Bounds`.
         """
         values = bounds.values
         excess = values if bounds.exact is None else values - bounds.exact

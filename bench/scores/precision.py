@@ -20,7 +20,7 @@ class Precision(Metric):
     def compute(self, samples: Any) -> tuple[float, float | None]:
         """See `bench.scores.neighbours` for the balls.
 
-        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        samples: a `bench.scores.samples.Samples` whose reference has features.
         """
         from bench.scores.neighbours import covered, double
 

@@ -24,7 +24,7 @@ class Recall(Metric):
     def compute(self, samples: Any) -> tuple[float, float | None]:
         """See `bench.scores.neighbours` for the balls.
 
-        samples: a `bench.scores.evidence.Samples` whose reference has features.
+        samples: a `bench.scores.samples.Samples` whose reference has features.
         """
         from bench.scores.neighbours import covered, double, radii
 

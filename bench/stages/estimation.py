@@ -6,7 +6,7 @@ import torch
 
 from bench import moments
 from bench.runtime import files, paths
-from bench.stages.inputs import load_model
+from bench.stages.models import load_model
 
 
 def estimate_moments(experiment, name):

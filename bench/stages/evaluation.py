@@ -6,7 +6,8 @@ import pandas
 from bench import bound, process
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
-from bench.stages.inputs import check_images, load_denoiser, read_trajectories, steps_of
+from bench.stages.inputs import check_images, read_trajectories, steps_of
+from bench.stages.models import load_denoiser
 
 
 def evaluate_bound(experiment: Experiment, name: str) -> None:

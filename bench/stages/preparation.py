@@ -1,13 +1,8 @@
-"""The first stages: the data set, and the networks that are trained or imported for it."""
+"""The first stage: the data set."""
 
-from bench import heads
 from bench.data import dataset
-from bench.mean import checkpoint, oracle, published, storage, train
-from bench.report import tracking
-from bench.runtime import devices, files, paths
-from bench.runtime.errors import BenchError
-from bench.scores import extractors
-from bench.stages.inputs import check_images, load_model
+from bench.runtime import paths
+from bench.stages.inputs import check_images
 
 
 def prepare_data(experiment, name):
@@ -20,73 +15,3 @@ def prepare_data(experiment, name):
         setting.data.options,
         lambda raw: check_images(setting, name, raw),
     )
-
-
-def train_mean(experiment, name):
-    """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
-    setting, place = experiment.setting(name), paths.Setting(name)
-    data = dataset.load(place.data)
-    if setting.mean.oracle:
-        oracle.save(setting.mean.oracle, data, place.mean)
-        return
-    if setting.mean.published or setting.mean.checkpoint:
-        found = (
-            published.read(setting.mean.published)
-            if setting.mean.published
-            else checkpoint.read(setting.mean.checkpoint, setting.schedule)
-        )
-        storage.check_channels(
-            found["unet"], data.shape, setting.mean.checkpoint or setting.mean.published.path
-        )
-        if setting.heads:
-            heads.check_imported(setting.heads.imported, found["heads"])
-        storage.save(folder=place.mean, **found)
-        return
-    with tracking.live_run(experiment, name, "mean") as log_loss:
-        network, log = train.train(
-            data,
-            setting.schedule.make(),
-            setting.mean,
-            (experiment.seed, name),
-            place.checkpoints / "mean.pt",
-            log_loss,
-            devices.choose(experiment.device),
-        )
-    storage.save(network, "epsilon", place.mean, source="trained", log=log)
-
-
-def prepare_extractor(experiment, name):
-    """Prepares the feature extractor of the scores: results/<setting>/extractor/."""
-    setting, place = experiment.setting(name), paths.Setting(name)
-    with tracking.live_run(experiment, name, "extractor") as log_loss:
-        extractors.get(setting.extractor.name).prepare(
-            dataset.load(place.data),
-            setting.extractor,
-            (experiment.seed, name),
-            place.extractor,
-            place.checkpoints / "extractor.pt",
-            log_loss,
-        )
-
-
-def train_heads(experiment, name):
-    """Trains all heads together: results/<setting>/heads/. BenchError if none is configured."""
-    setting, place = experiment.setting(name), paths.Setting(name)
-    if setting.heads is None:
-        raise BenchError(f"settings.{name}.heads: not configured; expected targets and train")
-    model, data, schedule = load_model(experiment, setting, place)
-    moments = None
-    if setting.heads_need_moments:
-        moments = files.read_arrays(place.moments, ["x0_error_sq_mean"])
-    with tracking.live_run(experiment, name, "heads") as log_loss:
-        trained, log = heads.train(
-            model,
-            data,
-            schedule,
-            setting.heads,
-            (experiment.seed, name),
-            place.checkpoints / "heads.pt",
-            log_loss,
-            moments,
-        )
-    heads.save(trained, log, place.heads)

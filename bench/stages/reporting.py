@@ -10,26 +10,12 @@ from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.report import figures, pictures, reproduction, store, tables, tracking
 from bench.runtime import files, paths
-from bench.runtime.errors import BenchError
 from bench.stages.inputs import read_samples
-from bench.theory import claims
 
 
 def write_thresholds() -> None:
     """results/table3.csv, from the schedules alone."""
     files.write_csv(paths.THRESHOLDS, pandas.DataFrame(table7.recompute(published.sigma2_cells())))
-
-
-def check_theory(experiment: Experiment) -> None:
-    """results/theory.csv. BenchError if a verdict is false, after the file is written."""
-    frame = pandas.DataFrame(claims.check(experiment.seed))
-    files.write_csv(paths.THEORY, frame)
-    failed = frame[~frame.verdict]
-    if len(failed):
-        raise BenchError(
-            f"results/theory.csv: {len(failed)} of {len(frame)} claims do not hold, "
-            f"the first: {failed.claim.iloc[0]}"
-        )
 
 
 def gather_cells(experiment: Experiment) -> None:

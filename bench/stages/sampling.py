@@ -7,7 +7,8 @@ from bench import covariance, process, sampler
 from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
-from bench.stages.inputs import load_denoiser, read_trajectories, steps_of
+from bench.stages.inputs import read_trajectories, steps_of
+from bench.stages.models import load_denoiser
 
 
 def draw_samples(

@@ -15,7 +15,8 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
-from bench.scores import Metric, evidence, extractors, fidelity, frechet, reference
+from bench.scores import Metric, extractors, fidelity, frechet, reference
+from bench.scores.samples import Samples
 from bench.stages.inputs import read_samples
 
 OWN = "own"  # what reference.json calls the extractor's own resizing
@@ -166,7 +167,7 @@ class Scorer:
         features: {resizing: {layer: features}} of the images; cell: what every row begins with.
         """
         samples = {
-            resizing: evidence.Samples(
+            resizing: Samples(
                 layers["features"],
                 layers.get("logits"),
                 self.references[resizing],

@@ -16,7 +16,7 @@ from bench.experiment import loading, sections
 from bench.mean import checkpoint, published, storage
 from bench.runtime import files
 from bench.runtime.errors import BenchError
-from bench.stages import preparation
+from bench.stages import networks
 from tests.helpers.runs import ROOT
 from tests.helpers.unets import both, difference, improved_diffusion_state, pictures, without
 from tests.mean.formats import test_improved_diffusion as improved
@@ -413,9 +413,9 @@ def test_the_stage_refuses_heads_that_did_not_come():
         BenchError,
         match="heads.targets.npr: imported, but the mean model came with no heads; expected",
     ):
-        preparation.train_mean(experiment(**asked), "one")
+        networks.train_mean(experiment(**asked), "one")
     assert not os.path.exists("results/one/mean")
-    preparation.train_mean(
+    networks.train_mean(
         experiment(**{**asked, "heads": None}, processes={"ddpm": {"variants": ["beta"]}}), "one"
     )
     assert files.read_json("results/one/mean/mean.json")["format"] == "pytorch_diffusion"

@@ -26,7 +26,15 @@ from bench.plan import forecast, passes, speed
 from bench.report import tracking
 from bench.runtime import paths
 from bench.runtime.errors import BenchError
-from bench.stages import estimation, evaluation, preparation, sampling, scoring, trajectories
+from bench.stages import (
+    estimation,
+    evaluation,
+    networks,
+    preparation,
+    sampling,
+    scoring,
+    trajectories,
+)
 from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import ROOT, TINY, bench, environment
 from tests.helpers.unets import improved_diffusion_state
@@ -96,10 +104,10 @@ def finished(tmp_path_factory):
         patch.setattr(tracking, "live_run", lambda *names: contextlib.nullcontext())
         functions = {
             "data": preparation.prepare_data,
-            "mean": preparation.train_mean,
-            "extractor": preparation.prepare_extractor,
+            "mean": networks.train_mean,
+            "extractor": networks.prepare_extractor,
             "moments": estimation.estimate_moments,
-            "heads": preparation.train_heads,
+            "heads": networks.train_heads,
             "trajectories": trajectories.choose_trajectories,
             "bound": evaluation.evaluate_bound,
         }

@@ -8,8 +8,8 @@ from bench import scores
 from bench.runtime import imports
 from bench.runtime.errors import BenchError
 from bench.scores import frechet, kid, neighbours, recall
-from bench.scores.evidence import Samples
 from bench.scores.reference import Reference
+from bench.scores.samples import Samples
 
 RANDOM = np.random.default_rng(0)
 

@@ -18,12 +18,12 @@ def test_batches_and_shards_change_no_noise(copy, monkeypatch, batch):
     from bench import bound, process, sampler
     from bench.experiment import loading
     from bench.runtime import paths
-    from bench.stages import inputs
+    from bench.stages import models
 
     monkeypatch.chdir(copy)
     experiment = loading.load(CONFIG)
     setting, place = experiment.setting("tiny"), paths.Setting("tiny")
-    denoiser = inputs.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
+    denoiser = models.load_denoiser(experiment, setting, place, setting.variants("ddpm"))
     forward, names = process.make("ddpm", denoiser.schedule), (0, "tiny")
     cells = [bound.Cell("even", name, 5, (1, 26, 50, 75, 100)) for name in setting.variants("ddpm")]
     whole, parts = (

@@ -1,27 +1,14 @@
-"""What a metric is computed from: the bounds of a cell, or the features of its samples."""
+"""What a metric of the samples is computed from: their features."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas
 from jaxtyping import Float
 
 from bench import noise
 from bench.runtime.errors import BenchError
 from bench.scores.neighbours import NEIGHBOUR
 from bench.scores.reference import Reference
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The bounds of a cell's images, for a metric that needs the bound.
-
-    values: one for each image, in the unit of the metric's `column`; exact: −log p(x) of the same
-    images in nats, or None if the law of the data is not known.
-    """
-
-    values: pandas.Series
-    exact: pandas.Series | None = None
 
 
 @dataclass(frozen=True)

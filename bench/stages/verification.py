@@ -1,0 +1,20 @@
+"""The check of the papers' claims where every answer is known."""
+
+import pandas
+
+from bench.experiment.resolved import Experiment
+from bench.runtime import files, paths
+from bench.runtime.errors import BenchError
+from bench.theory import claims
+
+
+def check_theory(experiment: Experiment) -> None:
+    """results/theory.csv. BenchError if a verdict is false, after the file is written."""
+    frame = pandas.DataFrame(claims.check(experiment.seed))
+    files.write_csv(paths.THEORY, frame)
+    failed = frame[~frame.verdict]
+    if len(failed):
+        raise BenchError(
+            f"results/theory.csv: {len(failed)} of {len(frame)} claims do not hold, "
+            f"the first: {failed.claim.iloc[0]}"
+        )
