@@ -1,7 +1,7 @@
 # One job samples every (variant, K) of a process whose variant needs the same (nothing, the
 # moments, the heads), or a shard of the images of each: a process takes seconds to start, and
 # most variants need not wait for the heads. Images carry what made them, and those that are right
-# are kept when the job runs again. What takes longest by default goes first.
+# are kept when the job runs again.
 rule samples:
     input:
         "results/{setting}/data",
@@ -13,7 +13,7 @@ rule samples:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",
     log:
         "results/.logs/{setting}/samples-{process}-{needs}-{shard}.log",
-    priority: lambda wildcards: {"moments": 4, "heads": 3, "nothing": 2}[wildcards.needs]
+    priority: sampling_priority
     threads: 1
     resources:
         gpu=GPU,
