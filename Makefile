@@ -15,7 +15,7 @@ install: .venv/installed
 	touch $@
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 # What continuous integration checks beside the tests. The tools come with the extra `dev`.
 # `snakemake --lint` always asks for a conda environment and so never passes: a test runs it and

@@ -11,21 +11,23 @@ from filelock import FileLock
 from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import TABLES, TINY, snakemake
 
-# The files that take longest, the longest first. A worker takes whole files, in this order.
+# The files that take longest, the longest first. A worker takes a test, or a group, in this order.
 LONGEST = (
-    "test_recovery",
     "test_commands",
     "test_dvc",
+    "test_recovery",
+    "test_contract",
+    "test_plan",
+    "test_benchmark",
+    "test_invariance",
+    "test_places",
     "test_workflow",
     "test_bad_input",
-    "test_places",
-    "test_plan",
-    "test_invariance",
 )
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files first: if workers share the files, the others fit in beside them."""
+    """The longest files first: if workers share the tests, the others fit in beside them."""
 
     def place(item):
         name = item.path.stem

@@ -130,13 +130,21 @@ def test_a_stage_is_a_function_that_takes_its_options(name, tmp_path, monkeypatc
         (["config", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
     ],
 )
-def test_mistakes_are_one_line_and_no_traceback(arguments, message, tmp_path):
+def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     if "--config" not in arguments:
         arguments = [*arguments, "--config", str(ROOT / "params.yaml")]
-    found = bench(tmp_path, *arguments)
-    assert found.returncode == 1
-    assert message in found.stderr and len(found.stderr.strip().splitlines()) == 1
-    assert found.stderr.startswith(f"bench {arguments[0]}: error: ")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    line = stopped.value.code  # Python prints a text, and ends with exit code 1
+    assert line.startswith(f"bench {arguments[0]}: error: ") and message in line
+    assert "\n" not in line and capsys.readouterr().err == ""
+
+
+def test_a_mistake_is_one_line_and_no_traceback(tmp_path):
+    run = bench(tmp_path, "data", "--setting", "digit", "--config", str(ROOT / "params.yaml"))
+    assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 1
+    assert run.stderr.startswith("bench data: error: unknown setting 'digit'")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 
 from bench.benchmark import estimates, grid, levers, report, trained, trajectories, whole
 
+pytestmark = pytest.mark.xdist_group("benchmark")  # they share what takes seconds to make
+
 
 @pytest.fixture(scope="module")
 def measured(tiny_run, tmp_path_factory):

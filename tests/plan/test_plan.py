@@ -39,6 +39,8 @@ from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import ROOT, TINY, bench, environment
 from tests.helpers.unets import improved_diffusion_state
 
+pytestmark = pytest.mark.xdist_group("plan")  # they share what takes seconds to make
+
 EXPERIMENTS = sorted((ROOT / "workflows" / "experiments").glob("*.yaml"))
 TRAINING = {"steps": 3, "batch": 5}
 SETTINGS = {  # of the size of the papers', with files that are not there

@@ -12,6 +12,8 @@ from bench.covariance import Head, Variant, squared_error
 from bench.runtime.errors import BenchError
 from bench.theory import contract
 
+pytestmark = pytest.mark.xdist_group("contract")  # they share what takes seconds to make
+
 
 @pytest.mark.parametrize("name", list(covariance.VARIANTS))
 def test_every_variant_keeps_the_contract(name):

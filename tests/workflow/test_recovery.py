@@ -83,7 +83,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(copy, tiny_run, tmp_
     tiny, log = copy / "results" / "tiny", tmp_path / "log"
     manifest = tiny / "samples" / "ddpm" / "nothing-0.json"
     first_cell = tiny / "samples" / "ddpm" / "nothing" / "beta_tilde" / "even_K5" / "0.npz"
-    for path in (tiny / "bound.parquet", manifest):
+    for path in (tiny / "bound.parquet", manifest, tiny / "fidelity" / "ddpm.json"):
         path.unlink()
     shutil.rmtree(manifest.with_name("nothing"))
     shutil.rmtree(copy / TABLES)
