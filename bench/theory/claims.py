@@ -93,7 +93,7 @@ def ranges(ground: Ground) -> Iterator[dict[str, Any]]:
     (s, t).
     """
     N = ground.schedule.N
-    v = 1 - ground.moments["eps_sq"][1:].mean(axis=1)
+    v = 1 - ground.moments["eps_sq_mean"][1:]
     stderr = ground.moments["eps_sq_mean_se"][1:]
     slack = sigmas(N) * stderr
     yield row(
@@ -164,7 +164,7 @@ def imperfect_mean(ground: Ground, steps: Iterable[int]) -> Iterator[dict[str, A
 def likelihood_is_best(ground: Ground) -> Iterator[dict[str, Any]]:
     """On fresh draws no scalar variance has a lower expected KL than `mle_scalar`, at any edge."""
     fresh = ground.estimate(ground.imperfect, "fresh")
-    error, stderr = fresh["error_sq"].mean(axis=1), fresh["error_sq_mean_se"]
+    error, stderr = fresh["error_sq_mean"], fresh["error_sq_mean_se"]
     N, dim = ground.schedule.N, ground.law.dim
     for name in SCALARS:
         if name == "mle_scalar":
