@@ -7,6 +7,7 @@ For each t, M draws of x_0 from the training data and of ε give, per coordinate
     error_sq        E[(ε − ε̂)²]
     x0_hat, _sq     E[x̂_0], E[x̂_0²]                        x̂_0 clipped to the data range
     x0_error_sq     E[(x_0 − x̂_0)²]                        the same
+    last_term       E[−log p(x_0 | x_t)]                   the last term of a bound with τ_1 = t
     total_variance  (a_t²/b_t²)(Var[x_0] − E(x̂_0 − E x_0)²)  x̂_0 as predicted, same draws in both
 
 E x_0 comes from rows of its own, for with the mean m of the same draws the difference of the two
@@ -38,9 +39,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bench import noise
+from bench import noise, terms
 
-QUANTITIES = ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
+PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
+QUANTITIES = ("eps_sq", "error_sq", *PLAIN, "total_variance")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
 SCALARS = (
     "draws",
@@ -126,7 +128,7 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
     """
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
-    plain = dict.fromkeys(("x0_hat", "x0_hat_sq", "x0_error_sq"), 0.0)
+    plain = dict.fromkeys(PLAIN, 0.0)
     controlled = {name: Controlled() for name in WITH_ERRORS}
     done, wanted = 0, draws if relative_error is None else min(FIRST, draws)
     while done < wanted:
@@ -140,6 +142,7 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
             ("x0_hat", x0_hat),
             ("x0_hat_sq", x0_hat**2),
             ("x0_error_sq", (x_0 - x0_hat) ** 2),
+            ("last_term", _last_term(data, schedule, t, x_0, x0_hat)),
         ):
             plain[name] = plain[name] + sample.sum(axis=0)
         spread = (x_0 - centre) ** 2 - (predicted - centre) ** 2
@@ -155,6 +158,16 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
         result[name], result[f"{name}_se"] = sums.of_coordinates()
         result[f"{name}_mean"], result[f"{name}_mean_se"] = sums.of_their_mean()
     return result
+
+
+def _last_term(data, schedule, t, x_0, x0_hat):
+    """−log p(x_0 | x_t), (n, dim), of `bench.bound` for σ² = β where t is the first step."""
+    if data.levels is None:
+        variance = schedule.noise_sq[t]
+        return 0.5 * (np.log(2 * np.pi * variance) + (x_0 - x0_hat) ** 2 / variance)
+    x_0, x0_hat = torch.from_numpy(x_0), torch.from_numpy(x0_hat)
+    sigma = terms.last_sigma(schedule, t)
+    return terms.last_term_by_coordinate(data, x_0, x0_hat, sigma).numpy()
 
 
 def draws_needed(done, sums, relative_error):

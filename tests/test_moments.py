@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from bench import moments, schedule
+from bench.data.dataset import Data
 from tests.helpers.models import LinearModel
 
 STEPS = 30
@@ -89,6 +90,36 @@ def test_a_mean_over_coordinates_has_a_coefficient_of_its_own(data):
         assert (((values - exact[t - 1]) / errors) ** 2).mean() == pytest.approx(
             variance, abs=allowed
         )
+
+
+@pytest.mark.parametrize("t", [1, 6])
+def test_last_term_is_an_integral_over_the_noise(data, linear_model, t):
+    """ε̂ = k x_t acts on each coordinate alone, so its expectation is one integral a level."""
+    made = schedule.make("linear", 10)
+    sigma = np.sqrt(made.beta_tilde(1, 2)) if t == 1 else made.noise[t]
+    values, eps = np.linspace(-1, 1, data.levels)[:, None], np.linspace(-8, 8, 4001)
+    x0_hat = (1 - linear_model.k * made.noise[t]) * (values + made.noise[t] / made.signal[t] * eps)
+    x0_hat, half = x0_hat.clip(-1, 1), 1 / (data.levels - 1)
+    upper = np.where(values + half > 1, np.inf, values + half)
+    lower = np.where(values - half < -1, -np.inf, values - half)
+    nats = -np.log(stats.norm.cdf(upper, x0_hat, sigma) - stats.norm.cdf(lower, x0_hat, sigma))
+    weights = stats.norm.pdf(eps) / stats.norm.pdf(eps).sum()
+    mean, square = nats @ weights, nats**2 @ weights
+    of_images = mean[data.train].mean(axis=(1, 2, 3))
+    noise_sq = (square - mean**2)[data.train].mean() / data.dim
+    stderr = np.sqrt((of_images.var() + noise_sq) / DRAWS)
+    found = moments.estimate(linear_model, data, made, DRAWS, (0, "test"))["last_term_mean"][t]
+    assert abs(found - of_images.mean()) < 4 * stderr < 0.1 * of_images.mean()
+
+
+def test_last_term_of_continuous_data_is_a_density(linear_model):
+    random = np.random.default_rng(0).normal(size=(40, 3, 1, 1))
+    vectors = Data("vectors", random, random, None, None, None, "0" * 16)
+    made = schedule.make("linear", 5)
+    found = moments.estimate(linear_model, vectors, made, 50, (0, "test"))
+    error_sq, variance = found["x0_error_sq"][1:], made.noise_sq[1:, None]
+    nats = 0.5 * np.log(2 * np.pi * variance) + 0.5 * error_sq / variance
+    np.testing.assert_allclose(found["last_term"][1:], nats, rtol=1e-12)
 
 
 def test_control_variate_leaves_less_than_the_plain_variance(estimated):

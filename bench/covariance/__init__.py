@@ -170,10 +170,10 @@ class Variant:
         return lambda_sq + process.gamma(s, seen.t) ** 2 * self.estimate(seen)
 
     def edge_costs(
-        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+        self, process: Process, moments: Mapping[str, np.ndarray]
     ) -> Float64[np.ndarray, "steps steps"]:
-        """Costs (N + 1, N + 1) of edges s → t. The path of least cost is this variant's `optimal`
-        trajectory.
+        """Costs (N + 1, N + 1) of edges s → t, infinite where there is none. The path of least cost
+        from 0 to N is this variant's `optimal` trajectory.
 
         moments: arrays whose row t belongs to step t (`bench.moments`).
         """
