@@ -123,6 +123,7 @@ class Variant:
     assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
     frame = "pixel"  # the orthonormal basis in which v is diagonal, one of FRAMES
     conditional = False  # whether it depends on x_t
+    clipped = True  # whether the noise that lands on τ_1 is clipped (`bench.sampler`)
     moments: tuple[str, ...] = ()  # names of the moments that it reads, see `MomentsAt`
     head: Head | None = None  # what is learned for it; None where nothing is
     has_optimal_trajectory = False  # whether it defines `edge_costs`

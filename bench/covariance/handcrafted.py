@@ -18,6 +18,7 @@ class BetaTilde(Variant):
     name = "beta_tilde"
     source = "Ho 2020"
     processes = ("ddpm",)
+    clipped = False
 
     def spectrum(self, seen: Seen) -> float:
         return 0.0
@@ -27,6 +28,7 @@ class Zero(Variant):
     name = "zero"
     source = "Song 2020a"
     processes = ("ddim",)
+    clipped = False
 
     def spectrum(self, seen: Seen) -> float:
         return 0.0
