@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 from bench import bound, covariance, noise, process, schedule, terms, trajectory
+from bench.data.dataset import Data
 from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 20)
@@ -77,6 +78,34 @@ def test_last_term_is_a_distribution_over_levels(data):
             ]
         )
         assert torch.exp(-of_level).sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name, N, declared",
+    [("linear", 1000, 0.0042), ("cosine", 1000, 0.0026), ("cosine", 4000, 3e-4)],
+)
+def test_the_tanh_of_the_official_code_costs_what_the_tolerance_declares(name, N, declared):
+    """Its cdf is ½(1 + tanh(√(2/π)(u + 0.044715 u³))), and no mass is below 1e-12. A pixel inside
+    the range, 256 levels, and x_0 − x̂_0 normal of variance (b_1²/a_1²) v_1, with v_1 at most 1, as
+    that of any good mean.
+    """
+    made, random = schedule.make(name, N), np.random.default_rng(0)
+    images = random.integers(0, 256, size=(1, 1, 1, 1)).astype(np.uint8)
+    pixels = Data("pixel", images, images, 256, None, None, "0" * 16)
+    z, sigma = np.linspace(-8, 8, 2001)[:, None], terms.last_sigma(made, 1)
+    weights = stats.norm.pdf(z[:, 0]) / stats.norm.pdf(z).sum()
+    cdf = lambda u: 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3)))
+    costs = []
+    for v in np.linspace(0.05, 1, 20):
+        error = np.sqrt(v) * made.noise[1] / made.signal[1] * z
+        mass = cdf((error + 1 / 255) / sigma) - cdf((error - 1 / 255) / sigma)
+        official = -np.log(mass.clip(1e-12))
+        exact = terms.last_term(
+            pixels, torch.zeros(error.shape, dtype=torch.float64), torch.from_numpy(-error), sigma
+        )
+        costs.append(weights @ (official[:, 0] - exact.numpy()) / np.log(2))
+    assert max(costs) == costs[-1] == pytest.approx(declared, abs=5e-5)  # half of its last digit
+    assert min(costs) > -1e-4
 
 
 def test_a_chain_of_one_step_has_a_last_term():
