@@ -18,10 +18,11 @@ Nothing that is summed depends on which other cells there are. That is why there
 product over edges: its last bits depend on the number and order of its rows.
 
 The last term is a discretised Gaussian of mean x̂_0 and, for every variant, the variance β̃_{1|2}
-of the full chain (Bao et al. 2022a, Appendix F); bins of half-width (hi − lo)/2/(levels − 1), the
-two edge bins open. For continuous data it is the density of a Gaussian with the variant's own
-σ²_{0|τ1}, or β̃_{1|2} where that is zero. The unit is bits per dimension, L/(d ln 2), for data with
-levels, and nats, L, for continuous data.
+of the full chain (Bao et al. 2022a, Appendix F), or b_τ1² on a trajectory with τ_1 > 1, which their
+search for β may choose; bins of half-width (hi − lo)/2/(levels − 1), the two edge bins open. For
+continuous data it is the density of a Gaussian with the variant's own σ²_{0|τ1}, or β̃_{1|2} where
+that is zero. The unit is bits per dimension, L/(d ln 2), for data with levels, and nats, L, for
+continuous data.
 """
 
 import itertools
@@ -116,7 +117,7 @@ def _add_step(
     """Adds to every cell, a row of `part`, its edges that end at the step of `prediction`."""
     error_sq, last = (x_0 - prediction.x0_hat) ** 2, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
-        sigma = terms.last_sigma(process.schedule)
+        sigma = terms.last_sigma(process.schedule, prediction.t)
         last = terms.last_term(data, x_0, prediction.x0_hat, sigma)  # the same for all variants
     total_error = error_sq.sum(1)
     for name, jumps in variants.items():

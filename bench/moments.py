@@ -7,14 +7,20 @@ For each t, M draws of x_0 from the training data and of ε give, per coordinate
     error_sq        E[(ε − ε̂)²]
     x0_hat, _sq     E[x̂_0], E[x̂_0²]                        x̂_0 clipped to the data range
     x0_error_sq     E[(x_0 − x̂_0)²]                        the same
+    last_term       E[−log p(x_0 | x_t)]                   the last term of a bound with τ_1 = t
     total_variance  (a_t²/b_t²)(Var[x_0] − E(x̂_0 − E x_0)²)  x̂_0 as predicted, same draws in both
+
+E x_0 comes from rows of its own, for with the mean m of the same draws the difference of the two
+squares has the expectation −2 Cov[m, x_0 − x̂_0] too: at perfect mean it is 2/M too small.
 
 Two of them are small differences of large numbers: 1 − E[ε̂²] at noisy steps, where ε̂ is nearly ε,
 and total_variance at clean ones, where x̂_0 is nearly x_0 and a_t²/b_t² is huge. A quantity whose
 mean is known to be zero is used as a control variate for each, ε² − 1 and (x_0 − E x_0) ε: the
-estimate is mean(q − c z) with the regression coefficient c of q on z over all coordinates and draws
-of the step. The expectation is the same up to O(1/M). (M = 50 000 in Bao et al. 2022a; their Table
-5 finds 10 to 100 enough.)
+estimate is mean(q − c z) with a regression coefficient c of q on z. The expectation is the same up
+to O(1/M). For coordinates c is one of all coordinates and draws of the step. For their mean it is
+that of the means of each draw, which knows what one coordinate's noise does to the ε̂ of others;
+from few draws it is worth nothing, and the other one serves. (M = 50 000 in Bao et al. 2022a; their
+Table 5 finds 10 to 100 enough.)
 
 Few draws are needed at noisy steps, where ‖ε̂‖² is nearly ‖ε‖² and what the control variate leaves
 varies little (Bao et al. 2022a, Appendix G.2). `relative_error` makes use of it: draws end at a
@@ -33,17 +39,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bench import noise
+from bench import noise, terms
 
-QUANTITIES = ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
+PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
+QUANTITIES = ("eps_sq", "error_sq", *PLAIN, "total_variance")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
 SCALARS = (
     "draws",
     *(f"{name}_mean" for name in QUANTITIES),
     *(f"{name}_mean_se" for name in WITH_ERRORS),
 )
-CENTRAL = 256  # draws whose mean stands for E x_0, at most
-FIRST = 16  # draws before a standard error is looked at
+CENTRAL = 4096  # training images whose mean is E x_0: all, or so many draws of a larger set
+FIRST = 16  # draws before a standard error is looked at, or a coefficient made of their means
 
 
 def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, coordinates=None):
@@ -71,8 +78,9 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
     # of a step that are passed at a time, as far as they are wanted
     rows = batch if relative_error is None else FIRST
     together = max(1, batch // min(draws, rows))
+    centre = _centre(data, names, batch)
     steps = {
-        t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error)
+        t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error, centre)
         for t in range(1, schedule.N + 1)
     }
     with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
@@ -105,18 +113,22 @@ def _answered(model, steps, together):
                 yield t, end.value
 
 
-def _at_step(data, schedule, t, draws, names, batch, relative_error):
+def _centre(data, names, batch):
+    """E x_0, (dim,), of all training images or of `CENTRAL` that no step draws."""
+    rows = np.arange(len(data.train))
+    if len(rows) > CENTRAL:
+        rows = noise.generator(*names, "moments", "centre").integers(len(rows), size=CENTRAL)
+    parts = (rows[first : first + batch] for first in range(0, len(rows), batch))
+    return sum(data.to_float(data.train[part]).sum(axis=0) for part in parts) / len(rows)
+
+
+def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
     """The moments of one step, and how many draws they are of: a generator that yields x_t, (n,
     dim), and is sent ε̂ of it.
     """
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
-    central = rows[:CENTRAL]
-    centre = sum(
-        data.to_float(data.train[central[first : first + batch]]).sum(axis=0)
-        for first in range(0, len(central), batch)
-    ) / len(central)
-    plain = dict.fromkeys(("x0_hat", "x0_hat_sq", "x0_error_sq"), 0.0)
+    plain = dict.fromkeys(PLAIN, 0.0)
     controlled = {name: Controlled() for name in WITH_ERRORS}
     done, wanted = 0, draws if relative_error is None else min(FIRST, draws)
     while done < wanted:
@@ -130,6 +142,7 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
             ("x0_hat", x0_hat),
             ("x0_hat_sq", x0_hat**2),
             ("x0_error_sq", (x_0 - x0_hat) ** 2),
+            ("last_term", _last_term(data, schedule, t, x_0, x0_hat)),
         ):
             plain[name] = plain[name] + sample.sum(axis=0)
         spread = (x_0 - centre) ** 2 - (predicted - centre) ** 2
@@ -140,9 +153,21 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error):
         if done == wanted < draws and relative_error is not None:
             wanted = min(draws_needed(done, controlled["eps_sq"], relative_error), draws)
     result = {"draws": done, **{name: total / done for name, total in plain.items()}}
+    result |= {f"{name}_mean": result[name].mean() for name in plain}
     for name, sums in controlled.items():
-        result[name], result[f"{name}_se"], result[f"{name}_mean_se"] = sums.estimate()
-    return result | {f"{name}_mean": result[name].mean() for name in QUANTITIES}
+        result[name], result[f"{name}_se"] = sums.of_coordinates()
+        result[f"{name}_mean"], result[f"{name}_mean_se"] = sums.of_their_mean()
+    return result
+
+
+def _last_term(data, schedule, t, x_0, x0_hat):
+    """−log p(x_0 | x_t), (n, dim), of `bench.bound` for σ² = β where t is the first step."""
+    if data.levels is None:
+        variance = schedule.noise_sq[t]
+        return 0.5 * (np.log(2 * np.pi * variance) + (x_0 - x0_hat) ** 2 / variance)
+    x_0, x0_hat = torch.from_numpy(x_0), torch.from_numpy(x0_hat)
+    sigma = terms.last_sigma(schedule, t)
+    return terms.last_term_by_coordinate(data, x_0, x0_hat, sigma).numpy()
 
 
 def draws_needed(done, sums, relative_error):
@@ -150,8 +175,8 @@ def draws_needed(done, sums, relative_error):
     of it, as those `done` tell: it falls as 1/√draws. At most `done` where it is as small already.
     sums: `Controlled`.
     """
-    value, _, error = sums.estimate()
-    return math.ceil(done * (error / (relative_error * value.mean())) ** 2)
+    value, error = sums.of_their_mean()
+    return math.ceil(done * (error / (relative_error * value)) ** 2)
 
 
 class Controlled:
@@ -174,18 +199,37 @@ class Controlled:
         )
         self.of_draws.append(np.stack([q.mean(axis=1), z.mean(axis=1)]))
 
-    def estimate(self):
-        """(mean (dim,), its standard error (dim,), standard error of the mean over coordinates),
-        NaN for one draw.
-        """
-        of_q, of_z = np.concatenate(self.of_draws, axis=1)
-        n, (q, z, qq, qz, zz) = len(of_q), self.sums
-        c = (qz - q / n * z).sum() / max(zz.sum(), np.finfo(float).tiny)
+    def of_coordinates(self):
+        """(mean (dim,), its standard error (dim,)); NaN is the error of one draw."""
+        n, (q, z, qq, qz, zz), c = self._draws(), self.sums, self._slope()
         total = q - c * z
-        freedom = n - 1 if n > 1 else np.nan
-        variance = (qq - 2 * c * qz + c**2 * zz - total**2 / n).clip(0) / freedom
-        return (
-            self.shift + total / n,
-            np.sqrt(variance / n),
-            np.sqrt((of_q - c * of_z).var() / freedom),
-        )
+        variance = (qq - 2 * c * qz + c**2 * zz - total**2 / n).clip(0) / _freedom(n, 1)
+        return self.shift + total / n, np.sqrt(variance / n)
+
+    def of_their_mean(self):
+        """(mean over coordinates too, its standard error); NaN is the error of one draw.
+
+        From `FIRST` draws on it is the intercept of the least-squares line of their means of q over
+        those of z, with the error of an intercept, which counts that of the slope.
+        """
+        n, (q, z) = self._draws(), np.concatenate(self.of_draws, axis=1)
+        value, c = self.of_coordinates()[0].mean(), self._slope()
+        apart, fitted, share = z - z.mean(), 1, 1 / n
+        if n >= FIRST and apart.any():
+            slope, fitted = apart @ q / (apart @ apart), 2
+            share += z.mean() ** 2 / (apart @ apart)
+            value, c = value - (slope - c) * z.mean(), slope
+        return value, np.sqrt(share * (q - c * z).var() * n / _freedom(n, fitted))
+
+    def _draws(self):
+        return sum(part.shape[1] for part in self.of_draws)
+
+    def _slope(self):
+        """The coefficient of q on z over all draws and coordinates."""
+        q, z, _, qz, zz = self.sums
+        return (qz - q / self._draws() * z).sum() / max(zz.sum(), np.finfo(float).tiny)
+
+
+def _freedom(draws, fitted):
+    """Draws less the numbers that are fitted to them, NaN if none is left."""
+    return draws - fitted if draws > fitted else np.nan

@@ -1,9 +1,10 @@
 """Sampling: ancestral steps along a trajectory with any variant's reverse variance.
 
 x_τK ~ N(0, I). Every step adds noise of the variant's variance to the process's mean. The last
-step, to x_0, returns the mean. On the step that lands on τ_1 the variance is clipped to (2y/(levels
-− 1) · √(π/2))². Then the noise moves a pixel by at most y grey levels on average (Bao et al. 2022a,
-Appendix F.2, with levels = 256).
+step, to x_0, returns the mean. On the step that lands on τ_1 the variance is clipped to (y · (hi −
+lo)/255 · √(π/2))². Then the noise moves a pixel by at most y 255ths of the range on average (Bao et
+al. 2022a, Appendix F.2). λ² alone, the variance of `beta_tilde` and `zero`, is not clipped, as in
+the authors' code.
 
 Start and step noise are functions of (image, t). So variants, processes and K share them.
 """
@@ -40,13 +41,11 @@ def sample(
     """Images first .. first + count − 1: levels if the data have levels, else floats.
 
     denoiser: with the heads and moments that `variant` reads. steps: τ_1 < … < τ_K. clip_levels: y
-    above, ignored for data without levels. names: (seed, setting), the root of the noise. batch:
-    images in a network pass. progress: called with the number of images after every pass.
+    above, None for no clip. names: (seed, setting), the root of the noise. batch: images in a
+    network pass. progress: called with the number of images after every pass.
     """
     data, parts = denoiser.data, []
-    at_last = np.inf
-    if data.levels is not None:
-        at_last = clip_threshold(clip_levels, data.levels, data.radius)
+    at_last = np.inf if clip_levels is None else clip_threshold(clip_levels, data.radius)
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)

@@ -56,9 +56,11 @@ def middle_term(
     return shape.expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1) + (slope * error_sq).sum(1)
 
 
-def last_sigma(schedule: Schedule) -> float:
-    """√β̃_{1|2} of the full chain, the standard deviation of the last term for every variant."""
-    return np.sqrt(schedule.last_beta_tilde)
+def last_sigma(schedule: Schedule, t: int) -> float:
+    """The standard deviation of the last term for every variant, if the trajectory begins at τ_1 =
+    t: √β̃_{1|2} of the full chain for t = 1, b_t for the others.
+    """
+    return np.sqrt(schedule.last_beta_tilde) if t == 1 else schedule.noise[t]
 
 
 def last_term(
@@ -72,10 +74,20 @@ def last_term(
 
     data: with levels. sigma: above 0.
     """
+    return last_term_by_coordinate(data, x_0, x0_hat, sigma).sum(1)
+
+
+def last_term_by_coordinate(
+    data: Data,
+    x_0: Float64[Tensor, "batch dim"],
+    x0_hat: Float64[Tensor, "batch dim"],
+    sigma: float | Float64[Tensor, "batch dim"],
+) -> Float64[Tensor, "batch dim"]:
+    """The coordinates of which `last_term` is the sum."""
     half_bin = data.radius / (data.levels - 1)
     upper = torch.where(x_0 > data.hi - half_bin, torch.inf, (x_0 - x0_hat + half_bin) / sigma)
     lower = torch.where(x_0 < data.lo + half_bin, -torch.inf, (x_0 - x0_hat - half_bin) / sigma)
-    return -log_normal_mass(lower, upper).sum(1)
+    return -log_normal_mass(lower, upper)
 
 
 def last_term_continuous(

@@ -19,13 +19,13 @@ from bench.covariance import MomentsAt, Seen
 from bench.process import Process
 
 
-def clip_threshold(clip_levels: float, levels: int, radius: float = 1.0) -> float:
-    """The largest σ² at the last noisy step, at which E|σ ε| = σ √(2/π) is `clip_levels` grey
-    levels (Appendix F.2).
+def clip_threshold(clip_levels: float, radius: float = 1.0) -> float:
+    """The largest σ² at the last noisy step, at which E|σ ε| = σ √(2/π) is y = `clip_levels` 255ths
+    of the range, of half-width `radius` (Appendix F.2).
 
-    levels: the number of grey levels, which span an interval of half-width `radius`.
+    However many grey levels the data have: the clip is about what an eye sees.
     """
-    return (clip_levels * 2 * radius / (levels - 1) * np.sqrt(np.pi / 2)) ** 2
+    return (clip_levels * 2 * radius / 255 * np.sqrt(np.pi / 2)) ** 2
 
 
 def bounds(forward: Process, s: int, t: int, radius: float = 1.0) -> tuple[float, float, float]:

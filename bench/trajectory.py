@@ -1,9 +1,10 @@
 """Trajectories: which K of the N steps are taken, 1 ≤ τ_1 < … < τ_K ≤ N, before the last one to
 x_0.
 
-The fixed ones are formulas of N and K. The optimal one is the path of least cost from 1 to N with K
-nodes, by dynamic programming over a matrix of edge costs (Watson et al. 2021; Bao et al. 2022a,
-section 4). Each variant defines its own edge costs (`bench.covariance`).
+The fixed ones are formulas of N and K. The optimal one is the path of least cost from the data,
+node 0, to N with K edges, by dynamic programming over a matrix of edge costs (Watson et al. 2021;
+Bao et al. 2022a, section 4). Each variant defines its own edge costs (`bench.covariance`), those of
+the first edge 0 → τ_1 too. Where only 0 → 1 has a cost, τ_1 = 1.
 """
 
 import math
@@ -43,7 +44,9 @@ def even_ddim(N: int, K: int) -> list[int]:
 def quadratic_ddim(N: int, K: int) -> list[int]:
     """⌊linspace(0, √(0.8 N), K)²⌋ + 1 (Song et al. 2020).
 
-    Repeated steps, which move nothing, are left out.
+    Repeated steps, which their code keeps, are left out: λ² of a step onto itself is 0, and the
+    bound has its logarithm. For ddpm they move nothing. For ddim they move x at t = 1 where x̂_0 is
+    clipped, by up to 3e-4, far less than a grey level.
     """
     return sorted({int(root**2) + 1 for root in np.linspace(0, math.sqrt(0.8 * N), K)})
 
@@ -68,36 +71,35 @@ def fixed(name: str, N: int, K: int) -> list[int]:
 def least_cost_paths(
     cost: Float64[np.ndarray, "steps steps"], Ks: Collection[int]
 ) -> dict[int, list[int]]:
-    """Least-cost paths from 1 to N with K nodes, {K: [1, …, N]} for every K in Ks.
+    """Least-cost paths from 0 to N with K edges, {K: [τ_1, …, N]} for every K in Ks.
 
-    cost: N + 1 rows and columns; cost[s, t] is the cost of the edge s → t, used for 1 ≤ s < t. Ks:
-    numbers of nodes, each in 2..N. One pass of O(K_max N²) serves all K.
+    cost: N + 1 rows and columns; cost[s, t] is the cost of the edge s → t, used for 0 ≤ s < t. Ks:
+    numbers of edges, each in 1..N. One pass of O(K_max N²) serves all K.
     """
     N = len(cost) - 1
     # Row t holds the edges that end in t, so that each minimum runs over contiguous memory.
     into = np.where(np.tri(N, k=-1, dtype=bool), cost[1:, 1:].T, np.inf)
-    least = np.full(N, np.inf)
-    least[0] = 0.0
-    most = max((K for K in Ks if K < N), default=1)  # with N nodes there is one path
-    previous = np.zeros((most, N), dtype=np.int32)  # the node before, on the best path of so many
-    for nodes in range(2, most + 1):
-        first = nodes - 2  # a path of nodes − 1 nodes ends no earlier than this row
+    least = cost[0, 1:]
+    most = max((K for K in Ks if K < N), default=1)  # with N edges there is one path
+    previous = np.zeros((most, N), dtype=np.int32)  # the step before, on the best path of so many
+    for steps in range(2, most + 1):
+        first = steps - 2  # a path of steps − 1 steps ends no earlier than this row
         longer = np.full(N, np.inf)
         for start in range(first + 1, N, ROWS):
             end = min(start + ROWS, N)
             total = into[start:end, first:end] + least[first:end]
             best = total.argmin(axis=1)
-            previous[nodes - 1, start:end] = first + best
+            previous[steps - 1, start:end] = first + best
             longer[start:end] = total[np.arange(end - start), best]
         least = longer
     return {K: list(range(1, N + 1)) if K == N else _walk_back(previous, K, N) for K in Ks}
 
 
 def _walk_back(previous, K, N):
-    """The best path of K nodes, followed backwards from N."""
+    """The best path of K steps, followed backwards from N."""
     path = [N - 1]
-    for nodes in range(K - 1, 0, -1):
-        path.append(int(previous[nodes, path[-1]]))
+    for steps in range(K - 1, 0, -1):
+        path.append(int(previous[steps, path[-1]]))
     return [place + 1 for place in reversed(path)]
 
 

@@ -6,9 +6,11 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
 from bench import bound, covariance, noise, process, schedule, terms, trajectory
+from bench.data.dataset import Data
 from bench.denoiser import Denoiser
 
 MADE = schedule.make("linear", 20)
@@ -71,11 +73,39 @@ def test_last_term_is_a_distribution_over_levels(data):
         x0_hat = torch.full((1, 1), prediction, dtype=torch.float64)
         of_level = torch.stack(
             [
-                terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE))
+                terms.last_term(data, level.reshape(1, 1), x0_hat, terms.last_sigma(MADE, 1))
                 for level in levels
             ]
         )
         assert torch.exp(-of_level).sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name, N, declared",
+    [("linear", 1000, 0.0042), ("cosine", 1000, 0.0026), ("cosine", 4000, 3e-4)],
+)
+def test_the_tanh_of_the_official_code_costs_what_the_tolerance_declares(name, N, declared):
+    """Its cdf is ½(1 + tanh(√(2/π)(u + 0.044715 u³))), and no mass is below 1e-12. A pixel inside
+    the range, 256 levels, and x_0 − x̂_0 normal of variance (b_1²/a_1²) v_1, with v_1 at most 1, as
+    that of any good mean.
+    """
+    made, random = schedule.make(name, N), np.random.default_rng(0)
+    images = random.integers(0, 256, size=(1, 1, 1, 1)).astype(np.uint8)
+    pixels = Data("pixel", images, images, 256, None, None, "0" * 16)
+    z, sigma = np.linspace(-8, 8, 2001)[:, None], terms.last_sigma(made, 1)
+    weights = stats.norm.pdf(z[:, 0]) / stats.norm.pdf(z).sum()
+    cdf = lambda u: 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3)))
+    costs = []
+    for v in np.linspace(0.05, 1, 20):
+        error = np.sqrt(v) * made.noise[1] / made.signal[1] * z
+        mass = cdf((error + 1 / 255) / sigma) - cdf((error - 1 / 255) / sigma)
+        official = -np.log(mass.clip(1e-12))
+        exact = terms.last_term(
+            pixels, torch.zeros(error.shape, dtype=torch.float64), torch.from_numpy(-error), sigma
+        )
+        costs.append(weights @ (official[:, 0] - exact.numpy()) / np.log(2))
+    assert max(costs) == costs[-1] == pytest.approx(declared, abs=5e-5)  # half of its last digit
+    assert min(costs) > -1e-4
 
 
 def test_a_chain_of_one_step_has_a_last_term():
@@ -127,7 +157,7 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
                 x_t = MADE.signal[t] * x_0 + MADE.noise[t] * eps
                 x0_hat = ((x_t - MADE.noise[t] * 0.5 * x_t) / MADE.signal[t]).clamp(-1, 1)
                 if s == 0:
-                    total += terms.last_term(data, x_0, x0_hat, terms.last_sigma(MADE))
+                    total += terms.last_term(data, x_0, x0_hat, terms.last_sigma(MADE, 1))
                 else:
                     at = covariance.MomentsAt(moments, t, variant)
                     seen = covariance.Seen(t, MADE, 1.0, moments=at)
@@ -139,6 +169,27 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
                         posterior, Normal(DDPM.mean(s, t, x_t, x0_hat, None), sigma_sq.sqrt())
                     ).sum(1)
             assert row[image] == pytest.approx(total.item() / (data.dim * np.log(2)), rel=1e-10)
+
+
+def test_a_trajectory_that_does_not_begin_at_1_ends_with_its_own_noise(data, linear_model):
+    """−log p(x_0 | x_τ1) is that of N(x̂_0, b_τ1²), integrated over the level's bin."""
+    t, images, half = 7, 3, 1 / 16
+    cell = bound.Cell("optimal", "beta", 1, (t,))
+    denoiser = Denoiser(linear_model, {}, None, data, MADE)
+    (found,) = bound.evaluate(denoiser, DDPM, [cell], images, (0, "test"))
+    x_0 = data.to_float(data.test[:images])
+    x_t = MADE.signal[t] * x_0 + MADE.noise[t] * noise.normal(
+        (0, "test", "bound", t), 0, images, data.dim
+    )
+    x0_hat = ((1 - 0.5 * MADE.noise[t]) * x_t / MADE.signal[t]).clip(-1, 1)
+    nats = terms.prior_term(MADE, t, torch.from_numpy(x_0)).numpy()
+    for image, pixel in np.ndindex(x_0.shape):
+        density = stats.norm(x0_hat[image, pixel], MADE.noise[t])
+        value = x_0[image, pixel]
+        low, high = value - half, value + half
+        ends = -np.inf if low < -1 else low, np.inf if high > 1 else high
+        nats[image] -= np.log(integrate.quad(density.pdf, *ends)[0])
+    np.testing.assert_allclose(found, nats / (data.dim * np.log(2)), rtol=1e-7)
 
 
 def test_batches_change_nothing(data, linear_model):

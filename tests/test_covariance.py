@@ -11,7 +11,7 @@ DDPM = process.make("ddpm", MADE)
 RANDOM = np.random.default_rng(0)
 MOMENTS = {
     name: RANDOM.uniform(0.1, 0.9, size=(13, 3))
-    for name in ("eps_sq", "error_sq", "x0_error_sq", "total_variance")
+    for name in ("eps_sq", "error_sq", "x0_error_sq", "total_variance", "last_term")
 }
 MOMENTS |= {f"{name}_mean": values.mean(axis=1) for name, values in MOMENTS.items()}
 EPS_HAT, HEAD = RANDOM.normal(size=(5, 3)), RANDOM.uniform(size=(5, 3))
@@ -162,8 +162,11 @@ def test_beta_overrides_the_variance():
 
 
 def test_edge_costs():
+    """From the data: of β, any first step at its last term; of the closed form, 1 alone."""
     beta, scalar = covariance.get("beta"), covariance.get("analytic_scalar")
-    F, J = beta.edge_costs(DDPM, 1.0, MOMENTS), scalar.edge_costs(DDPM, 1.0, MOMENTS)
+    F, J = beta.edge_costs(DDPM, MOMENTS), scalar.edge_costs(DDPM, MOMENTS)
+    np.testing.assert_array_equal(F[0, 1:], MOMENTS["last_term"][1:].mean(axis=1))
+    assert J[0, 1] == 0 and np.isinf(J[0, 2:]).all()
     for t in range(2, 13):
         for s in range(1, t):
             p, q = MADE.skip_beta(s, t), MADE.beta_tilde(s, t)
@@ -172,8 +175,10 @@ def test_edge_costs():
             assert F[s, t] == pytest.approx(
                 np.mean(0.5 * (np.log(p / q) + (q + shift) / p - 1)), rel=1e-10
             )
-            sigma_sq = scalar.reverse_variance(DDPM, s, seen("analytic_scalar", t, 1.0))
-            assert J[s, t] == pytest.approx(np.log(sigma_sq.item() / q), abs=1e-12)
+            # Bao et al. 2022a: σ² = (β/α)(1 − β E‖score‖²/d), which no range of the data clips
+            score_sq = MOMENTS["eps_sq"][t].mean() / MADE.noise_sq[t]
+            sigma_sq = p / MADE.skip_alpha(s, t) * (1 - p * score_sq)
+            assert J[s, t] == pytest.approx(np.log(sigma_sq / q), abs=1e-11)
     assert not covariance.get("npr").has_optimal_trajectory
 
 

@@ -90,8 +90,14 @@ def test_a_step_has_the_mean_and_variance_asked_for(data, linear_model, limit):
     assert x_s.var().item() == pytest.approx(variance, rel=4 * np.sqrt(2 / eps.size))
 
 
-def test_the_step_that_lands_on_the_first_is_clipped(data, linear_model, monkeypatch):
-    """Every other step is free; the threshold is that of the data's 17 levels."""
+@pytest.mark.parametrize(
+    "clip_levels, limit",
+    [(1.5, pytest.approx((1.5 * 2 / 255) ** 2 * np.pi / 2, rel=1e-14)), (None, np.inf)],
+)
+def test_the_step_that_lands_on_the_first_is_clipped(
+    data, linear_model, monkeypatch, clip_levels, limit
+):
+    """Every other step is free; the threshold is in 255ths, though the data have 17 levels."""
     seen = []
 
     def step(prediction, x_t, s, process, variant, limit, eps):
@@ -106,7 +112,7 @@ def test_the_step_that_lands_on_the_first_is_clipped(data, linear_model, monkeyp
         [1, 20, 50],
         0,
         2,
-        1.5,
+        clip_levels,
         (0, "t"),
     )
-    assert seen == [(20, np.inf), (1, (1.5 * 2 / 16) ** 2 * np.pi / 2), (0, np.inf)]
+    assert seen == [(20, np.inf), (1, limit), (0, np.inf)]

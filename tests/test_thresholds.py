@@ -12,7 +12,7 @@ def test_bounds_are_ordered():
 
 
 def test_threshold_is_the_mean_absolute_noise():
-    # E|σ ε| = σ √(2/π) is y levels of 2/255 each
-    assert (thresholds.clip_threshold(2.0, 256) * 2 / 3.141592653589793) ** 0.5 == pytest.approx(
+    # E|σ ε| = σ √(2/π) is y times 2/255
+    assert (thresholds.clip_threshold(2.0) * 2 / 3.141592653589793) ** 0.5 == pytest.approx(
         4 / 255, rel=1e-12
     )

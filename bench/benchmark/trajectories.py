@@ -19,10 +19,10 @@ def _figure(N, limit):
     moments = {"eps_sq_mean": made.noise_sq}
     variant, forward = covariance.get("analytic_scalar"), process.make("ddpm", made)
     begun = time.perf_counter()
-    trajectory.optimal(variant.edge_costs(forward, 1.0, moments), range(2, N + 1))
+    trajectory.optimal(variant.edge_costs(forward, moments), range(2, N + 1))
     seconds = time.perf_counter() - begun
     tracemalloc.start()
-    trajectory.optimal(variant.edge_costs(forward, 1.0, moments), [10])
+    trajectory.optimal(variant.edge_costs(forward, moments), [10])
     search = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
     table = 4 * N * N / 1e6  # of where every path came from, one row a number of steps

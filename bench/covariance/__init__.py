@@ -123,6 +123,7 @@ class Variant:
     assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
     frame = "pixel"  # the orthonormal basis in which v is diagonal, one of FRAMES
     conditional = False  # whether it depends on x_t
+    clipped = True  # whether the noise that lands on τ_1 is clipped (`bench.sampler`)
     moments: tuple[str, ...] = ()  # names of the moments that it reads, see `MomentsAt`
     head: Head | None = None  # what is learned for it; None where nothing is
     has_optimal_trajectory = False  # whether it defines `edge_costs`
@@ -170,10 +171,10 @@ class Variant:
         return lambda_sq + process.gamma(s, seen.t) ** 2 * self.estimate(seen)
 
     def edge_costs(
-        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+        self, process: Process, moments: Mapping[str, np.ndarray]
     ) -> Float64[np.ndarray, "steps steps"]:
-        """Costs (N + 1, N + 1) of edges s → t. The path of least cost is this variant's `optimal`
-        trajectory.
+        """Costs (N + 1, N + 1) of edges s → t, infinite where there is none. The path of least cost
+        from 0 to N is this variant's `optimal` trajectory.
 
         moments: arrays whose row t belongs to step t (`bench.moments`).
         """

@@ -26,16 +26,22 @@ class AnalyticScalar(Variant):
         return 1 - seen.moments["eps_sq_mean"]
 
     def edge_costs(
-        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+        self, process: Process, moments: Mapping[str, np.ndarray]
     ) -> Float64[np.ndarray, "steps steps"]:
-        """J(s, t) = log(σ²_{s|t}/λ²_{s|t}) per coordinate (Bao et al. 2022a, section 4)."""
+        """J(s, t) = log(σ²_{s|t}/λ²_{s|t}) per coordinate, with Σ_0 not clipped, and τ_1 = 1 (Bao
+        et al. 2022a, section 4).
+
+        Infinite where σ² ≤ 0, which is beyond `last_sound_step`.
+        """
         N = process.schedule.N
         cost = np.full((N + 1, N + 1), np.inf)
+        cost[0, 1] = 0.0
         for t in range(2, N + 1):
             s = np.arange(1, t)
-            seen = Seen(t, process.schedule, radius, moments=MomentsAt(moments, t, self))
-            sigma_sq = self.reverse_variance(process, s[:, None], seen)[:, 0]
-            cost[1:t, t] = np.log(sigma_sq / process.lambda_sq(s, t))
+            seen = Seen(t, process.schedule, moments=MomentsAt(moments, t, self))
+            ratio = process.gamma(s, t) ** 2 * seen.scale / process.lambda_sq(s, t)
+            excess = ratio * self.spectrum(seen)
+            np.log1p(excess, out=cost[1:t, t], where=excess > -1)
         return cost
 
     def last_sound_step(self, process: Process, moments: Mapping[str, np.ndarray]) -> int | None:

@@ -18,6 +18,7 @@ class BetaTilde(Variant):
     name = "beta_tilde"
     source = "Ho 2020"
     processes = ("ddpm",)
+    clipped = False
 
     def spectrum(self, seen: Seen) -> float:
         return 0.0
@@ -27,6 +28,7 @@ class Zero(Variant):
     name = "zero"
     source = "Song 2020a"
     processes = ("ddim",)
+    clipped = False
 
     def spectrum(self, seen: Seen) -> float:
         return 0.0
@@ -39,7 +41,7 @@ class Beta(Variant):
     source = "Ho 2020"
     processes = ("ddpm",)
     has_optimal_trajectory = True
-    edge_moments = ("x0_error_sq_mean",)
+    edge_moments = ("x0_error_sq_mean", "last_term_mean")
 
     def reverse_variance(
         self, process: Process, s: Steps, seen: Seen
@@ -48,16 +50,17 @@ class Beta(Variant):
         return np.atleast_2d(process.schedule.skip_beta(s, seen.t))
 
     def edge_costs(
-        self, process: Process, radius: float, moments: Mapping[str, np.ndarray]
+        self, process: Process, moments: Mapping[str, np.ndarray]
     ) -> Float64[np.ndarray, "steps steps"]:
-        """F(s, t): the term KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) of the bound on the training set,
-        in nats per coordinate.
+        """F(s, t): the term of the bound on the training set, in nats per coordinate: KL(q(x_s |
+        x_t, x_0) ‖ p(x_s | x_t)), or −E log p(x_0 | x_t) for s = 0.
 
-        For a state-independent variance it is linear in E‖x_0 − x̂_0‖². So the moments give the cost
-        of every edge (Watson et al. 2021; Bao et al. 2022a, Appendix H).
+        For a state-independent variance the first is linear in E‖x_0 − x̂_0‖². So the moments give
+        the cost of every edge (Watson et al. 2021; Bao et al. 2022a, Appendix H).
         """
         N, error = process.schedule.N, moments["x0_error_sq_mean"]
         cost = np.full((N + 1, N + 1), np.inf)
+        cost[0, 1:] = moments["last_term_mean"][1:]
         for t in range(2, N + 1):
             s = np.arange(1, t)
             sigma_sq = process.schedule.skip_beta(s, t)

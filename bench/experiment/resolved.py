@@ -45,10 +45,13 @@ class Setting(Section):
     fidelity: FidelitySection
 
     def clip(self, process: str, variant: str) -> float | None:
-        """y of a variant of a process; None if the data have no grey levels."""
+        """y of a variant of a process; None if its noise is not clipped, as that of continuous data
+        and of λ² alone.
+        """
         if self.clip_levels is None:
             return None
-        return self.clip_levels.variants.get(variant, getattr(self.clip_levels, process))
+        y = getattr(self.clip_levels, process) if covariance.get(variant).clipped else None
+        return self.clip_levels.variants.get(variant, y)
 
     @property
     def head_names(self) -> list[str]:

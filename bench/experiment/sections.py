@@ -288,10 +288,11 @@ class FidelitySection(Section):
 
 
 class ClipSection(Section):
-    """y of each process: how many grey levels the last noise moves a pixel on average, at most.
+    """y of each process: how many 255ths of the range the last noise moves a pixel on average, at
+    most. The number of grey levels does not matter.
 
     variants: {variant: y} of those that have their own. Bao et al. 2022a use 1 for `beta`, and 2
-    for their own variants.
+    for their own variants. The noise of `beta_tilde` and `zero` is clipped only if they stand here.
     """
 
     ddpm: Positive

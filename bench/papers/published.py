@@ -22,8 +22,8 @@ def read() -> pandas.DataFrame:
 
     Columns source, table, dataset (the name of a setting), metric, process, trajectory, variant,
     K, value, provenance (`primary`, or `quoted` if another paper copied the number), draws (M, the
-    Monte Carlo draws), clip_levels (y of the last noisy step, in grey levels, or `none` if it was
-    not clipped) and note. BenchError if a file cannot be read.
+    Monte Carlo draws), clip_levels (y of the last noisy step, in 255ths of the range, or `none` if
+    it was not clipped) and note. BenchError if a file cannot be read.
     """
     return pandas.concat([_read_strings(f"{paper}.csv") for paper in PAPERS], ignore_index=True)
 

@@ -6,7 +6,6 @@ from bench import process, schedule, thresholds, trajectory
 from bench.process import Process
 
 DDIM_ETA = 0.0
-LEVELS = 256  # of 8-bit images
 
 
 def value(quantity: str, forward: Process, K: int, clip_levels: float) -> float:
@@ -21,10 +20,10 @@ def value(quantity: str, forward: Process, K: int, clip_levels: float) -> float:
     K
         Number of steps.
     clip_levels
-        y of the threshold, in grey levels. Ignored for the bounds.
+        y of the threshold. Ignored for the bounds.
     """
     if quantity == "sigma2_clip_threshold":
-        return thresholds.clip_threshold(clip_levels, LEVELS)
+        return thresholds.clip_threshold(clip_levels)
     lower, *upper = thresholds.bounds(forward, *trajectory.even(forward.schedule.N, K)[:2])
     return {"sigma2_lower_bound": lower, "sigma2_upper_bound": min(upper)}[quantity]
 

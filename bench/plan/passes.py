@@ -86,7 +86,7 @@ def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:
     optimal = [K for _, kind, K in cells if kind == "optimal"]
     if not optimal:
         return len(visited), False
-    most = min(N, len(visited | {1, N}) + sum(K - 2 for K in optimal))
+    most = min(N, len(visited | {N}) + sum(K - 1 for K in optimal))
     return most, len(visited) < most
 
 

@@ -106,7 +106,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
             **common,
             "variant": variant,
             "code": covariance.code(variant),
-            "clip_levels": setting.clip(process_name, variant),
+            "clip_255ths": setting.clip(process_name, variant),
         }
         for name in covariance.get(variant).moments:  # no others: they change none of its images
             made_by[name] = digests.digest_of(place.moments / f"{name}.npy")

@@ -1,7 +1,6 @@
 """Which steps every trajectory takes."""
 
 from bench import covariance, process, trajectory
-from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.runtime.errors import unknown
@@ -31,7 +30,7 @@ def choose_trajectories(experiment: Experiment, name: str, kind: str | None = No
 def _optimal(setting, name, Ks, place):
     """Optimal trajectories of one variant, {K: steps}, from the moments alone."""
     forward = process.make(process.BOUND_PROCESS, setting.schedule.make())
-    variant, radius = covariance.get(name), dataset.load(place.data).radius
+    variant = covariance.get(name)
     moments = files.read_arrays(place.moments, variant.edge_moments)
-    cost = variant.edge_costs(forward, radius, moments)
+    cost = variant.edge_costs(forward, moments)
     return trajectory.optimal(cost, Ks, variant.last_sound_step(forward, moments))

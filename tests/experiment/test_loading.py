@@ -84,12 +84,17 @@ def test_a_trajectory_may_have_its_own_steps():
 
 
 def test_beta_may_be_clipped_otherwise():
-    """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all."""
+    """y is 2 for all of ddpm but beta, 1 for ddim; without `beta` it is one for all. λ² alone
+    is not clipped unless a setting asks for it.
+    """
     clip = {"ddpm": 2, "ddim": 1, "variants": {"beta": 0.5}}
     digits = loading.resolve(RAW).setting("digits")
     special = digits.model_copy(update={"clip_levels": type(digits.clip_levels)(**clip)})
-    assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, 2, 2]
+    assert [special.clip("ddpm", name) for name in ("beta", "beta_tilde", "npr")] == [0.5, None, 2]
     assert special.clip("ddim", "npr") == 1 and digits.clip("ddpm", "beta") == 1
+    assert special.clip("ddim", "zero") is None
+    asked = type(digits.clip_levels)(ddpm=2, ddim=1, variants={"beta_tilde": 3})
+    assert digits.model_copy(update={"clip_levels": asked}).clip("ddpm", "beta_tilde") == 3
 
 
 @pytest.mark.parametrize(

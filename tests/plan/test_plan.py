@@ -262,8 +262,8 @@ def test_the_scale_of_the_papers_by_hand(settings):
     assert rows["samples ddpm"].passes == 50_000 * (10 + 25 + 50 + 100 + 200 + 400 + 1000) * 2
     assert rows["samples ddpm"].samples == 700_000 and rows["samples ddpm"].jobs == 10 * 2
     assert rows["samples ddpm"].disk == pytest.approx(700_000 * 3072, rel=1e-3)
-    # analytic_scalar reads no coordinate by itself: ten numbers a step are kept
-    assert rows["moments"].disk == 10 * 8 * 1001
+    # analytic_scalar reads no coordinate by itself: eleven numbers a step are kept
+    assert rows["moments"].disk == 11 * 8 * 1001
     assert rows["data"].disk == pytest.approx(60_000 * (3072 + 8), rel=1e-5)
     assert rows["reference"].passes == 60_000 and rows["reference"].disk == 60_000 * 2048 * 4
     assert rows["fidelity ddpm"].passes == 700_000

@@ -173,8 +173,7 @@ def estimates_for_heads(wildcards):
 
 def estimates_for_trajectories(wildcards):
     """Only optimal trajectories are estimated; the others follow from N and K."""
-    estimated = wildcards.kind == "optimal"
-    return [of(wildcards, "data"), of(wildcards, "moments")] if estimated else []
+    return [of(wildcards, "moments")] if wildcards.kind == "optimal" else []
 
 
 def code_of_costs(wildcards):
