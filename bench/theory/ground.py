@@ -22,6 +22,7 @@ from bench.data.readers.mixture import law_of
 from bench.mean.oracle import OracleModel
 from bench.mixture import Mixture
 
+SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
 SIGMAS = 4.0  # standard errors that a verdict allows
 POOL = 200_000  # draws that stand for the data; the moments draw from them
 

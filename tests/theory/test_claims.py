@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import norm
 
 from bench import covariance
-from bench.theory import claims
+from bench.theory import bounds, claims
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,10 @@ def test_every_claim_holds(ground):
         *claims.ranges(ground),
         *claims.imperfect_mean(ground, [1, 10, 20]),
         *claims.likelihood_is_best(ground),
-        *claims.bound_is_above(ground, [2, 20]),
-        *claims.one_gaussian(5),
-        *claims.trajectories(1, largest=8),
-        *claims.optimal_is_least(ground),
+        *bounds.bound_is_above(ground, [2, 20]),
+        *bounds.one_gaussian(5),
+        *bounds.trajectories(1, largest=8),
+        *bounds.optimal_is_least(ground),
         *claims.reverse_step(1, draws=20_000),
         *claims.published_thresholds(),
     ]
@@ -43,7 +43,7 @@ def test_a_head_that_has_not_learned_is_found():
 
 def test_one_gaussian_in_closed_form_for_other_sizes():
     for dim, N in ((1, 5), (7, 200)):
-        assert all(row["verdict"] for row in claims.one_gaussian(dim, N))
+        assert all(row["verdict"] for row in bounds.one_gaussian(dim, N))
 
 
 def test_a_wrong_variance_is_found(ground, monkeypatch):
