@@ -2,7 +2,14 @@
 
 import contextlib
 import difflib
+import reprlib
 from collections.abc import Iterable, Iterator
+
+LONGEST = 80  # characters of a value in an error
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = LONGEST
+_short.maxlevel = 3
 
 
 class BenchError(Exception):
@@ -12,6 +19,26 @@ class BenchError(Exception):
 def reason(error: object) -> str:
     """The message of another library's error, at most 120 characters; its type if it has none."""
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def shown(value: object) -> str:
+    """The repr of a value that was found, shortened in the middle to about `LONGEST` characters."""
+    text = _short.repr(value)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]}"
+    return text
+
+
+def problem(error: object) -> str:
+    """The first problem of a pydantic.ValidationError: the key, and what was expected and found."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        message = "missing"
+    elif first["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, found {shown(first['input'])}"
+    return f"{key}: {message}" if key else message
 
 
 @contextlib.contextmanager
@@ -34,4 +61,4 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> BenchError:
     names = sorted(names)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return BenchError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+    return BenchError(f"unknown {kind} {shown(name)}{hint} (known: {', '.join(names)})")
