@@ -18,11 +18,11 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions, rows, strict
+from bench.experiment import additions, rows, sizes, strict
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime import files
-from bench.runtime.errors import BenchError, problem, shown, unknown
+from bench.runtime.errors import BenchError, dotted, problem, shown, unknown
 from bench.scores import extractors
 
 
@@ -108,7 +108,10 @@ def _setting_files(entries, path, folder):
 def _complete(experiment, path, shared_rows):
     """The experiment with its plug-ins imported and its settings completed, see `rows.complete`."""
     for plugin in experiment.plugins:
-        covariance.load(plugin)
+        try:
+            covariance.load(plugin)
+        except BenchError as error:
+            raise BenchError(f"{path}: plugins: {error}") from error
     settings, plugins = {}, list(experiment.plugins)
     for name, setting in experiment.settings.items():
         try:
@@ -134,8 +137,7 @@ def _problem(error, model):
     if first["type"] != "extra_forbidden":
         return problem(error)
     *outer, last = first["loc"]
-    key = ".".join(map(str, first["loc"]))
-    return f"{key}: {unknown('key', last, _known_keys(model, outer))}"
+    return f"{dotted(first['loc'])}: {unknown('key', last, _known_keys(model, outer))}"
 
 
 def _shown(path):
@@ -211,6 +213,7 @@ def _check_setting(setting):
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
     rows.check(setting)
+    sizes.check(setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):

@@ -30,10 +30,12 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor):
         node, seen = super().compose_mapping_node(anchor), set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise _error(key, f"the key {shown(key.value)} stands there twice")
-                seen.add((key.tag, key.value))
+            if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith((":str", ":merge")):
+                word = key.value if isinstance(key, yaml.ScalarNode) else "of several values"
+                raise _error(key, f"the key {shown(word)} is no text")
+            if key.value in seen:
+                raise _error(key, f"the key {shown(key.value)} stands there twice")
+            seen.add(key.value)
         return node
 
     def construct_object(self, node, deep=False):

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from bench.data.dataset import Data
 from bench.mean import conversion, oracle
-from bench.mean.model import PREDICTION_TYPES, MeanModel
+from bench.mean.model import PREDICTION_TYPES, MeanModel, check_halvings
 from bench.runtime import files, imports, weights
 from bench.runtime.errors import BenchError
 from bench.runtime.fields import Name
@@ -125,8 +125,9 @@ def read_unet(folder: Path, remedy: str | None = None) -> torch.nn.Module:
     safe = (folder / WEIGHTS[0]).exists()  # a .bin is read as tensors only, too
     path = folder / WEIGHTS[0 if safe else 1]
     with files.reading(folder, remedy):
-        for member in (folder / "config.json", path):
-            files.check_readable(str(member), member, remedy)
+        # diffusers takes a text in place of a mapping for the name of a network on its hub.
+        files.read_json(folder / "config.json", dict[str, Any], remedy)
+        files.check_readable(str(path), path, remedy)
         unet, report = UNet2DModel.from_pretrained(
             folder,
             use_safetensors=safe,
@@ -147,6 +148,7 @@ def read_unet(folder: Path, remedy: str | None = None) -> torch.nn.Module:
 
 def check_channels(unet: torch.nn.Module, shape: tuple[int, ...], folder: str | Path) -> None:
     """BenchError unless the network maps images of `shape`, (channels, height, width), to such."""
+    check_halvings(unet, shape, folder)
     inputs, outputs = unet.config.in_channels, unet.config.out_channels
     if (inputs, outputs) != (shape[0], shape[0]):
         raise BenchError(

@@ -70,7 +70,7 @@ def check() -> None:
 
 def prepared(experiment: Experiment) -> bool:
     """Whether `prepare` has been called for this store and these settings."""
-    return paths.STORE.exists() and paths.STORE.read_text() == _prepared_for(experiment)
+    return paths.STORE.is_file() and paths.STORE.read_bytes() == _prepared_for(experiment).encode()
 
 
 @one_line_errors()

@@ -21,6 +21,13 @@ def reason(error: object) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
+def unexpected(error: Exception) -> str:
+    """One line for an error that nobody foresaw."""
+    kind = type(error).__name__
+    message = f"{kind}: {reason(error)}" if str(error).strip() else kind
+    return f"unexpected error: {message}; run again with --debug for the traceback"
+
+
 def shown(value: object) -> str:
     """The repr of a value that was found, shortened in the middle to about `LONGEST` characters."""
     text = _short.repr(value)
@@ -29,10 +36,18 @@ def shown(value: object) -> str:
     return text
 
 
+def dotted(keys: Iterable[object]) -> str:
+    """Keys of mappings in mappings as one. Long ones are shortened, strange ones quoted."""
+    words = map(str, keys)
+    return ".".join(
+        word if len(word) <= LONGEST and word.isprintable() else shown(word) for word in words
+    )
+
+
 def problem(error: object) -> str:
     """The first problem of a pydantic.ValidationError: the key, and what was expected and found."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
+    key = dotted(first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         message = "missing"

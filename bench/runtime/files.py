@@ -194,10 +194,13 @@ def read_json(path: str | Path, kind: Any = Any, remedy: str | None = None) -> A
             raise BenchError(f"{path}: {problem(error)}; {remedy or remake(path)}") from error
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+def read_npz(path: str | Path, remedy: str | None = None) -> dict[str, np.ndarray]:
     """All arrays of an npz file as a dict; object arrays are refused."""
-    with reading(path), np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    with reading(path, remedy), np.load(path, allow_pickle=False) as archive:
+        names = archive.files
+        if len(set(names)) < len(names):
+            raise ValueError("an array stands there twice")
+        return {name: archive[name] for name in names}
 
 
 def read_npy(path: str | Path, remedy: str | None = None) -> np.ndarray:

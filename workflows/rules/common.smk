@@ -28,7 +28,7 @@ from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import paths
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unexpected
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
 CONFIG_FILES = [
@@ -37,9 +37,15 @@ CONFIG_FILES = [
 CONFIG_FILES.sort(key=lambda file: Path(file).name != "params.yaml")
 
 try:
+    # Snakemake has read the files itself, and takes of a key that stands twice the last value.
+    for file in CONFIG_FILES:
+        loading.read_yaml(file)
     experiment = loading.resolve(config, " + ".join(CONFIG_FILES), workflow.basedir)
 except BenchError as error:
     sys.exit(f"error: {error}")
+except Exception as error:
+    overlays = shlex.join(f"--configfile={file}" for file in CONFIG_FILES[1:])
+    sys.exit(f"error: {unexpected(error)}: bench plan --config={CONFIG_FILES[0]} {overlays}")
 
 TABLES = paths.Tables(experiment.name)
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
@@ -246,6 +252,7 @@ def announce(started):
     """Says where the tables are, and shows the head of the first, if this run made it."""
     table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
-        print(*table.read_text().splitlines()[:18], "", sep="\n")
+        sys.stdout.reconfigure(errors="replace")  # a terminal may have no ±
+        print(*table.read_text(encoding="utf-8").splitlines()[:18], "", sep="\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
         print("Every run: mlflow ui --host 127.0.0.1")
