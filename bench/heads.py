@@ -24,16 +24,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
+from typing_extensions import TypedDict
 
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
 from bench.process import Process
-from bench.runtime import files, imports, stopwatch
+from bench.runtime import files, imports, stopwatch, weights
 from bench.runtime.errors import BenchError
+from bench.runtime.fields import Name
 from bench.schedule import Schedule
 
 HIDDEN = 128  # width of an mlp head
@@ -239,6 +242,12 @@ def importance(forward: Process, x0_error_sq: np.ndarray, dim: int) -> np.ndarra
     return 0.5 / schedule.N + 0.5 * costs / costs.sum()
 
 
+class About(TypedDict):
+    """What is read of heads.json. targets: {name: mode}."""
+
+    targets: dict[Name, Literal[tuple(MODES)]]
+
+
 def save(heads: Mapping[str, nn.Module] | nn.ModuleDict, log: list[dict], folder: Path) -> None:
     """Writes `<name>.safetensors` for every head, and heads.json with the modes and the log."""
     with files.writing(folder) as partial:
@@ -255,13 +264,13 @@ def load(folder: Path, model, wanted: Iterable[str]) -> dict[str, nn.Module]:
     """The heads named in `wanted`, frozen. BenchError for one that the folder does not hold."""
     if not wanted:
         return {}
-    targets = files.read_json(folder / "heads.json")["targets"]
+    targets = files.read_json(folder / "heads.json", About)["targets"]
     missing = sorted(set(wanted) - set(targets))
     if missing:
         raise BenchError(f"{folder}: holds no head {missing[0]!r}; {files.remake(folder)}")
     heads = make({name: targets[name] for name in wanted}, model)
     for name, head in heads.items():
-        state = files.read_safetensors(folder / f"{name}.safetensors")
+        state = weights.read(folder / f"{name}.safetensors")
         with files.reading(folder / f"{name}.safetensors"):
             head.load_state_dict(state)
     return dict(heads.to(model.device).eval().requires_grad_(False).items())

@@ -7,6 +7,7 @@ weights, optimiser state and log, and no state of a random generator.
 """
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from bench import noise
 from bench.data.dataset import Data
 from bench.runtime import digests, files, imports, stopwatch
+from bench.runtime.errors import BenchError
 from bench.schedule import Schedule
 
 CHECKPOINT_EVERY = 200  # steps
@@ -41,6 +43,8 @@ def train(
     summed. section: a `sections.TrainSection`. checkpoint: path of the resumable state, deleted at
     the end. on_loss: called with (step, {name: mean loss}) at every logged step. The log is a list
     of {"step": n, name: mean loss since the last logged step}.
+
+    Raises BenchError, at the next logged step, if a loss or the weights are not finite.
     """
     imports.declare_torchvision()
     from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -75,14 +79,34 @@ def train(
         # Tensors, read later: to read a number now would wait for the GPU.
         state["pending"].append({name: loss.detach() for name, loss in losses.items()})
         if state["step"] % LOG_EVERY == 0 or state["step"] == section.steps:
+            _check_losses(state, section, description)
             means = _take_means(state)
             bar.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()})
             if on_loss:
                 on_loss(state["step"], means)
         if state["step"] % CHECKPOINT_EVERY == 0:
             _save(checkpoint, identity, parts, state)
+    if not all(torch.isfinite(weights).all() for weights in average.module.parameters()):
+        raise _diverged(section, description, section.steps, "the weights are not finite")
     files.remove(checkpoint)
     return average.module.eval().requires_grad_(False), state["log"]
+
+
+def _check_losses(state, section, description):
+    """BenchError that names the first pending step whose loss is not finite."""
+    first = state["step"] - len(state["pending"]) + 1
+    for step, losses in enumerate(state["pending"], start=first):
+        for name, loss in losses.items():
+            if not math.isfinite(loss.item()):
+                what = name if name == "loss" else f"loss of {name}"
+                raise _diverged(section, description, step, f"the {what} is {loss.item()}")
+
+
+def _diverged(section, description, step, fault):
+    return BenchError(
+        f"{description}: {fault} at step {step} of {section.steps}, expected finite numbers; "
+        f"lower train.learning_rate, which is {section.learning_rate:g}"
+    )
 
 
 def _take_means(state):

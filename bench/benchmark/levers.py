@@ -16,7 +16,7 @@ from bench.benchmark import Figure, quiet
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
-from bench.scores import fidelity
+from bench.scores import fidelity, report
 from bench.scores.samples import Samples
 from bench.stages import models, scoring
 
@@ -99,7 +99,8 @@ def _scored(experiment, name, variant, K, precision):
         cell = bound.Cell("even", variant, K, tau)
         nll = bound.evaluate(denoiser, forward, [cell], IMAGES, stream).mean()
     network = scoring.load_extractors(experiment, setting, place)[None]
-    reference = scoring.load_reference(place, files.read_json(place.reference), None)
+    about = files.read_json(place.reference, report.Reference)
+    reference = scoring.load_reference(place, about, None)
     features = fidelity.features(network, images, dataset.load(place.data).levels)["features"]
     seen = Samples(features, None, reference, setting.fidelity.resamples, stream)
     computed = {metric: scores.get(metric).compute(seen) for metric in METRICS}

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from bench.benchmark import Figure, network_share, passes_made, total
+from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.plan import passes
-from bench.runtime import files, paths
+from bench.runtime import paths
 
 
 def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]:
@@ -21,7 +22,7 @@ def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]
         result.append(passes_made("samples", total(mine, "images"), needed, limit, title))
         limit = "the rest draws noise, steps and writes images"
         result.append(network_share("samples", mine, limit, title, least=0.95))
-    size = files.read_json(paths.Setting(name).data / "data.json")
+    size = dataset.read_about(paths.Setting(name).data)
     reference = setting.fidelity.reference_images or size["train"]
     needed = {"reference": reference + min(count, size["test"]), "fidelity": sampled}
     for stage, images in needed.items():

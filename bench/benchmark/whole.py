@@ -5,7 +5,6 @@ threads, the run's by the machine's cores. The overhead is what a job spends out
 and the time in which a core has no job.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import time
 from pathlib import Path
 
 import psutil
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from bench.benchmark import Figure, total
 from bench.runtime import files
@@ -48,9 +49,24 @@ def _stolen():
     return getattr(psutil.cpu_times(), "steal", 0.0)
 
 
+class Job(TypedDict):
+    """What is read of a job's account, which `bench.runtime.stopwatch` writes."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")
+
+    stage: str
+    setting: str
+    threads: int | None
+    began: float
+    seconds: float
+    start_up: float
+    network: float
+    images: int
+
+
 def read_jobs() -> list[dict]:
     """What every job with a network wrote of itself (see `bench.runtime.stopwatch`), by start."""
-    accounts = [json.loads(path.read_text()) for path in Path("results/.jobs").rglob("*.json")]
+    accounts = [files.read_json(path, Job) for path in Path("results/.jobs").rglob("*.json")]
     return sorted(accounts, key=lambda job: job["began"])
 
 

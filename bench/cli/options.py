@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unexpected
+
+STACK = 8 << 20  # bytes of a thread's stack
 
 config = click.option(
     "--config",
@@ -45,7 +47,7 @@ threads = click.option(
 def command(example: str, name: str | None = None, **settings: Any) -> Callable:
     """A decorator that makes a function a command with the option --debug.
 
-    The command prints a BenchError as one line, unless --debug is given. On Ctrl-C it prints no
+    The command prints an error as one line, unless --debug is given. On Ctrl-C it prints no
     traceback.
 
     Parameters
@@ -70,13 +72,25 @@ def command(example: str, name: str | None = None, **settings: Any) -> Callable:
             except BenchError as error:
                 if debug:
                     raise
-                sys.exit(f"{context.command_path}: error: {error}")
+                sys.exit(f"{context.command_path}: error: {_one_line(str(error))}")
             except KeyboardInterrupt:
                 sys.exit(f"{context.command_path}: interrupted")
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise  # click's own
+            except Exception as error:
+                if debug:
+                    raise
+                sys.exit(f"{context.command_path}: {unexpected(error)}")
 
         return run
 
     return decorate
+
+
+def _one_line(message):
+    """A message that may name a path with line breaks or of thousands of letters."""
+    message = " ".join(message.splitlines())
+    return message if len(message) < 800 else f"{message[:400]}...{message[-200:]}"
 
 
 def stage(example: str, target: str, text: str, *options: Callable) -> click.Command:
@@ -121,9 +135,15 @@ def stage(example: str, target: str, text: str, *options: Callable) -> click.Com
 
 
 def set_threads(threads: int) -> None:
-    """Limits torch, and the linear algebra of numpy and scipy, to a number of threads."""
+    """Limits torch, and the linear algebra of numpy and scipy, to a number of threads.
+
+    BenchError for a number whose stacks do not fit into memory.
+    """
     import threadpoolctl
     import torch
 
+    from bench.runtime import memory
+
+    memory.check("--threads", threads, threads * STACK, "the stacks of the threads")
     torch.set_num_threads(threads)
     threadpoolctl.threadpool_limits(threads)

@@ -20,16 +20,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Integer, Shaped, UInt8
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from tqdm import tqdm
+from typing_extensions import TypedDict
 
 from bench.data import readers
 from bench.runtime import digests, files
 from bench.runtime.errors import BenchError, unknown
+from bench.runtime.fields import Count
 
 READERS = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
 PIECE = 1 << 24  # bytes
@@ -81,6 +83,18 @@ class Size:
     test: int
     levels: int | None = 256
     labels: bool = True
+
+
+class About(TypedDict):
+    """What data.json says: `Size`, the range of the values, and a hash of the content."""
+
+    name: str
+    levels: Annotated[int, Field(ge=2, le=256)] | None
+    range: tuple[float, float] | None
+    shape: tuple[Count, Count, Count]
+    train: Count
+    test: Count
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -178,7 +192,7 @@ def size(name: str, given: dict[str, Any], folder: Path) -> Size | None:
         return module.size(**given)
     if not (folder / "data.json").exists():
         return None
-    about = files.read_json(folder / "data.json")
+    about = read_about(folder)
     labels = (folder / "train_labels.npy").exists()
     return Size(tuple(about["shape"]), about["train"], about["test"], about["levels"], labels)
 
@@ -262,12 +276,17 @@ def _checked(name, key, array, levels, sha256):
             bar.update(len(piece))
 
 
+def read_about(folder: Path) -> About:
+    """What data.json in `folder` says."""
+    return files.read_json(folder / "data.json", About)
+
+
 def load(folder: Path) -> Data:
     """The data set written to `folder` by `prepare`, memory-mapped.
 
     Raises BenchError if a file is missing or damaged, or if the files do not fit one another.
     """
-    about = files.read_json(f"{folder}/data.json")
+    about = read_about(folder)
     labels = {"train_labels": None, "test_labels": None}
     for key in labels:
         if (folder / f"{key}.npy").exists():

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from pydantic import Field
 
+from bench.runtime import files
 from bench.runtime.errors import BenchError, reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -34,6 +35,8 @@ def opened(
     height) that it must have. Raises BenchError if the image cannot be decoded or is not as
     expected, and also for every failure inside the `with` block.
     """
+    if not isinstance(file, BufferedIOBase):
+        files.check_readable(where, file, "expected an image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -14,6 +14,7 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bench.runtime import files
 from bench.runtime.errors import BenchError, one_line
 
 DEBIAN = b"!<arch>\n"
@@ -38,6 +39,7 @@ def read(
     """
     if not os.path.exists(path):
         raise BenchError(f"{where}: no such file or folder; expected {expected}")
+    files.check_readable(where, path, f"expected {expected}")
     with one_line(f"{where}: truncated or not readable", f"expected {expected}"):
         if not os.path.isdir(path):
             return _from_archive(where, path, wanted, parse)
@@ -56,7 +58,8 @@ def _first(folder, patterns):
     """The first file of the folder that matches a pattern, or None."""
     for pattern in patterns:
         for file in sorted(folder.glob(pattern)):
-            return file
+            if file.is_file():
+                return file
     return None
 
 

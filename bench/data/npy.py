@@ -56,6 +56,8 @@ def opened(
             f"{where}: array {name!r} not found; expected {expected} "
             f"(the file has: {listed or 'nothing'})"
         )
+    if names.count(f"{name}.npy") > 1:
+        raise BenchError(f"{where}: array {name!r} stands there twice; expected it once")
     with archive.open(f"{name}.npy") as file:
         version = npy.read_magic(file)
         if version not in HEADERS:

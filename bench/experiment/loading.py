@@ -18,11 +18,11 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions, rows
+from bench.experiment import additions, rows, sizes, strict
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
-from bench.runtime.errors import BenchError, unknown
-from bench.runtime.files import write_text
+from bench.runtime import files
+from bench.runtime.errors import BenchError, dotted, problem, shown, unknown
 from bench.scores import extractors
 
 
@@ -44,12 +44,14 @@ def load(path: str | Path = "params.yaml", overlays: Iterable[str | Path] = ()) 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping that a YAML file holds. BenchError if it cannot be read or holds no mapping."""
+    files.check_readable(str(path), path, "expected a YAML file")
     try:
-        value = yaml.safe_load(Path(path).read_text())
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except ValueError as error:  # no UTF-8, or a path with a null character
+        raise BenchError(f"{shown(str(path))}: not valid YAML ({error})") from error
+    value = strict.parse(text, path)
     if not isinstance(value, dict):
         raise BenchError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
     return value
@@ -85,26 +87,31 @@ def resolve(
 def _setting_files(entries, path, folder):
     """{name of a setting: its file} of the entries of `settings`."""
     if not isinstance(entries, list) or not entries:
-        raise BenchError(f"{path}: settings: expected a list of setting names, found {entries!r}")
-    settings, files = Path(folder) / "workflows" / "settings", {}
+        raise BenchError(
+            f"{path}: settings: expected a list of setting names, found {shown(entries)}"
+        )
+    settings, chosen = Path(folder) / "workflows" / "settings", {}
     for entry in map(str, entries):
         is_path = Path(entry).suffix in (".yaml", ".yml")
         file = Path(entry) if is_path else settings / f"{entry}.yaml"
         if not is_path and not file.is_file():
             raise unknown("setting", entry, [other.stem for other in settings.glob("*.yaml")])
-        if file.stem in files:
+        if file.stem in chosen:
             raise BenchError(
-                f"{path}: settings: expected no repetitions, found {_shown(files[file.stem])} "
+                f"{path}: settings: expected no repetitions, found {_shown(chosen[file.stem])} "
                 f"and {_shown(file)}"
             )
-        files[file.stem] = file
-    return files
+        chosen[file.stem] = file
+    return chosen
 
 
 def _complete(experiment, path, shared_rows):
     """The experiment with its plug-ins imported and its settings completed, see `rows.complete`."""
     for plugin in experiment.plugins:
-        covariance.load(plugin)
+        try:
+            covariance.load(plugin)
+        except BenchError as error:
+            raise BenchError(f"{path}: plugins: {error}") from error
     settings, plugins = {}, list(experiment.plugins)
     for name, setting in experiment.settings.items():
         try:
@@ -127,15 +134,10 @@ def _validate(model, value, path, shared=(), shared_path=None):
 def _problem(error, model):
     """The first problem of a pydantic error in a line: the key, and what was expected and found."""
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = str(unknown("key", first["loc"][-1], _known_keys(model, first["loc"][:-1])))
-    elif first["type"] == "missing":
-        message = "missing"
-    elif first["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
-    return f"{key}: {message}"
+    if first["type"] != "extra_forbidden":
+        return problem(error)
+    *outer, last = first["loc"]
+    return f"{dotted(first['loc'])}: {unknown('key', last, _known_keys(model, outer))}"
 
 
 def _shown(path):
@@ -201,6 +203,7 @@ def _check_metric(metric, setting, key):
 
 def _check_setting(setting):
     _check_options("data", setting.data, dataset.options(setting.data.name))
+    _check_paths(setting)
     if setting.mean.published:
         check_published(setting.mean.published)
     if setting.extractor:
@@ -210,6 +213,7 @@ def _check_setting(setting):
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
     rows.check(setting)
+    sizes.check(setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):
@@ -220,6 +224,25 @@ def _check_setting(setting):
                     )
         for name, K in section.cells:
             _check_steps(stage, name, K, setting.schedule.N)
+
+
+def _check_paths(setting):
+    """BenchError for a FIFO or a device. Snakemake itself would read it, to compare its content."""
+    published, extractor = setting.mean.published, setting.extractor
+    paths = {
+        "data.path": setting.data.options.get("path"),
+        "mean.checkpoint": setting.mean.checkpoint,
+        "mean.published.path": published and published.path,
+        "extractor.weights": extractor and extractor.weights,
+        "fidelity.reference": setting.fidelity.reference,
+    }
+    for name, path in published.heads.items() if published else ():
+        paths[f"mean.published.heads.{name}"] = path
+    for key, path in paths.items():
+        if path:
+            files.check_readable(
+                f"{key}: {shown(path)}", path, "expected a regular file or a folder"
+            )
 
 
 def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -239,11 +262,9 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
                 raise BenchError(f"{option} {text}: {name} is a value already; expected a mapping")
         if not (equals and all([*outer, last])):
             raise BenchError(f"{option} {text}: expected KEY=VALUE")
-        try:
-            place[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            problem = " ".join(str(error).split())
-            raise BenchError(f"{option} {text}: not valid YAML ({problem})") from error
+        if last in place:
+            raise BenchError(f"{option} {text}: found {key} twice; expected it once")
+        place[last] = strict.parse(value, f"{option} {text}")
     return values
 
 
@@ -297,4 +318,5 @@ def write(experiment: Experiment, path: str | Path | None = None) -> None:
         head = (
             "# Resolved from params.yaml, its overlays and the settings' files by the workflow.\n"
         )
-        write_text(path, head + text)
+        files.check_new(path, "--output")
+        files.write_text(path, head + text)

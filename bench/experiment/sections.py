@@ -5,10 +5,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from bench import schedule
-from bench.runtime.fields import Count, Name, Names, Positive, Steps
+from bench.runtime.fields import Count, Name, Names, Number, Positive, Steps
 
 
 def of_a_setting(name: str) -> str:
@@ -45,13 +45,13 @@ class TrainSection(Section):
     batch: Count
     learning_rate: Positive
     warmup: Annotated[int, Field(strict=True, ge=0)] = 0
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[Number, Field(ge=0, lt=1)]
 
 
 class OracleSection(Section):
     """The exact ε*, plus a smooth bias field whose root mean square is `imperfection`."""
 
-    imperfection: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    imperfection: Annotated[Number, Field(ge=0)] = 0.0
 
 
 class PublishedSection(Section):
@@ -70,7 +70,7 @@ class PublishedSection(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     first_timestep: Annotated[int, Field(strict=True, ge=0, le=1)] = 0
-    rescale_timesteps: bool = True
+    rescale_timesteps: StrictBool = True
     heads: dict[str, str] = {}
 
     @property
@@ -169,7 +169,7 @@ class ProcessSection(Section):
 class DdimSection(ProcessSection):
     """DDIM, with λ² = η² β̃."""
 
-    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
 
 
 class ProcessesSection(Section):
@@ -202,7 +202,7 @@ class MomentsSection(Section):
     """
 
     draws: Count
-    relative_error: Annotated[float, Field(gt=0, lt=1)] | None = None
+    relative_error: Annotated[Number, Field(gt=0, lt=1)] | None = None
 
 
 class GridSection(Section):

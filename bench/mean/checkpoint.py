@@ -8,9 +8,13 @@ safetensors if they exist.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from typing_extensions import TypedDict
 
 from bench.mean import storage
+from bench.mean.model import PREDICTION_TYPES
 from bench.runtime import files
 from bench.runtime.errors import BenchError, reason
 
@@ -22,12 +26,25 @@ CONFIGS = (
     "unet/config.json",
     "scheduler/scheduler_config.json",
 )
+SAME_BETA = 1e-5  # the relative difference that rounding to float32 and to a decimal explains
 HUB_ID = r"[\w.-]+/[\w.-]+(@[\w./-]+)?"
 EXPECTED = (
     "expected one in diffusers' layout (config.json and diffusion_pytorch_model.safetensors, or "
     "unet/ with them), one that bench import made, or the id of one on the Hugging Face hub, "
     "owner/name"
 )
+
+
+class Scheduler(TypedDict, total=False):
+    """What the config of a diffusers scheduler says of the training; other keys are ignored."""
+
+    beta_schedule: str
+    num_train_timesteps: int
+    beta_start: float
+    beta_end: float
+    trained_betas: list[float] | None
+    rescale_betas_zero_snr: bool
+    prediction_type: Literal[PREDICTION_TYPES]
 
 
 def read(path: str | Path, schedule_section: Any) -> dict[str, Any]:
@@ -90,14 +107,32 @@ def _prediction_type(folder, section):
         path = folder / "scheduler_config.json"
     if not path.exists():
         return "epsilon"
-    config = files.read_json(path, "expected the JSON of a diffusers scheduler")
+    config = files.read_json(path, Scheduler, "expected the JSON of a diffusers scheduler")
+    expected = f"expected {section.name} with N = {section.N}, the schedule of the setting"
+    if config.get("rescale_betas_zero_snr"):
+        raise BenchError(f"{path}: rescale_betas_zero_snr: found true; {expected}")
+    if config.get("trained_betas") is not None:
+        _check_betas(path, config["trained_betas"], section.make().beta[1:], expected)
+        return config.get("prediction_type", "epsilon")
     name = SCHEDULES.get(config.get("beta_schedule"), config.get("beta_schedule"))
     N = config.get("num_train_timesteps", section.N)
     ends = (config.get("beta_start", 1e-4), config.get("beta_end", 0.02))
-    expected = (1e-4 * 1000 / section.N, 0.02 * 1000 / section.N)
-    if (name, N) != (section.name, section.N) or (name == "linear" and ends != expected):
+    fits = ends == (1e-4 * 1000 / section.N, 0.02 * 1000 / section.N)
+    if (name, N) != (section.name, section.N) or (name == "linear" and not fits):
         raise BenchError(
-            f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, "
-            f"expected {section.name} with N = {section.N}, the schedule of the setting"
+            f"{path}: trained on schedule {name} with N = {N} and β in {list(ends)}, {expected}"
         )
     return config.get("prediction_type", "epsilon")
+
+
+def _check_betas(path, found, betas, expected):
+    """BenchError unless `trained_betas`, which stand in for diffusers' schedule, are ours."""
+    if len(found) != len(betas):
+        raise BenchError(f"{path}: trained_betas: found {len(found)} of them; {expected}")
+    off = np.abs(np.array(found) / betas - 1)
+    if not off.max() <= SAME_BETA:
+        n = int(np.argmax(~(off <= SAME_BETA)))
+        raise BenchError(
+            f"{path}: trained_betas: found {found[n]:g} for the step {n + 1}, "
+            f"whose β is {betas[n]:.6g}; {expected}"
+        )

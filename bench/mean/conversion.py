@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.runtime import files, imports
+from bench.runtime import files, imports, weights
 from bench.runtime.errors import BenchError
 
 GROUPS = 32  # of every normalisation in the published networks; no shape in a file depends on it
@@ -68,6 +68,7 @@ def state_dict(path: str | Path, remedy: str) -> dict[str, Tensor]:
             else f"a {type(state).__name__}"
         )
         raise BenchError(f"{path}: holds no state dict of tensors: found {found}; {remedy}")
+    weights.check(state, path, remedy)
     prefix = "module."
     if all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): tensor for key, tensor in state.items()}

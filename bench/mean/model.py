@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int64, Shaped
 from torch import Tensor
 
 from bench.runtime import devices, stopwatch
-from bench.runtime.errors import unknown
+from bench.runtime.errors import BenchError, unknown
 from bench.schedule import Schedule
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
@@ -56,6 +56,20 @@ class Trunk:
             norm.num_groups,
             norm.eps,
             unet.config.resnet_time_scale_shift,
+        )
+
+
+def check_halvings(unet: Any, shape: tuple[int, ...], where: object) -> None:
+    """BenchError unless a UNet2DModel can halve images of `shape` as often as it does.
+
+    An odd side would be one pixel longer on the way up. where: what the error calls the network.
+    """
+    halvings = sum(bool(getattr(block, "downsamplers", None)) for block in unet.down_blocks)
+    _, height, width = shape
+    if height % 2**halvings or width % 2**halvings:
+        raise BenchError(
+            f"{where}: the network halves images {halvings} times; expected sides that "
+            f"{2**halvings} divides, found {height}×{width}"
         )
 
 

@@ -8,14 +8,15 @@ imperfect mean on a variance estimate can be separated from the estimate's own e
 Heads read x_t and ε̂ as the trunk's last features, and waves of t as the time embedding.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64
+from pydantic import Field
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from bench import noise
 from bench.data.dataset import Data
@@ -23,9 +24,16 @@ from bench.mean.model import Features, Trunk
 from bench.mixture import SPREAD, Mixture, Oracle
 from bench.runtime import files
 from bench.runtime.errors import BenchError
+from bench.runtime.fields import Number
 from bench.schedule import Schedule
 
 WAVES = 8  # of each of sine and cosine in the time embedding
+
+
+class About(TypedDict):
+    """What mean.json says of the exact mean model; see `OracleModel`."""
+
+    imperfection: Annotated[Number, Field(ge=0)]
 
 
 class OracleModel:
@@ -74,10 +82,10 @@ def save(section: Any, data: Data, folder: str | Path) -> None:
         )
 
 
-def load(about: Mapping[str, Any], data: Data, schedule: Schedule) -> OracleModel:
-    """The OracleModel that mean.json, read as `about`, describes."""
+def load(about: About, data: Data, schedule: Schedule) -> OracleModel:
+    """The OracleModel that mean.json describes."""
     _check(data)
-    return OracleModel(data.law, schedule, **about["oracle"])
+    return OracleModel(data.law, schedule, about["imperfection"])
 
 
 def _check(data):

@@ -8,27 +8,36 @@ import torch
 
 from bench import noise, training
 from bench.data.dataset import Data
-from bench.runtime import devices, imports, stopwatch
-from bench.runtime.errors import BenchError
+from bench.mean.model import check_halvings
+from bench.runtime import devices, imports, memory, stopwatch
+from bench.runtime.errors import one_line
 from bench.schedule import Schedule
+
+COPIES = 5  # of the weights in a training: gradients, two moments of Adam, moving average
 
 
 def make_unet(options: Mapping[str, Any], shape: tuple[int, ...]) -> torch.nn.Module:
     """A UNet2DModel for images of `shape`, (channels, height, width).
 
-    BenchError for options that UNet2DModel does not take.
+    BenchError for options that UNet2DModel does not take, for images that it cannot halve, and for
+    weights whose training does not fit into memory.
     """
     UNet2DModel = imports.unet_2d()
     channels, height, width = shape
-    try:
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+
+    @one_line("mean.unet: not accepted by UNet2DModel")
+    def make():
         return UNet2DModel(
-            sample_size=(height, width),
-            in_channels=channels,
-            out_channels=channels,
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()},
+            sample_size=(height, width), in_channels=channels, out_channels=channels, **options
         )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise BenchError(f"mean.unet: not accepted by UNet2DModel ({error})") from error
+
+    with torch.device("meta"):  # no memory is taken
+        plan = make()
+    check_halvings(plan, shape, "mean.unet")
+    weights = sum(tensor.numel() for tensor in plan.parameters())
+    memory.check("mean.unet", options, COPIES * 4 * weights, "its training")
+    return make()
 
 
 def train(

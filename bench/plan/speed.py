@@ -5,7 +5,6 @@ is measured with random weights, before anything is trained or downloaded. On a 
 workflow has one thread, and other jobs run beside it: the measure is CPU time of one thread.
 """
 
-import json
 import math
 import platform
 import re
@@ -97,10 +96,9 @@ def architecture(name: str, section: Any) -> dict | None:
         folders += [Path(section.checkpoint) / "unet", Path(section.checkpoint)]
     for path in (folder / "config.json" for folder in folders):
         if path.exists():
-            with files.reading(path):
-                options = json.loads(path.read_text())
-                return {k: v for k, v in options.items() if k[0] != "_" and k not in GIVEN}
-    return yaml.safe_load(PUBLISHED.read_text()).get(name)
+            options = files.read_json(path, dict[str, Any])
+            return {k: v for k, v in options.items() if k[:1] != "_" and k not in GIVEN}
+    return yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")).get(name)
 
 
 def feature_network(name: str, setting: Any, shape: tuple[int, int, int]) -> Network | None:
@@ -175,7 +173,7 @@ def images_per_second(
 
 def of_device(device: str, networks: dict) -> dict:
     """{name: entry} of the `networks` that devices.yaml has; BenchError for an unknown device."""
-    table = yaml.safe_load(DEVICES.read_text())
+    table = yaml.safe_load(DEVICES.read_text(encoding="utf-8"))
     if device not in table:
         raise BenchError(f"--device: {unknown('device', device, table)}")
     entries = table[device]["networks"]
@@ -191,9 +189,12 @@ def given(texts: Iterable[str], means: Collection[str], names: Collection[str]) 
 
     means: the networks that a plain N is for; names: all networks. BenchError for another text.
     """
-    rates = {}
+    rates, names_given = {}, set()
     for text in texts:
         name, _, number = text.rpartition("=")
+        if name in names_given:
+            raise BenchError(f"--images-per-second: found {text} after another for the same")
+        names_given.add(name)
         if not re.fullmatch(r"\d*\.?\d+", number) or not float(number):
             raise BenchError(f"--images-per-second: expected N or NAME=N with N > 0, found {text}")
         if name and name not in names:

@@ -6,6 +6,7 @@ the data are read (`prepare`). sqlite is locked while another process writes (ml
 """
 
 import contextlib
+import http.client
 import json
 import logging
 import os
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.experiment.resolved import Experiment
+from bench.report import address
 from bench.runtime import files, paths
-from bench.runtime.errors import BenchError, one_line
+from bench.runtime.errors import BenchError, reason
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # beside the default store
 KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
@@ -28,38 +29,48 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what 
 LOCK_RETRIES = 8
 
 
-def uri() -> str:
-    """The tracking URI in force."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def _is_server():
-    return uri().startswith(("http://", "https://"))
-
-
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Makes any failure (mlflow, sqlalchemy, the disk) a BenchError that names the store."""
-    with one_line(f"MLflow store {uri()}: cannot be read or written"):
+    """Makes any failure (mlflow, sqlalchemy, the disk) a BenchError that names the store.
+
+    Its message and its traceback have no secret of the tracking URI.
+    """
+    try:
         yield
+    except BenchError:
+        raise
+    except Exception as error:
+        _refuse(f"MLflow store {address.shown()}: cannot be read or written ({_reason(error)})")
+
+
+def _refuse(message):
+    """Raises BenchError without the error that caused it: a traceback would print its message."""
+    raise BenchError(message) from None
+
+
+def _reason(error):
+    return reason(address.without_secrets(str(error)) or type(error).__name__)
 
 
 def check() -> None:
     """Raises BenchError if the store is a server that does not answer."""
-    if not _is_server():
+    if not address.is_server():
         return
     try:
-        urllib.request.urlopen(f"{uri()}/health", timeout=SERVER_TIMEOUT).close()
-    except (OSError, ValueError) as error:
-        raise BenchError(
-            f"MLFLOW_TRACKING_URI: {uri()} does not answer ({error}); expected a running MLflow "
-            f"server, or unset it for {DEFAULT_URI}"
-        ) from error
+        request = urllib.request.Request(f"{address.uri()}/health")
+        for name, value in address.authorization().items():
+            request.add_unredirected_header(name, value)
+        urllib.request.urlopen(request, timeout=SERVER_TIMEOUT).close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        _refuse(
+            f"MLFLOW_TRACKING_URI: {address.shown()} does not answer ({_reason(error)}); expected "
+            f"a running MLflow server, or unset it for {address.DEFAULT_URI}"
+        )
 
 
 def prepared(experiment: Experiment) -> bool:
     """Whether `prepare` has been called for this store and these settings."""
-    return paths.STORE.exists() and paths.STORE.read_text() == _prepared_for(experiment)
+    return paths.STORE.is_file() and paths.STORE.read_bytes() == _prepared_for(experiment).encode()
 
 
 @one_line_errors()
@@ -73,7 +84,7 @@ def prepare(experiment: Experiment) -> None:
 
 def _prepared_for(experiment):
     """The content of results/.store: the store, and the settings that have an experiment there."""
-    return json.dumps([uri(), list(experiment.settings)])
+    return json.dumps([address.shown(), list(experiment.settings)])
 
 
 def open_experiment(name: str) -> tuple[Any, str]:
@@ -86,7 +97,7 @@ def open_experiment(name: str) -> tuple[Any, str]:
     # These imports take seconds; with them done, no other process waits for the lock that long.
     import mlflow  # noqa: F401
 
-    if not _is_server():
+    if not address.is_server():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     with files.alone(paths.STORE):
         client = _client()
@@ -101,18 +112,19 @@ def _client():
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It shows a traceback of what `one_line_errors` says in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    os.environ.update(address.credentials())
     try:
-        return MlflowClient(tracking_uri=uri())
+        return MlflowClient(tracking_uri=address.uri())
     except MlflowException as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"MLFLOW_TRACKING_URI: {uri()} cannot be used ({reason})") from error
+        _refuse(f"MLFLOW_TRACKING_URI: {address.shown()} cannot be used ({_reason(error)})")
 
 
 def _experiment_id(client, name):
     """The id of the experiment called `name`, created or restored if necessary."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        location = (ARTIFACTS / name).resolve().as_uri() if uri() == DEFAULT_URI else None
+        is_default = address.uri() == address.DEFAULT_URI
+        location = (ARTIFACTS / name).resolve().as_uri() if is_default else None
         return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,17 +18,19 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.lib import format as npy
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from bench.runtime import paths
-from bench.runtime.errors import BenchError, one_line
+from bench.runtime.errors import BenchError, one_line, problem
 
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path. The file or folder written there gets its final name on success.
 
-    Raises BenchError that names the path if the folder cannot be written or the disk is full.
+    A folder replaces a folder, a file never does. Raises BenchError that names the path if the
+    folder cannot be written or the disk is full.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -35,7 +38,7 @@ def writing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
         yield partial
-        if path.is_dir():
+        if path.is_dir() and partial.is_dir():
             remove(path)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
@@ -58,6 +61,33 @@ def alone(path: str | Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name.lstrip('.')}.lock")):
         yield
+
+
+def check_new(path: str | Path, key: str) -> None:
+    """BenchError that begins with `key` unless `path` is a regular file or nothing.
+
+    What a person names as an output is not replaced if it is a folder, a device or a link.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise BenchError(f"{key}: {path}: found {kind(path)}, expected a file or nothing there")
+
+
+def kind(path: str | Path) -> str:
+    """What is at `path`, in words; a link is a link."""
+    mode = os.lstat(path).st_mode
+    kinds = {"a folder": stat.S_ISDIR, "a file": stat.S_ISREG, "a link": stat.S_ISLNK}
+    kinds |= {"a FIFO": stat.S_ISFIFO, "a device": stat.S_ISCHR, "a socket": stat.S_ISSOCK}
+    return next((name for name, test in kinds.items() if test(mode)), "a device")
+
+
+def check_readable(where: str, path: str | Path, remedy: str) -> None:
+    """BenchError that begins with `where` if `path` is there and neither file nor folder.
+
+    A FIFO would be waited for without end, and /dev/zero read without end.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        what = kind(os.path.realpath(path))
+        raise BenchError(f"{where}: found {what}, which is not read; {remedy}")
 
 
 def remove(path: str | Path) -> None:
@@ -134,8 +164,9 @@ def reading(path: str | Path, remedy: str | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     remedy = remedy or remake(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise BenchError(f"{path}: missing; {remedy}")
+    check_readable(str(path), path, remedy)
     with one_line(f"{path}: corrupt or truncated", remedy):
         yield path
 
@@ -149,16 +180,27 @@ def remake(path: str | Path) -> str:
     return f"make it with: snakemake --cores all {target}"
 
 
-def read_json(path: str | Path, remedy: str | None = None) -> Any:
-    """The value of a JSON file."""
+def read_json(path: str | Path, kind: Any = Any, remedy: str | None = None) -> Any:
+    """The value of a JSON file, of a type `kind` that pydantic checks.
+
+    BenchError that names the key if the value is of another.
+    """
     with reading(path, remedy):
-        return json.loads(Path(path).read_text())
+        try:
+            return TypeAdapter(kind).validate_json(Path(path).read_bytes(), strict=True)
+        except ValidationError as error:
+            if error.errors()[0]["type"] == "json_invalid":
+                raise ValueError(error.errors()[0]["msg"]) from error
+            raise BenchError(f"{path}: {problem(error)}; {remedy or remake(path)}") from error
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+def read_npz(path: str | Path, remedy: str | None = None) -> dict[str, np.ndarray]:
     """All arrays of an npz file as a dict; object arrays are refused."""
-    with reading(path), np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    with reading(path, remedy), np.load(path, allow_pickle=False) as archive:
+        names = archive.files
+        if len(set(names)) < len(names):
+            raise ValueError("an array stands there twice")
+        return {name: archive[name] for name in names}
 
 
 def read_npy(path: str | Path, remedy: str | None = None) -> np.ndarray:

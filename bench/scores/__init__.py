@@ -18,7 +18,16 @@ from bench.runtime.errors import BenchError, unknown
 METRICS = {}
 NEEDS = ("bound", "features", "features of the reference", "logits")
 # They hold no metric, and most import torch.
-HELPERS = ("bounds", "extractors", "fidelity", "frechet", "neighbours", "reference", "samples")
+HELPERS = (
+    "bounds",
+    "extractors",
+    "fidelity",
+    "frechet",
+    "neighbours",
+    "reference",
+    "report",
+    "samples",
+)
 
 
 class Metric:

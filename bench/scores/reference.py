@@ -109,13 +109,13 @@ def statistics(path: Path | str, dimension: int | None = None) -> frechet.Gaussi
     """
     where = f"fidelity.reference: {path}"
     remedy = "expected an npz file with the arrays mu (d,) and sigma (d, d)"
-    with files.reading(path, remedy), np.load(path, allow_pickle=False) as archive:
-        missing = [name for name in ("mu", "sigma") if name not in archive.files]
-        if missing:
-            raise BenchError(
-                f"{where}: {missing[0]} not found among {', '.join(archive.files)[:80]}; {remedy}"
-            )
-        mu, sigma = archive["mu"], archive["sigma"]
+    arrays = files.read_npz(path, remedy)
+    missing = [name for name in ("mu", "sigma") if name not in arrays]
+    if missing:
+        raise BenchError(
+            f"{where}: {missing[0]} not found among {', '.join(arrays)[:80]}; {remedy}"
+        )
+    mu, sigma = arrays["mu"], arrays["sigma"]
     if mu.ndim != 1 or sigma.shape != 2 * mu.shape or not len(mu):
         raise BenchError(f"{where}: found mu {mu.shape} and sigma {sigma.shape}; {remedy}")
     if mu.dtype.kind != "f" or sigma.dtype.kind != "f":

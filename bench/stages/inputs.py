@@ -1,14 +1,19 @@
 """What several stages read: trajectories and samples of a setting."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from bench import covariance
 from bench.data.dataset import Data, Raw
 from bench.experiment.resolved import Setting
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
+from bench.runtime.fields import Count
+
+Trajectories = dict[str, dict[Annotated[str, Field(pattern=r"^\d+$")], list[Count]]]
 
 
 def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
@@ -29,7 +34,7 @@ def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
 
 def read_trajectories(place: paths.Setting, kinds: Sequence[str]) -> dict:
     """{kind: {variant: {K: steps}}} as `trajectories` wrote them, K as a string."""
-    return {kind: files.read_json(place.trajectories(kind)) for kind in kinds}
+    return {kind: files.read_json(place.trajectories(kind), Trajectories) for kind in kinds}
 
 
 def steps_of(saved: dict, kind: str, variant: str, K: int) -> list[int]:

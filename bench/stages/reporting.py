@@ -8,8 +8,10 @@ import pandas
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
-from bench.report import figures, pictures, reproduction, store, tables, tracking
+from bench.report import address, figures, pictures, reproduction, tables, tracking
 from bench.runtime import files, paths
+from bench.scores import extractors
+from bench.scores.report import Scores
 from bench.stages.inputs import read_samples
 
 
@@ -29,7 +31,7 @@ def gather_cells(experiment: Experiment) -> None:
             pairs.append(tables.paired(name, frame))
         if experiment.sample_metrics:
             for process, _ in setting.processes.items():
-                report = files.read_json(place.fidelity(process))
+                report = files.read_json(place.fidelity(process), Scores)
                 rows += tables.fidelity_cells(name, process, report)
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
@@ -112,14 +114,16 @@ def log_runs(experiment: Experiment) -> None:
         written.reproduction_report,
     ]
     for name in experiment.settings:
-        about = files.read_json(paths.Setting(name).data / "data.json")
+        about = dataset.read_about(paths.Setting(name).data)
         of_setting = frame[frame.setting == name]
         for (process, variant), rows in of_setting.groupby(["process", "variant"], sort=False):
             grids = _grids(experiment, name, process, variant)
             tracking.log_cells(experiment, name, process, variant, rows, grids, about)
         drawn = [written.figure(name, group) for group in experiment.metric_groups]
         tracking.log_tables(experiment, name, shown + drawn, _numbers(experiment, name))
-    files.write_json(written.tracking, {"tracking_uri": store.uri(), "config": experiment.digest()})
+    files.write_json(
+        written.tracking, {"tracking_uri": address.shown(), "config": experiment.digest()}
+    )
 
 
 def _grids(experiment, name, process, variant):
@@ -149,9 +153,9 @@ def _numbers(experiment, name):
     place = paths.Setting(name)
     process, _ = next(iter(experiment.setting(name).processes.items()))
     numbers = {}
-    for row in files.read_json(place.fidelity(process))["test_images"]:
+    for row in files.read_json(place.fidelity(process), Scores)["test_images"]:
         numbers[f"test_images_{row['metric']}"] = row["value"]
-    about = files.read_json(place.extractor / "extractor.json")
+    about = files.read_json(place.extractor / "extractor.json", extractors.About)
     if "test_accuracy" in about:
         numbers["extractor_test_accuracy"] = about["test_accuracy"]
     return numbers

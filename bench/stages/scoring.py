@@ -15,7 +15,7 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
-from bench.scores import Metric, extractors, fidelity, frechet, reference
+from bench.scores import Metric, extractors, fidelity, frechet, reference, report
 from bench.scores.samples import Samples
 from bench.stages.inputs import read_samples
 
@@ -105,7 +105,7 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     cells = setting.cells("samples", process_name)
-    about = files.read_json(place.reference)
+    about = files.read_json(place.reference, report.Reference)
     networks = load_extractors(experiment, setting, place)
     metrics, absent = _computable(experiment.sample_metrics, networks)
     scorer = Scorer(

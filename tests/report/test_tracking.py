@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 
 from bench.experiment import loading
-from bench.report import store, tracking
+from bench.report import address, store, tracking
 from bench.runtime.errors import BenchError
 from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
@@ -39,7 +39,7 @@ def client(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = loading.resolve(RAW, folder=ROOT)
     store.prepare(experiment)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = MlflowClient(tracking_uri=address.uri())
     client.bench = experiment
     client.runs = lambda: client.search_runs(
         [client.get_experiment_by_name("digits").experiment_id]

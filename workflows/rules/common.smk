@@ -1,8 +1,10 @@
 # What the rules share: the validated experiment, and the parts of it that a stage depends on.
 #
 # `params: config` of a rule holds just those parts, so that changing a number reruns the stages
-# that use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the
-# config.yaml beside the experiment's tables, which is written when a run starts.
+# that use it and what comes after them. Every `bench` command reads all of it from TABLES.config,
+# the config.yaml beside the experiment's tables, which is written when a run starts.
+#
+# Every path and every wildcard in a `shell:` line is quoted: `{log:q}`.
 #
 # What a command says goes to the terminal and to the rule's log: `2>&1 | tee -i {log:q} >&2`.
 #
@@ -24,9 +26,9 @@ from filelock import FileLock, Timeout
 from bench.experiment import loading
 from bench import covariance, process, trajectory
 from bench.papers import published
-from bench.report import store
+from bench.report import address, store
 from bench.runtime import paths
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unexpected
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
 CONFIG_FILES = [
@@ -35,9 +37,15 @@ CONFIG_FILES = [
 CONFIG_FILES.sort(key=lambda file: Path(file).name != "params.yaml")
 
 try:
+    # Snakemake has read the files itself, and takes of a key that stands twice the last value.
+    for file in CONFIG_FILES:
+        loading.read_yaml(file)
     experiment = loading.resolve(config, " + ".join(CONFIG_FILES), workflow.basedir)
 except BenchError as error:
     sys.exit(f"error: {error}")
+except Exception as error:
+    overlays = shlex.join(f"--configfile={file}" for file in CONFIG_FILES[1:])
+    sys.exit(f"error: {unexpected(error)}: bench plan --config={CONFIG_FILES[0]} {overlays}")
 
 TABLES = paths.Tables(experiment.name)
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
@@ -84,10 +92,7 @@ BENCH = [sys.executable, "-P", "-m", "bench"]
 # Blocks over 32 MB, its highest threshold, still go back.
 MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
-shell.prefix(
-    f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
-    f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
-)
+shell.prefix(f"set -euo pipefail; {MEMORY}; " f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; ')
 
 
 # Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait
@@ -252,6 +257,7 @@ def announce(started):
     """Says where the tables are, and shows the head of the first, if this run made it."""
     table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
-        print(*table.read_text().splitlines()[:18], "", sep="\n")
+        sys.stdout.reconfigure(errors="replace")  # a terminal may have no ±
+        print(*table.read_text(encoding="utf-8").splitlines()[:18], "", sep="\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
         print("Every run: mlflow ui --host 127.0.0.1")

@@ -20,6 +20,7 @@ from PIL import Image
 
 from bench.data import images
 from bench.data.dataset import Images, Raw, Size
+from bench.runtime import files
 from bench.runtime.errors import BenchError, one_line
 
 FOLDER = "img_align_celeba"
@@ -49,6 +50,7 @@ def read(path: str) -> Raw:
     place = next((place for place in places if place.exists()), None)
     if place is None:
         raise BenchError(f"{where}: no such file or folder; expected {PLACE}")
+    files.check_readable(where, place, f"expected {PLACE}")
     with _opened(where, place) as (names, _):
         numbered = sorted(
             (int(match[1]), name)

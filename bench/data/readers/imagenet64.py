@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.data import images, npy
 from bench.data.dataset import Images, Raw, Size
+from bench.runtime import files
 from bench.runtime.errors import BenchError, one_line
 
 SIZE = (64, 64)
@@ -90,8 +91,10 @@ def _batches(where, path):
     """{name of a batch: function that opens it as a zip archive}; npz files go before zip files."""
     batches = {}
     for file in [*sorted(path.glob("*.npz")), *sorted(path.glob("*/*.npz"))]:
+        files.check_readable(f"{where}: {file.name}", file, f"expected {PLACE}")
         batches.setdefault(file.name, functools.partial(zipfile.ZipFile, file))
     for file in sorted(path.glob("Imagenet64_*.zip")):
+        files.check_readable(f"{where}: {file.name}", file, f"expected {PLACE}")
         with _reading(f"{where}: {file.name}"), zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
                 name = member.rsplit("/", 1)[-1]

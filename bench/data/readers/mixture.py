@@ -7,11 +7,16 @@ alone, not on the experiment's seed: if the Monte Carlo noise changes, the data 
 from typing import Any
 
 from bench.data.dataset import Raw, Size
+from bench.runtime import memory
 from bench.runtime.fields import Count
 
 
 def read(components: Count, dim: Count, train: Count, test: Count) -> Raw:
     """Draws in `dim` dimensions from a mixture of `components` Gaussians, with its law."""
+    of_law, row = 3 * 8 * dim**2, 2 * 8 * dim  # bytes: a matrix and its factors; draws twice
+    memory.check("data.components", components, components * of_law, "the covariances")
+    for key, count in (("train", train), ("test", test)):
+        memory.check(f"data.{key}", count, count * row, "the draws")
     law = law_of(components, dim)
     splits = (
         law.draw(("data", components, dim, split), count).numpy()[:, :, None, None]

@@ -11,12 +11,20 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from bench.runtime import imports
 from bench.runtime.errors import unknown
 
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+class About(TypedDict):
+    """What is read of every extractor.json. test_accuracy: of one that was trained."""
+
+    test_accuracy: NotRequired[float]
 
 
 def check(name: str) -> None:

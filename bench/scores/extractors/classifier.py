@@ -16,10 +16,19 @@ from bench import noise, training
 from bench.data.dataset import Data
 from bench.runtime import digests, files, stopwatch
 from bench.runtime.errors import BenchError
+from bench.runtime.fields import Count
+from bench.scores import extractors
 from bench.scores.extractors import register
 
 FEATURES = 64
 LAYERS = ("penultimate", "logits")
+
+
+class About(extractors.About):
+    """What is read of the extractor.json of a classifier."""
+
+    channels: Count
+    classes: Count
 
 
 class Classifier(nn.Module):
@@ -111,7 +120,7 @@ def _images(data, levels):
 
 def load(folder: Path) -> nn.Module:
     """The classifier as a torch-fidelity extractor, whose name has a digest of the weights."""
-    about = files.read_json(folder / "extractor.json")
+    about = files.read_json(folder / "extractor.json", About)
     state = files.read_safetensors(folder / "classifier.safetensors")
     classifier = Classifier(about["channels"], about["classes"])
     with files.reading(folder / "classifier.safetensors"):

@@ -8,7 +8,7 @@ from torch import nn
 
 from bench.data.dataset import Data
 from bench.runtime import files
-from bench.scores.extractors import register
+from bench.scores.extractors import About, register
 
 
 def prepare(
@@ -27,7 +27,7 @@ def prepare(
 
 def load(folder: Path) -> nn.Module:
     """The torch-fidelity extractor that flattens its input."""
-    files.read_json(folder / "extractor.json")
+    files.read_json(folder / "extractor.json", About)
     return register(
         "bench-coordinates",
         ("coordinates",),

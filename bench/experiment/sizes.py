@@ -1,0 +1,44 @@
+"""Numbers of a setting that are so large that their arrays do not fit this machine's memory."""
+
+import math
+
+from bench.data import dataset
+from bench.experiment.resolved import Setting
+from bench.runtime import memory
+
+SCHEDULE = 8 * 8  # bytes of a step: β and what follows from it (`bench.schedule.Schedule`)
+BATCH = 3 * 8  # bytes of a coordinate: x_0, ε and x_t, or x_t, ε̂ and x̂_0
+
+
+def check(setting: Setting) -> None:
+    """BenchError for the first number that cannot fit.
+
+    Only arrays that are certain to be made are counted, without what networks need.
+    """
+    N, samples, dim = setting.schedule.N, setting.samples, _dim(setting)
+    at_a_step = SCHEDULE + 4 * dim * len(setting.moments_by_coordinate())
+    memory.check("schedule.N", N, N * at_a_step, "the schedule and the moments")
+    if "optimal" in setting.trajectories():
+        memory.check("schedule.N", N, 8 * N**2, "the costs of the optimal trajectory")
+    draws = setting.moments.draws
+    memory.check("moments.draws", draws, 8 * draws, "the choice of images of one step")
+    batches = {"samples.batch": samples.batch}
+    for key in ("mean", "heads", "extractor"):
+        section = getattr(setting, key)
+        if section and section.train:
+            batches[f"{key}.train.batch"] = section.train.batch
+    for key, batch in batches.items():
+        memory.check(key, batch, BATCH * dim * batch, "a batch")
+    memory.check("samples.count", samples.count, dim * samples.count, "the images of a cell")
+    images, cells = setting.bound.images, len(setting.bound_cells())
+    memory.check("bound.images", images, 8 * images * cells, "the bounds of all cells")
+    resamples = setting.fidelity.resamples
+    memory.check("fidelity.resamples", resamples, 8 * resamples, "the scores of the resamples")
+
+
+def _dim(setting):
+    """The number of coordinates of an image, as far as the reader knows it beforehand."""
+    module = dataset.reader(setting.data.name)
+    if not hasattr(module, "size"):
+        return 1
+    return math.prod(module.size(**setting.data.options).shape)

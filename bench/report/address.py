@@ -1,0 +1,73 @@
+"""Where MLflow's store is: MLFLOW_TRACKING_URI, whose passwords and tokens are written nowhere.
+
+`uri` is for MLflow alone. Everything that is printed, logged or kept has `shown` or went through
+`without_secrets`. The name and password of `https://name:password@host` go to MLflow in the
+variables that it has for them (`credentials`): MLflow prints the address of a server.
+"""
+
+import base64
+import os
+import re
+import urllib.parse
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+LOCAL = ("sqlite:///", "file:")  # a path, which may have an @
+HIDDEN = "***"
+
+
+def _given():
+    """The tracking URI in force, with all that it has."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def is_server() -> bool:
+    """Whether the store is a tracking server."""
+    return _given().startswith(("http://", "https://"))
+
+
+def uri() -> str:
+    """The tracking URI for MLflow; that of a server has no name and password."""
+    return re.sub(r"//[^/?#]*@", "//", _given(), count=1) if is_server() else _given()
+
+
+def shown() -> str:
+    """The tracking URI without what could be a password or a token."""
+    text = _given()
+    if not text.startswith(LOCAL):
+        text = re.sub(r"//.*@", f"//{HIDDEN}@", text)
+    return re.sub(r"\?.*", f"?{HIDDEN}", text)
+
+
+def credentials() -> dict[str, str]:
+    """{variable of MLflow: value} of the name and the password in the address of a server."""
+    before, at, _ = re.sub(r"^.*?//", "", _given()).partition("/")[0].rpartition("@")
+    if not (at and is_server()):
+        return {}
+    name, _, password = map(urllib.parse.unquote, before.partition(":"))
+    return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
+
+
+def authorization() -> dict[str, str]:
+    """The header of a request to a server whose address has a name and a password."""
+    if not credentials():
+        return {}
+    pair = ":".join(credentials().values())
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _secrets():
+    """What `shown` hides of the URI: parts of it, as they stand there and decoded."""
+    text = _given()
+    before = "" if text.startswith(LOCAL) else "".join(re.findall(r"//(.*)@", text))
+    name, colon, password = before.partition(":")
+    query = re.findall(r"[?&][^=&]*=([^&]*)", text)
+    parts = [before, password if colon else name, *query]
+    return {form for part in parts for form in (part, urllib.parse.unquote(part)) if form}
+
+
+def without_secrets(text: str) -> str:
+    """A message of another library, in which the secrets of the URI are hidden."""
+    text = text.replace(_given(), shown())
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
