@@ -6,8 +6,10 @@ the same weights: the draws of step n are a function of n (`bench.noise`), so th
 weights, optimiser state and log, and no state of a random generator.
 """
 
+import copy
 import io
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,17 +137,34 @@ def _save(path, identity, parts, state):
 def _resume(path, identity, parts, state):
     """Loads the checkpoint into `parts` and `state`, if it exists and is of the same training.
 
-    That of another training is ignored, and overwritten later.
+    That of another training is ignored, and overwritten later. One that cannot be used is deleted.
     """
     if not path.exists():
         return
-    with files.reading(path):
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-    if saved["identity"] != identity:
-        return
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    state.update(saved["state"])
+    fresh = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
+    try:
+        with files.reading(path):
+            saved = torch.load(path, weights_only=True, map_location="cpu")
+            if saved["identity"] != identity:
+                return
+            _check_keys(saved, {"identity", "state", *parts})
+            for name, right in {"state": state, **fresh}.items():
+                _check_keys(saved[name], right.keys())
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+            state.update(saved["state"])
+    except BenchError as error:
+        for name, part in parts.items():
+            part.load_state_dict(fresh[name])
+        files.remove(path)
+        fault = str(error).partition("; make it")[0]
+        print(f"{fault}; deleted, and the training begins anew", file=sys.stderr)
+
+
+def _check_keys(found, expected):
+    """ValueError for a dict with other keys."""
+    if found.keys() != expected:
+        raise ValueError(f"found the keys {', '.join(map(str, found))[:80]}")
 
 
 def draw(

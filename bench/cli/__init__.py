@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is wrong. With 1 if the reader of the output stops reading.
     """
     try:
-        root.main(arguments, prog_name="bench", standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        root.main(words, prog_name="bench", standalone_mode=False, obj=words)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)

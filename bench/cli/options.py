@@ -3,6 +3,7 @@
 import functools
 import os
 import pkgutil
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -66,8 +67,11 @@ def command(example: str, name: str | None = None, **settings: Any) -> Callable:
         @click.pass_context
         @functools.wraps(function)
         def run(context: click.Context, debug: bool, **options: Any) -> None:
+            from bench.runtime import records
+
             try:
-                function(**options)
+                with records.job(shlex.join(["bench", *(context.obj or [])])):
+                    function(**options)
                 sys.stdout.flush()  # inside click, which ends quietly if nobody reads the output
             except BenchError as error:
                 if debug:

@@ -287,6 +287,8 @@ def load(folder: Path) -> Data:
     Raises BenchError if a file is missing or damaged, or if the files do not fit one another.
     """
     about = read_about(folder)
+    with files.reading(folder):  # a file that is gone, such as labels, is one that it had
+        pass
     labels = {"train_labels": None, "test_labels": None}
     for key in labels:
         if (folder / f"{key}.npy").exists():
@@ -297,6 +299,12 @@ def load(folder: Path) -> Data:
             raise BenchError(
                 f"{folder}: arrays do not have the shapes that data.json gives; "
                 f"{files.remake(folder)}"
+            )
+        of_split = labels[f"{split}_labels"]
+        if of_split is not None and of_split.shape != images.shape[:1]:
+            raise BenchError(
+                f"{folder / split}_labels.npy: found {of_split.shape} labels, expected one for "
+                f"each of the {len(images)} images; {files.remake(folder)}"
             )
     law, sha256 = _law(folder), about["sha256"]
     return Data(about["name"], train, test, about["levels"], **labels, sha256=sha256, law=law)

@@ -10,7 +10,6 @@ import http.client
 import json
 import logging
 import os
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 
 from bench.experiment.resolved import Experiment
 from bench.report import address
-from bench.runtime import files, paths
+from bench.runtime import files, paths, records
 from bench.runtime.errors import BenchError, reason
 
 ARTIFACTS = Path("mlartifacts")  # beside the default store
@@ -171,11 +170,5 @@ def create_run(
 
 
 def _source_tags():
-    """The git commit of the code, with '-dirty' if the tree has uncommitted changes."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    folder = Path(__file__).parent
-    try:
-        described = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"mlflow.source.git.commit": described.stdout.strip()}
+    commit = records.commit()
+    return {"mlflow.source.git.commit": commit} if commit else {}

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.runtime import files
+from bench.runtime import files, records
+
+LENGTH = 16
 
 
 def digest(value: Any) -> str:
@@ -16,7 +18,7 @@ def digest(value: Any) -> str:
 
 def short(sha256: Any) -> str:
     """The first 16 hexadecimal digits of a `hashlib.sha256`."""
-    return sha256.hexdigest()[:16]
+    return sha256.hexdigest()[:LENGTH]
 
 
 def digest_of(path: str | Path) -> str:
@@ -25,17 +27,8 @@ def digest_of(path: str | Path) -> str:
     Raises BenchError if the path is missing or cannot be read.
     """
     with files.reading(path) as path:
-        members = [path]
-        if path.is_dir():
-            members = [member for member in sorted(path.rglob("*")) if _counts(member)]
-        return digest([[str(member.relative_to(path)), _of_bytes(member)] for member in members])
-
-
-def _counts(member):
-    return member.is_file() and not member.name.startswith(".")
-
-
-def _of_bytes(path):
-    """The digest of a file's bytes, which may be more than fit in memory."""
-    with open(path, "rb") as file:
-        return short(hashlib.file_digest(file, "sha256"))
+        contents = [
+            [str(member.relative_to(path)), records.sha256(member)[:LENGTH]]
+            for member in records.members(path)
+        ]
+        return digest(contents)

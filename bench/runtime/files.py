@@ -2,35 +2,41 @@
 
 Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that
 a killed job leaves nothing that looks finished. Everything is read through this module, so that a
-missing, truncated or corrupt file is named together with the command that makes it again.
+missing, truncated or corrupt file is named together with the command that makes it again. What lies
+in results/ is checked against its record, see `bench.runtime.records`.
 """
 
 import contextlib
+import errno
 import json
 import os
+import shlex
 import shutil
 import stat
-import zipfile
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.lib import format as npy
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
-from bench.runtime import paths
+from bench.runtime import paths, records
 from bench.runtime.errors import BenchError, one_line, problem
+
+PATIENCE = 1.0  # seconds of waiting for another process before a line says so
+OPTIONS = "BENCH_SNAKEMAKE"  # in the environment: of the run of Snakemake, its files and config
 
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path. The file or folder written there gets its final name on success.
 
-    A folder replaces a folder, a file never does. Raises BenchError that names the path if the
-    folder cannot be written or the disk is full.
+    A folder replaces a folder, a file never does. In results/ a record is written with it. Raises
+    BenchError that names the path if the folder cannot be written or the disk is full.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
@@ -38,9 +44,10 @@ def writing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
         yield partial
-        if path.is_dir() and partial.is_dir():
-            remove(path)
-        os.replace(partial, path)
+        if path.is_dir() and not partial.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        records.write(partial, path)
+        _replace(path, partial)
     except (OSError, SafetensorError) as error:
         raise BenchError(
             f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"
@@ -50,17 +57,38 @@ def writing(path: str | Path) -> Iterator[Path]:
             remove(partial)
 
 
+def _replace(path, partial):
+    """Renames `partial` to `path`. A folder there goes at once: a kill leaves no part of it."""
+    old = path.with_name(f".{path.name}.old")
+    remove(old)
+    if path.is_dir():
+        os.replace(path, old)
+    os.replace(partial, path)
+    remove(old)
+
+
 @contextlib.contextmanager
 def alone(path: str | Path) -> Iterator[None]:
     """Lets one process at a time into the `with` block of a path, which need not exist.
 
-    The lock is on a file `.<name>.lock` beside it, which stays. The kernel releases it when a
-    process ends, however it ends. Raises OSError if the file cannot be made.
+    A process that waits says so on stderr. The lock is on a file `.<name>.lock` beside it, which
+    stays. The kernel releases it when a process ends, however it ends. Raises BenchError if the
+    file cannot be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name.lstrip('.')}.lock")):
+    lock = FileLock(path.with_name(f".{path.name.lstrip('.')}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        print(f"{path}: another process is at work on it; waiting for its end", file=sys.stderr)
+        lock.acquire()
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def check_new(path: str | Path, key: str) -> None:
@@ -91,12 +119,14 @@ def check_readable(where: str, path: str | Path, remedy: str) -> None:
 
 
 def remove(path: str | Path) -> None:
-    """Deletes a file or a folder if it is there."""
+    """Deletes a file with its record, or a folder, if it is there."""
     path = Path(path)
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    path.unlink(missing_ok=True)
+    if records.kept(path):
+        records.beside(path).unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -160,7 +190,8 @@ def write_npy(
 def reading(path: str | Path, remedy: str | None = None) -> Iterator[Path]:
     """Turns any failure to read `path` into one line that names it and the remedy.
 
-    The default remedy is the command that makes the file, see `remake`.
+    So is a content that is not the one of its record, see `bench.runtime.records`. The default
+    remedy is the command that makes the file, see `remake`.
     """
     path = Path(path)
     remedy = remedy or remake(path)
@@ -168,16 +199,20 @@ def reading(path: str | Path, remedy: str | None = None) -> Iterator[Path]:
         raise BenchError(f"{path}: missing; {remedy}")
     check_readable(str(path), path, remedy)
     with one_line(f"{path}: corrupt or truncated", remedy):
+        records.check(path, remedy)
         yield path
 
 
 def remake(path: str | Path) -> str:
     """The command that makes a file: the end of an error about it. It forces an existing target."""
-    target = paths.target(path)
+    target, options = paths.target(path), shlex.split(os.environ.get(OPTIONS, ""))
     if target.exists():
-        again = " again" if Path(path).exists() else ""
-        return f"make it{again} with: snakemake --cores all --forcerun {target} -- {target}"
-    return f"make it with: snakemake --cores all {target}"
+        options += ["--forcerun", str(target)]
+    if options:
+        options += ["--"]  # or --configfile and --forcerun take the target, too
+    again = " again" if Path(path).exists() else ""
+    command = shlex.join(["snakemake", "--cores", "all", *options, str(target)])
+    return f"make it{again} with: {command}"
 
 
 def read_json(path: str | Path, kind: Any = Any, remedy: str | None = None) -> Any:
@@ -250,12 +285,3 @@ def write_safetensors(path: str | Path, state: Mapping[str, Any]) -> None:
 
     with writing(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
-
-
-def digest_inside(path: str | Path) -> str | None:
-    """The `digest` array of an npz file; None if the file is missing or unreadable."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return str(archive["digest"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None

@@ -11,6 +11,7 @@ FEATURES = RESULTS / ".features"  # of every setting's reference images
 BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
 STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.report.tracking`
 JOBS = RESULTS / ".jobs"  # what jobs took, see `bench.runtime.stopwatch`
+CHECKED = RESULTS / ".checked"  # large files that a run has checked, see `bench.runtime.records`
 
 
 class Setting:

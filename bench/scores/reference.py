@@ -58,19 +58,17 @@ def features(extractor: Module, data: Data, split: str, count: int) -> Path:
         "layers": list(extractor.get_requested_features_list()),
     }
     folder = paths.FEATURES / digests.digest(made_by)
-    try:
-        with files.alone(folder):
-            if not _whole(folder, count):
-                images, title = getattr(data, split)[:count], f"features of {data.name} {split}"
-                _extract(extractor, images, data.levels, folder, made_by, title)
-    except OSError as error:
-        raise BenchError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    with files.alone(folder):
+        if not _whole(folder, count):
+            images, title = getattr(data, split)[:count], f"features of {data.name} {split}"
+            _extract(extractor, images, data.levels, folder, made_by, title)
     return folder
 
 
 def read(folder: Path | str, remedy: str) -> dict[str, np.ndarray]:
     """{layer: memory-mapped features} of a folder of `features`; remedy: how an error ends."""
-    layers = {path.stem for path in Path(folder).glob("*.npy")}
+    with files.reading(folder, remedy):
+        layers = {path.stem for path in Path(folder).glob("*.npy")}
     return files.read_arrays(folder, {"features", *layers}, remedy)
 
 
@@ -85,18 +83,19 @@ def _whole(folder, count):
 def _extract(extractor, images, levels, folder, made_by, title):
     """Writes the features of images to `folder`, from chunks that are written beside it."""
     chunks = folder.with_name(f".{folder.name}.chunks")
-    written = {first: chunks / f"{first}.npz" for first in range(0, len(images), CHUNK)}
+    parts = []
     with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
-        for first, path in written.items():
-            part = images[first : first + CHUNK]
-            if path.exists():
+        for first in range(0, len(images), CHUNK):
+            path, part = chunks / f"{first}.npz", images[first : first + CHUNK]
+            try:
+                parts.append(files.read_npz(path))
                 bar.update(len(part))
-            else:
-                files.write_npz(path, **fidelity.features(extractor, part, levels, bar.update))
+            except BenchError:  # missing or damaged
+                parts.append(fidelity.features(extractor, part, levels, bar.update))
+                files.write_npz(path, **parts[-1])
     with files.writing(folder) as partial:
         partial.mkdir()
         files.write_json(partial / "made_by.json", made_by)
-        parts = [files.read_npz(path) for path in written.values()]
         for name in parts[0]:
             np.save(partial / f"{name}.npy", np.concatenate([part[name] for part in parts]))
     files.remove(chunks)

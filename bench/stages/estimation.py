@@ -6,9 +6,11 @@ import torch
 
 from bench import moments
 from bench.runtime import files, paths
+from bench.stages.inputs import one_at_a_time, place_of
 from bench.stages.models import load_model
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).moments)
 def estimate_moments(experiment, name):
     """Moments of the mean model at every step: results/<setting>/moments/."""
     setting, place = experiment.setting(name), paths.Setting(name)

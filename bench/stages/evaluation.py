@@ -6,10 +6,11 @@ import pandas
 from bench import bound, process
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
-from bench.stages.inputs import check_images, read_trajectories, steps_of
+from bench.stages.inputs import check_images, one_at_a_time, place_of, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).bound)
 def evaluate_bound(experiment: Experiment, name: str) -> None:
     """The bound of every cell and test image: results/<setting>/bound.parquet.
 
@@ -22,7 +23,7 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
     check_images(setting, name, denoiser.data)
     steps = read_trajectories(place, setting.bound_kinds())
     cells = [
-        bound.Cell(kind, variant, K, tuple(steps_of(steps, kind, variant, K)))
+        bound.Cell(kind, variant, K, tuple(steps_of(steps, setting, place, kind, variant, K)))
         for variant, kind, K in setting.bound_cells()
     ]
     values = bound.evaluate(

@@ -1,19 +1,45 @@
-"""What several stages read: trajectories and samples of a setting."""
+"""What several stages read: trajectories and samples of a setting; and their locks."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from bench import covariance
+from bench import covariance, trajectory
 from bench.data.dataset import Data, Raw
-from bench.experiment.resolved import Setting
+from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.runtime.fields import Count
 
 Trajectories = dict[str, dict[Annotated[str, Field(pattern=r"^\d+$")], list[Count]]]
+
+
+def one_at_a_time(output: Callable[..., Path]) -> Callable:
+    """A decorator of a stage: a second process that makes the same output waits for the first.
+
+    output: gives its path from the stage's arguments.
+    """
+
+    def decorate(stage: Callable) -> Callable:
+        @functools.wraps(stage)
+        def run(*arguments, **options):
+            with files.alone(output(*arguments, **options)):
+                return stage(*arguments, **options)
+
+        return run
+
+    return decorate
+
+
+def place_of(experiment: Experiment, name: str) -> paths.Setting:
+    """Where the files of a setting are. BenchError for an unknown one."""
+    experiment.setting(name)
+    return paths.Setting(name)
 
 
 def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
@@ -37,25 +63,63 @@ def read_trajectories(place: paths.Setting, kinds: Sequence[str]) -> dict:
     return {kind: files.read_json(place.trajectories(kind), Trajectories) for kind in kinds}
 
 
-def steps_of(saved: dict, kind: str, variant: str, K: int) -> list[int]:
-    """τ of a cell from what `read_trajectories` returned."""
+def steps_of(
+    saved: dict, setting: Setting, place: paths.Setting, kind: str, variant: str, K: int
+) -> list[int]:
+    """τ of a cell from what `read_trajectories` returned. BenchError unless it is a trajectory."""
+    path, N = place.trajectories(kind), setting.schedule.N
     try:
-        of_kind = saved[kind]
-        return of_kind[variant if kind == "optimal" else "*"][str(K)]
+        steps = saved[kind]["*" if kind in trajectory.FIXED else variant][str(K)]
     except KeyError as error:
         raise BenchError(
-            f"trajectories/{kind}.json: holds no trajectory with K = {K}; make it again with: "
-            "snakemake --cores all --forcerun trajectories"
+            f"{path}: holds no trajectory with K = {K}; {files.remake(path)}"
         ) from error
+    if kind in trajectory.FIXED:
+        expected = trajectory.fixed(kind, N, K)
+        is_right = steps == expected
+    else:
+        expected = f"{K} ascending steps, the last of which is {N}"
+        is_right = len(steps) == K and steps[-1] == N
+        is_right &= all(s < t for s, t in pairwise([0, *steps]))
+    if not is_right:
+        raise BenchError(
+            f"{path}: K = {K}: found the steps {str(steps)[:60]}, expected {str(expected)[:60]}; "
+            f"{files.remake(path)}"
+        )
+    return steps
+
+
+def read_images(path: Path, shape: tuple[int, ...], levels: int | None) -> np.ndarray:
+    """The samples of one shard, of a shape (n, channels, height, width).
+
+    They are uint8 levels, or float64 values if `levels` is None. Raises BenchError if the file is
+    damaged or holds others.
+    """
+    images, kind = files.read_npz(path).get("images"), np.uint8 if levels else np.float64
+    if images is None or images.shape != shape or images.dtype != kind:
+        found = "nothing" if images is None else f"{images.dtype} {images.shape}"
+        raise BenchError(
+            f"{path}: images: found {found}, expected {kind.__name__} {shape}; {files.remake(path)}"
+        )
+    return images
 
 
 def read_samples(
-    setting: Setting, place: paths.Setting, process_name: str, variant: str, kind: str, K: int
+    setting: Setting,
+    place: paths.Setting,
+    data: Data,
+    process_name: str,
+    variant: str,
+    kind: str,
+    K: int,
 ) -> np.ndarray:
-    """All samples of a cell, uint8 levels (count, channels, height, width), shards in order."""
-    needs = covariance.get(variant).needs
-    shards = [
-        files.read_npz(place.samples(process_name, needs, variant, kind, K, shard))["images"]
-        for shard in range(setting.samples.shards)
-    ]
+    """All samples of a cell, (count, channels, height, width), shards in order.
+
+    Raises BenchError for a shard that is not as `read_images` wants it.
+    """
+    needs, shards = covariance.get(variant).needs, []
+    for shard in range(setting.samples.shards):
+        first, last = setting.samples.range(shard)
+        path = place.samples(process_name, needs, variant, kind, K, shard)
+        shards.append(read_images(path, (last - first, *data.shape), data.levels))
     return np.concatenate(shards)

@@ -7,9 +7,11 @@ from bench.report import tracking
 from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
+from bench.stages.inputs import one_at_a_time, place_of
 from bench.stages.models import load_model
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).mean)
 def train_mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     setting, place = experiment.setting(name), paths.Setting(name)
@@ -43,6 +45,7 @@ def train_mean(experiment, name):
     storage.save(network, "epsilon", place.mean, source="trained", log=log)
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).extractor)
 def prepare_extractor(experiment, name):
     """Prepares the feature extractor of the scores: results/<setting>/extractor/."""
     setting, place = experiment.setting(name), paths.Setting(name)
@@ -57,6 +60,7 @@ def prepare_extractor(experiment, name):
         )
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).heads)
 def train_heads(experiment, name):
     """Trains all heads together: results/<setting>/heads/. BenchError if none is configured."""
     setting, place = experiment.setting(name), paths.Setting(name)

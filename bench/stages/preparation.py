@@ -2,9 +2,10 @@
 
 from bench.data import dataset
 from bench.runtime import paths
-from bench.stages.inputs import check_images
+from bench.stages.inputs import check_images, one_at_a_time, place_of
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).data)
 def prepare_data(experiment, name):
     """Reads and splits the data set: results/<setting>/data/."""
     setting, place = experiment.setting(name), paths.Setting(name)

@@ -10,16 +10,19 @@ from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.report import address, figures, pictures, reproduction, tables, tracking
 from bench.runtime import files, paths
+from bench.runtime.errors import BenchError
 from bench.scores import extractors
 from bench.scores.report import Scores
-from bench.stages.inputs import read_samples
+from bench.stages.inputs import one_at_a_time, place_of, read_samples
 
 
+@one_at_a_time(lambda: paths.THRESHOLDS)
 def write_thresholds() -> None:
     """results/table3.csv, from the schedules alone."""
     files.write_csv(paths.THRESHOLDS, pandas.DataFrame(table7.recompute(published.sigma2_cells())))
 
 
+@one_at_a_time(lambda experiment: paths.Tables(experiment.name).cells)
 def gather_cells(experiment: Experiment) -> None:
     """cells.csv and paired.csv; reproduction.csv and .md, which compare with published numbers."""
     written, rows, pairs = paths.Tables(experiment.name), [], []
@@ -79,10 +82,24 @@ def _targets(experiment):
     return {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
 
 
+def _read_table(path, columns):
+    """A table as `gather_cells` wrote it. BenchError if it has other columns."""
+    frame = files.read_csv(path)
+    if list(frame.columns) != list(columns):
+        found = ", ".join(map(str, frame.columns))[:100]
+        raise BenchError(
+            f"{path}: found the columns {found}, expected {', '.join(columns)}; "
+            f"{files.remake(path)}"
+        )
+    return frame
+
+
+@one_at_a_time(lambda experiment: paths.Tables(experiment.name).table1)
 def write_tables(experiment: Experiment) -> None:
     """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws."""
     written = paths.Tables(experiment.name)
-    frame, pairs = files.read_csv(written.cells), files.read_csv(written.paired)
+    frame = _read_table(written.cells, tables.COLUMNS)
+    pairs = _read_table(written.paired, tables.PAIRED)
     for group in experiment.metric_groups:
         files.write_csv(written.plot(group), tables.curves(frame, group))
     files.write_csv(written.table2, tables.table2(frame, _targets(experiment)))
@@ -91,18 +108,25 @@ def write_tables(experiment: Experiment) -> None:
     files.write_csv(written.table1, tables.table1(frame))
 
 
+def _figures(experiment, name):
+    """The folder of a setting's figures. BenchError for an unknown setting."""
+    return paths.Tables(experiment.name).folder / "figures" / place_of(experiment, name).folder.name
+
+
+@one_at_a_time(_figures)
 def draw_figures(experiment: Experiment, name: str) -> None:
     """figures/<setting>/<metric>.png"""
     written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells)
+    frame = _read_table(written.cells, tables.COLUMNS)
     for group in experiment.metric_groups:
         figures.curves(frame[frame.setting == name], group, written.figure(name, group))
 
 
+@one_at_a_time(lambda experiment: paths.Tables(experiment.name).tracking)
 def log_runs(experiment: Experiment) -> None:
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
     written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells)
+    frame = _read_table(written.cells, tables.COLUMNS)
     shown = [
         written.cells,
         written.table1,
@@ -113,6 +137,9 @@ def log_runs(experiment: Experiment) -> None:
         written.reproduction,
         written.reproduction_report,
     ]
+    for path in shown:
+        with files.reading(path):
+            pass
     for name in experiment.settings:
         about = dataset.read_about(paths.Setting(name).data)
         of_setting = frame[frame.setting == name]
@@ -135,7 +162,7 @@ def _grids(experiment, name, process, variant):
 
     def grid(trajectory, K):
         def draw(path):
-            images = read_samples(setting, place, process, variant, trajectory, K)
+            images = read_samples(setting, place, data, process, variant, trajectory, K)
             pictures.samples(images, data, path)
 
         return draw

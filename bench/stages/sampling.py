@@ -1,5 +1,7 @@
 """Samples of every cell. They are drawn again only if something that determines them changed."""
 
+import sys
+
 import numpy as np
 from tqdm import tqdm
 
@@ -7,7 +9,7 @@ from bench import covariance, process, sampler
 from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
-from bench.stages.inputs import read_trajectories, steps_of
+from bench.stages.inputs import read_images, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
 
@@ -30,22 +32,24 @@ def draw_samples(
     BenchError
         If there is no such shard, or no variant with this need.
     """
-    groups = experiment.setting(name).variants_by_need(process_name)
+    setting, place = experiment.setting(name), paths.Setting(name)
+    groups, images = setting.variants_by_need(process_name), _shard_range(setting, shard)
     if needs not in (None, *groups):
         raise unknown("--needs", needs, groups)
     for need in [needs] if needs else groups:
-        _sample(experiment, name, process_name, need, groups[need], shard)
+        with files.alone(place.manifest(process_name, need, shard)):
+            _sample(experiment, name, process_name, need, groups[need], shard, images)
 
 
-def _sample(experiment, name, process_name, needs, variants, shard):
+def _sample(experiment, name, process_name, needs, variants, shard, images):
     """One shard of every cell of some variants of a process, and the manifest that lists them.
 
-    A cell's file carries a digest of everything that determines it. A file with the right digest is
-    kept. So a new variant or K costs its own samples only, and an interrupted job continues with
-    the next cell.
+    images: (first, one past the last) of the shard. A cell's file carries a digest of everything
+    that determines it. A whole file with the right digest is kept. So a new variant or K costs its
+    own samples only, and an interrupted job continues with the next cell.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
-    first, last = _shard_range(setting, shard)
+    first, last = images
     denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     common = {
@@ -62,8 +66,9 @@ def _sample(experiment, name, process_name, needs, variants, shard):
     cells = _cells_to_sample(setting, place, process_name, variants, common)
     written = {cell: place.samples(process_name, needs, *cell, shard) for cell in cells}
     missing, passes = [], 0
+    shape, levels = (last - first, *denoiser.data.shape), denoiser.data.levels
     for cell, (steps, digest) in cells.items():
-        if files.digest_inside(written[cell]) != digest:
+        if not _holds(written[cell], digest, shape, levels):
             missing.append(cell)
             passes += (last - first) * len(steps)
     with tqdm(
@@ -113,9 +118,21 @@ def _cells_to_sample(setting, place, process_name, variants, common):
         if setting.heads_of([variant]):  # its own, as another head changes none of its images
             made_by["head"] = digests.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):
-            steps = steps_of(saved, kind, variant, K)
+            steps = steps_of(saved, setting, place, kind, variant, K)
             cells[variant, kind, K] = steps, digests.digest({**made_by, "steps": steps})
     return cells
+
+
+def _holds(path, digest, shape, levels):
+    """Whether a file has the images that the digest is of. A damaged one is named on stderr."""
+    if not path.exists():
+        return False
+    try:
+        read_images(path, shape, levels)
+        return str(files.read_npz(path).get("digest")) == digest
+    except BenchError as error:
+        print(f"{str(error).partition(';')[0]}; drawn again", file=sys.stderr)
+        return False
 
 
 def _shard_range(setting, shard):

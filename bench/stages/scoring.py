@@ -17,11 +17,12 @@ from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores import Metric, extractors, fidelity, frechet, reference, report
 from bench.scores.samples import Samples
-from bench.stages.inputs import read_samples
+from bench.stages.inputs import one_at_a_time, place_of, read_samples
 
 OWN = "own"  # what reference.json calls the extractor's own resizing
 
 
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).reference)
 def extract_reference(experiment: Experiment, name: str) -> None:
     """Features of the training images and of held-out ones: results/<setting>/reference.json.
 
@@ -95,9 +96,40 @@ def _read_features(place, about, resizing, split):
     remedy, view = files.remake(place.reference), about["views"].get(resizing or OWN)
     if view is None:
         raise BenchError(f"{place.reference}: views: found none of {resizing or OWN}; {remedy}")
-    return reference.read(view[split], remedy)
+    layers = reference.read(view[split], remedy)
+    count = about["test_images"] if split == "test" else about["reference"]["n"]
+    for layer, rows in layers.items():
+        if len(rows) != count:
+            raise BenchError(
+                f"{view[split]}/{layer}.npy: found {len(rows)} rows, expected {count}; {remedy}"
+            )
+    return layers
 
 
+def _check_widths(place, about, references, features):
+    """BenchError unless the features of images are as many as those of the reference.
+
+    references, features: {resizing: …}.
+    """
+    for resizing, layers in features.items():
+        found, expected = len(references[resizing].gaussian.mean), layers["features"].shape[1]
+        if found != expected:
+            view = about["views"][resizing or OWN]
+            kept = " ".join(view[split] for split in ("train", "test") if split in view)
+            again = files.remake(place.reference).replace("with: ", f"with: rm -r {kept} && ")
+            raise BenchError(
+                f"{place.reference}: the reference has {found} features, but the images have "
+                f"{expected}; {again}"
+            )
+
+
+def _scores(experiment, name, process_name):
+    """Where the scores of a process are. BenchError for an unknown setting or process."""
+    experiment.setting(name).variants(process_name)
+    return paths.Setting(name).fidelity(process_name)
+
+
+@one_at_a_time(_scores)
 def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
     """Scores of cells and of held-out images: results/<setting>/fidelity/<process>.json.
 
@@ -116,6 +148,7 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
         (experiment.seed, name, "fidelity"),
     )
     held_out = {resizing: _read_features(place, about, resizing, "test") for resizing in networks}
+    _check_widths(place, about, scorer.references, held_out)
     files.write_json(
         place.fidelity(process_name),
         {
@@ -124,14 +157,14 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
             "versions": {metric.name: metric.version for metric in metrics},
             "absent": absent,
             "test_images": scorer.rows(held_out),
-            "cells": _score_cells(setting, place, process_name, cells, scorer),
+            "cells": _score_cells(setting, place, process_name, cells, scorer, about),
         },
     )
 
 
-def _score_cells(setting, place, process_name, cells, scorer):
+def _score_cells(setting, place, process_name, cells, scorer, about):
     """The rows of cells of a process, [(variant, trajectory, K), …]."""
-    levels, networks = dataset.load(place.data).levels, scorer.networks
+    data, networks = dataset.load(place.data), scorer.networks
     rows = []
     with tqdm(
         total=len(cells) * len(networks) * setting.samples.count,
@@ -140,11 +173,12 @@ def _score_cells(setting, place, process_name, cells, scorer):
         mininterval=1.0,
     ) as bar:
         for variant, trajectory, K in cells:
-            images = read_samples(setting, place, process_name, variant, trajectory, K)
+            images = read_samples(setting, place, data, process_name, variant, trajectory, K)
             features = {
-                resizing: fidelity.features(network, images, levels, bar.update)
+                resizing: fidelity.features(network, images, data.levels, bar.update)
                 for resizing, network in networks.items()
             }
+            _check_widths(place, about, scorer.references, features)
             rows += scorer.rows(features, variant=variant, trajectory=trajectory, K=K)
     return rows
 

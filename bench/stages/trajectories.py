@@ -18,13 +18,14 @@ def choose_trajectories(experiment: Experiment, name: str, kind: str | None = No
     if kind not in (None, *wanted):
         raise unknown("--kind", kind, wanted)
     for one in [kind] if kind else wanted:
-        steps = {}
-        for variant, Ks in sorted(wanted[one].items()):
-            if one == "optimal":
-                steps[variant] = _optimal(setting, variant, Ks, place)
-            else:
-                steps[variant] = {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks}
-        files.write_json(place.trajectories(one), steps)
+        with files.alone(place.trajectories(one)):
+            steps = {}
+            for variant, Ks in sorted(wanted[one].items()):
+                if one == "optimal":
+                    steps[variant] = _optimal(setting, variant, Ks, place)
+                else:
+                    steps[variant] = {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks}
+            files.write_json(place.trajectories(one), steps)
 
 
 def _optimal(setting, name, Ks, place):

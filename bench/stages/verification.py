@@ -5,9 +5,11 @@ import pandas
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
+from bench.stages.inputs import one_at_a_time
 from bench.theory import claims
 
 
+@one_at_a_time(lambda experiment: paths.THEORY)
 def check_theory(experiment: Experiment) -> None:
     """results/theory.csv. BenchError if a verdict is false, after the file is written."""
     frame = pandas.DataFrame(claims.check(experiment.seed))

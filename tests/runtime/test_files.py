@@ -1,6 +1,8 @@
 """Files: whole or absent, and named when they are broken."""
 
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -130,12 +132,37 @@ def test_damaged_and_object_arrays_are_named(tmp_path):
         files.read_arrays(tmp_path / "a", ["absent"])
 
 
-def test_digest_inside(tmp_path):
-    assert files.digest_inside(tmp_path / "a.npz") is None
-    files.write_npz(tmp_path / "a.npz", images=np.zeros(3), digest=np.array("abc"))
-    assert files.digest_inside(tmp_path / "a.npz") == "abc"
-    os.truncate(tmp_path / "a.npz", 50)
-    assert files.digest_inside(tmp_path / "a.npz") is None
+def test_who_waits_says_for_what(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+    entered = []
+
+    def enter():
+        with files.alone(tmp_path / "moments"):
+            entered.append(time.monotonic())
+
+    thread = threading.Thread(target=enter)
+    with files.alone(tmp_path / "moments"):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive() and not entered
+    thread.join()
+    assert len(entered) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/moments: another process is at work on it; waiting for its end\n"
+    )
+
+
+def test_a_lock_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    lock = files.alone(tmp_path / "file" / "moments")
+    with pytest.raises(BenchError, match="file/moments: cannot be written"), lock:
+        pass
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path):
+    (tmp_path / "results").mkdir()
+    with pytest.raises(BenchError, match="results: cannot be written"):
+        files.write_text(tmp_path / "results", "")
 
 
 @pytest.mark.parametrize(

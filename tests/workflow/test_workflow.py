@@ -280,20 +280,6 @@ def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_the_command_that_an_error_names_mends_the_file(copy, monkeypatch):
-    """For samples, whose file is not itself a target."""
-    path = copy / "results" / "tiny" / "samples" / "ddim" / "heads" / "npr" / "even_K5" / "0.npz"
-    whole = path.read_bytes()
-    os.truncate(path, 20)
-    monkeypatch.chdir(copy)
-    with pytest.raises(SystemExit) as told:
-        cli.main(["fidelity", "--setting", "tiny", "--process", "ddim", "--config", CONFIG])
-    _, command = told.value.code.split("make it again with: snakemake --cores all ")
-    found = snakemake(copy, "--configfile", str(TINY), *command.split())
-    assert found.returncode == 0, found.stderr
-    assert path.read_bytes() == whole
-
-
 def test_stages_run_again_give_the_same_bytes(copy, monkeypatch):
     """In another process, on files that are gone, in another order: nothing but names determines a
     number.

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,7 +28,7 @@ from bench.experiment import loading
 from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
-from bench.runtime import paths
+from bench.runtime import files, paths, records
 from bench.runtime.errors import BenchError, unexpected
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
@@ -86,6 +87,19 @@ for folder in (Path("results"), Path(".")):
 # `bench` is that of the Python that runs Snakemake, whether its environment is activated or not.
 # -P: a folder called bench in the working folder is not it.
 BENCH = [sys.executable, "-P", "-m", "bench"]
+
+# What errors of jobs name: the command that makes a file begins with the options of this run. And
+# the name of this run, as a job does not check again the large files that another one has checked.
+options = []
+if Path(workflow.basedir) != Path.cwd():
+    options += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
+if CONFIG_FILES[1:]:
+    options += ["--configfile", *CONFIG_FILES[1:]]
+if workflow.config_settings.config:
+    pairs = workflow.config_settings.config.items()
+    options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
+os.environ.setdefault(files.OPTIONS, shlex.join(options))
+os.environ.setdefault(records.RUN, uuid.uuid4().hex)
 
 # glibc keeps the memory that a network pass has freed for the next one. By default it gives it
 # back, and the kernel clears every page of it again: a fifth of the time of a pass on a CPU.
