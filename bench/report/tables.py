@@ -40,7 +40,8 @@ LEGEND = (
     "`[1.00]` from the paper itself,\n"
     "`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one "
     "by more than the tolerance of the\n"
-    "metric, `(1.00)` where it was measured under other circumstances and has no verdict. "
+    "metric, `(1.00)` where it has no verdict: it was measured under other circumstances, or "
+    "another copy contradicts it.\n"
     "`reproduction.md` has tolerances and counts.\n"
 )
 
