@@ -26,18 +26,18 @@ def gather_cells(experiment: Experiment) -> None:
         if experiment.wants_bound(name):
             frame = files.read_parquet(place.bound)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
-            pairs.append(tables.paired(name, frame))
+            pairs += tables.paired_bounds(name, frame)
         if experiment.sample_metrics:
             for process, _ in setting.processes.items():
                 report = files.read_json(place.fidelity(process))
                 rows += tables.fidelity_cells(name, process, report)
+                pairs += tables.paired_scores(name, process, report)
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
     files.write_text(written.reproduction_report, reproduction.markdown(comparison, tolerances))
-    empty = pandas.DataFrame(columns=tables.PAIRED)
-    files.write_csv(written.paired, pandas.concat(pairs, ignore_index=True) if pairs else empty)
+    files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
 
 
 def _measured(experiment, rows):

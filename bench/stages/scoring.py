@@ -180,12 +180,14 @@ class Scorer:
         for metric in self.metrics:
             seen = samples[metric.resizing]
             value, stderr = metric.compute(seen)
+            replicates = metric.replicates(seen)
             rows.append(
                 {
                     **cell,
                     "metric": metric.name,
                     "value": value,
                     "stderr": stderr,
+                    **({"replicates": replicates} if replicates else {}),
                     "extractor": self.networks[metric.resizing].get_name(),
                     "n": len(seen.features),
                 }
