@@ -33,6 +33,7 @@ COLUMNS = [
     "tolerance",
     "within",
     "exact",
+    "version",
 ]
 PAIRED = [
     "setting",

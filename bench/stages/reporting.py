@@ -5,11 +5,13 @@ An experiment's tables are in results/ or results/<name>-tables/, see `bench.run
 
 import pandas
 
+from bench import scores
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.report import figures, pictures, reproduction, store, tables, tracking
 from bench.runtime import files, paths
+from bench.stages import versions_of
 from bench.stages.inputs import read_samples
 
 
@@ -34,6 +36,10 @@ def gather_cells(experiment: Experiment) -> None:
                 pairs += tables.paired_scores(name, process, report)
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
+    for row in rows:
+        setting = experiment.setting(row["setting"])
+        metric = scores.get(row["metric"])
+        row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
     files.write_text(written.reproduction_report, reproduction.markdown(comparison, tolerances))
