@@ -143,13 +143,14 @@ def train(
     checkpoint: Path | None,
     on_loss=None,
     moments: Mapping[str, np.ndarray] | None = None,
+    version: str = "",
 ) -> tuple[nn.ModuleDict, list[dict]]:
     """Trains all heads of `section` (`sections.HeadsSection`) together; returns (EMA heads,
     training log).
 
     data, schedule, checkpoint: None if all heads are imported. names: (seed, setting), the root of
-    every draw. checkpoint, on_loss: see `bench.training.train`. moments: of `bench.moments`, where
-    a head's training reads them (`bench.covariance.Head`).
+    every draw. checkpoint, on_loss, version: see `bench.training.train`. moments: of
+    `bench.moments`, where a head's training reads them (`bench.covariance.Head`).
     """
     frozen = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:
@@ -184,7 +185,7 @@ def train(
         return losses
 
     trained, log = training.train(
-        heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss
+        heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss, version
     )
     return nn.ModuleDict({**trained, **frozen}), log
 

@@ -38,13 +38,15 @@ def train(
     checkpoint: Path,
     description: str,
     on_loss: Callable[[int, dict[str, float]], object] | None = None,
+    version: str = "",
 ) -> tuple[nn.Module, list[dict]]:
     """Trains `network` in place and returns (EMA network, log).
 
     loss_of_step: gives the scalar loss of a step 0, 1, …, or a dict of named ones, which are
     summed. section: a `sections.TrainSection`. checkpoint: path of the resumable state, deleted at
-    the end. on_loss: called with (step, {name: mean loss}) at every logged step. The log is a list
-    of {"step": n, name: mean loss since the last logged step}.
+    the end. on_loss: called with (step, {name: mean loss}) at every logged step. version: of the
+    code behind the loss; a checkpoint of another version is not continued. The log is a list of
+    {"step": n, name: mean loss since the last logged step}.
 
     Raises BenchError, at the next logged step, if a loss or the weights are not finite.
     """
@@ -56,7 +58,7 @@ def train(
     schedule = get_cosine_schedule_with_warmup(optimizer, section.warmup, section.steps)
     state = {"step": 0, "log": [], "pending": []}
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    identity = digests.digest([description, section.model_dump(), repr(network)])
+    identity = digests.digest([description, section.model_dump(), repr(network), version])
     _resume(checkpoint, identity, parts, state)
     network.train()
     bar = tqdm(

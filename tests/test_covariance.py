@@ -193,7 +193,3 @@ def test_edge_costs():
 def test_check(name, process_name, heads, message):
     with pytest.raises(BenchError, match=message):
         covariance.check(name, process_name, heads)
-
-
-def test_code_is_that_of_the_variants_file():
-    assert covariance.code("npr") == covariance.code("sn") != covariance.code("beta")

@@ -18,6 +18,7 @@ SECTIONS = {
         commands.config,
         commands.fetch,
         commands.import_mean,
+        commands.compare,
         commands.check,
         commands.benchmark,
     ),

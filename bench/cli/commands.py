@@ -1,5 +1,6 @@
 """The commands that people use, before and after a run of the workflow."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -127,6 +128,45 @@ def import_mean(file: str, format_: str, into: str | None, assignments: tuple[st
         raise BenchError(f"--into: {folder}: exists already; expected a new folder")
     storage.save(folder=folder, **published.read(section))
     click.echo(f"mean.checkpoint: {folder}")
+
+
+@options.command("bench compare before results/tiny-tables")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option(
+    "--errors",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    help="How many joint errors two values may be apart. 0 asks for equal ones.",
+)
+@click.option(
+    "--renew",
+    is_flag=True,
+    help="Write the cells of B to the file A, unless one moved while its version did not.",
+)
+def compare(before: str, after: str, errors: float, renew: bool) -> None:
+    """List the cells that differ between two runs: those that moved, appeared or went.
+
+    A and B are folders of tables, or cells.csv files. A cell moved if |a − b| > N √(SE_a² + SE_b²),
+    or, without a standard error, if a ≠ b. The exit code is 1 if a cell moved. `moved, same
+    version` is a number that changed while the versions of the code behind it did not.
+    """
+    from bench.report import comparison
+    from bench.runtime import files
+
+    if renew and Path(before).is_dir():
+        raise BenchError(f"--renew: {before}: expected a file of expected cells, found a folder")
+    old, new = comparison.read(before), comparison.read(after)
+    rows = comparison.compare(old, new, errors)
+    if len(rows):
+        click.echo(comparison.markdown(rows) + "\n")
+    click.echo(comparison.summary(rows, len(old.index.intersection(new.index))))
+    if renew and comparison.UNVERSIONED not in set(rows.change):
+        files.write_csv(before, new.reset_index())
+        click.echo(f"{before}: renewed")
+    elif rows.change.isin([comparison.MOVED, comparison.UNVERSIONED]).any():
+        sys.exit(1)
 
 
 @click.group(epilog="Example: bench check variant npr")

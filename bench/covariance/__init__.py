@@ -16,17 +16,15 @@ arrays, elsewhere on tensors. Importing this package does not import torch.
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ForwardRef
 
 import numpy as np
 from jaxtyping import Float64
 
 from bench.process import PROCESSES, Array, Process, Tensor
-from bench.runtime import digests, plugins
+from bench.runtime import plugins
 from bench.runtime.errors import BenchError
 from bench.schedule import Schedule, Steps
 
@@ -128,6 +126,7 @@ class Variant:
     head: Head | None = None  # what is learned for it; None where nothing is
     has_optimal_trajectory = False  # whether it defines `edge_costs`
     edge_moments: tuple[str, ...] = ()  # names of the moments that `edge_costs` reads
+    version = 1  # goes up when a formula, loss or cost changes: what depends on it is made anew
 
     def __init_subclass__(cls) -> None:
         if cls.name is not None:
@@ -237,15 +236,6 @@ def get(name: str) -> Variant:
 def head_names() -> list[str]:
     """Names of the variants for which a head is learned; a head has its variant's name."""
     return [name for name, variant in VARIANTS.items() if variant.head is not None]
-
-
-def code(name: str) -> str:
-    """A digest of the file that defines the variant.
-
-    If it changes, all results that depend on the variant's formula are made anew.
-    """
-    module = sys.modules[type(get(name)).__module__]
-    return digests.digest(Path(module.__file__).read_bytes())
 
 
 def check(name: str, process: str, heads: Iterable[str]) -> Variant:

@@ -48,11 +48,12 @@ def train(
     checkpoint: Path,
     on_loss: Callable[[int, dict[str, float]], object] | None = None,
     device: str | torch.device = "cpu",
+    version: str = "",
 ) -> tuple[torch.nn.Module, list[dict]]:
     """Returns (EMA network, training log).
 
     section: a `sections.MeanSection`. names: (seed, setting), the root of every draw. checkpoint,
-    on_loss: see `bench.training.train`. device: where the network is trained.
+    on_loss, version: see `bench.training.train`. device: where the network is trained.
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
     layout = devices.layout(device)
@@ -68,5 +69,5 @@ def train(
         return (prediction - eps.float()).square().mean()
 
     return training.train(
-        unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss
+        unet, loss_of_step, section.train, checkpoint, f"mean {names[-1]}", on_loss, version
     )

@@ -8,7 +8,8 @@ measured one. It holds if
 with u half a unit of the last printed digit, SE the standard error of the measured value, and for
 every metric a tolerance that bench/papers/tolerances.csv declares with its reason. A cell has no
 verdict if it was measured under other circumstances than the paper's (M, η, clipping, the networks'
-precision, the number of samples, the feature extractor). So each published cell is in one of four
+precision, the number of samples, the feature extractor), or if it is quoted and another copy of the
+same cell contradicts it: one of them has a misprint. So each published cell is in one of five
 classes.
 """
 
@@ -23,7 +24,14 @@ from bench.papers import table7
 from bench.schedule import Schedule
 
 KEY = ("metric", "process", "trajectory", "variant")
-WITHIN, OFF, OTHER, NOT = CLASSES = ("within", "off", "other circumstances", "not attempted")
+WITHIN, OFF, OTHER, CONTRADICTED, NOT = CLASSES = (
+    "within",
+    "off",
+    "other circumstances",
+    "contradicted",
+    "not attempted",
+)
+COPY = ("source", "table", "dataset", *KEY, "K", "draws", "clip_levels")  # of one published cell
 NOT_ATTEMPTED = {
     "measured": None,
     "stderr": None,
@@ -51,11 +59,36 @@ def compare(
     """
     measured_rows = {_key(row, row["setting"]): row for row in measured}
     rows = []
-    for cell in published.to_dict("records"):
+    for cell, other in zip(published.to_dict("records"), _contradictions(published), strict=True):
         row = measured_rows.get(_key(cell, cell["dataset"]))
         verdict = NOT_ATTEMPTED if row is None else _verdict(cell, row, tolerances)
+        if row is not None and other:
+            reason = f"quoted as {printed(cell)}, in another copy {other}"
+            verdict = {**verdict, "tolerance": None, "status": CONTRADICTED, "reason": reason}
         rows.append({**cell, **verdict})
     return pandas.DataFrame(rows)
+
+
+def _contradictions(published):
+    """What another copy of each cell has in its place if the cell is quoted; '' where none differs.
+
+    Copies differ if no number rounds to both.
+    """
+    copies = {}
+    for cell in published.to_dict("records"):
+        copies.setdefault(tuple(cell[name] for name in COPY), []).append(printed(cell))
+    texts = []
+    for cell in published.to_dict("records"):
+        others = copies[tuple(cell[name] for name in COPY)]
+        others = [text for text in others if _differ(text, printed(cell))]
+        texts.append(others[0] if others and cell["provenance"] == "quoted" else "")
+    return texts
+
+
+def _differ(one, other):
+    """Whether two printed numbers are apart by more than their last digits allow."""
+    apart = abs(Decimal(one) - Decimal(other))
+    return float(apart) > (resolution(one) + resolution(other)) * (1 + 1e-9)
 
 
 def _key(row, setting):
@@ -120,7 +153,8 @@ def beside(comparison: pandas.DataFrame) -> dict[tuple, dict]:
     number that can be compared comes first, and then a primary one.
     """
     attempted = comparison[comparison.status != NOT]
-    rank = [attempted.status == OTHER, attempted.provenance != "primary", np.arange(len(attempted))]
+    judged = attempted.status.isin((WITHIN, OFF))
+    rank = [~judged, attempted.provenance != "primary", np.arange(len(attempted))]
     numbers = {}
     for cell in attempted.iloc[np.lexsort(rank[::-1])].to_dict("records"):
         columns = {
@@ -129,7 +163,7 @@ def beside(comparison: pandas.DataFrame) -> dict[tuple, dict]:
             "provenance": cell["provenance"],
             "difference": cell["difference"],
             "tolerance": cell["tolerance"],
-            "within": None if cell["status"] == OTHER else cell["status"] == WITHIN,
+            "within": cell["status"] == WITHIN if cell["status"] in (WITHIN, OFF) else None,
         }
         numbers.setdefault(_key(cell, cell["dataset"]), columns)
     return numbers
@@ -214,12 +248,14 @@ def summary(comparison: pandas.DataFrame, *names: str) -> pandas.DataFrame:
 
 INTRODUCTION = """# Reproduction
 
-Every published cell is in one of four classes: *within* or *off* the tolerance of its metric,
-measured under *other circumstances* than the paper's, or *not attempted*. Attempted are the first
-two. *Primary* numbers are the paper's own, *quoted* ones were read off another paper that copies
-them. The tolerance is absolute + relative · |published| as declared below, half a unit of the
-last printed digit, and two standard errors of the measured value. 96 cells of Bao2022a's Table 7
-follow from the schedules alone and are attempted in every run. Cell by cell: `reproduction.csv`.
+Every published cell is in one of five classes: *within* or *off* the tolerance of its metric,
+measured under *other circumstances* than the paper's, *contradicted*, or *not attempted*. Attempted
+are the first two. *Primary* numbers are the paper's own, *quoted* ones were read off another paper
+that copies them: those of Bao2022b and Ou2025 off SANI (Lavda et al. 2026). A quoted number that
+another copy contradicts has no verdict. The tolerance is absolute + relative · |published| as
+declared below, half a unit of the last printed digit, and two standard errors of the measured
+value. 96 cells of Bao2022a's Table 7 follow from the schedules alone and are attempted in every
+run. Cell by cell: `reproduction.csv`.
 """
 
 
@@ -227,7 +263,7 @@ def markdown(comparison: pandas.DataFrame, tolerances: dict[str, dict]) -> str:
     """reproduction.md: counts, cells that are off, reasons of those without verdict, tolerances."""
     comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
     off = comparison[comparison.status == OFF]
-    other = comparison[comparison.status == OTHER]
+    other = comparison[comparison.status.isin((OTHER, CONTRADICTED))]
     parts = [
         INTRODUCTION,
         _markdown(summary(comparison, "paper", "table", "provenance")),
@@ -238,7 +274,7 @@ def markdown(comparison: pandas.DataFrame, tolerances: dict[str, dict]) -> str:
     if len(other):
         groups = other.groupby(["paper", "table", "setting", "reason"], sort=False)
         reasons = groups.size().rename("cells").reset_index()
-        parts += [f"## Other circumstances: {len(other)}\n", _markdown(reasons)]
+        parts += [f"## Without verdict: {len(other)}\n", _markdown(reasons)]
     parts += ["## Tolerances\n", _markdown(_declared(tolerances))]
     return "\n".join(parts)
 

@@ -1,11 +1,12 @@
 """From measured cells to the tables: arithmetic on the rows of results/cells.csv.
 
 cells.csv is tidy: a row for each cell and metric. table1 has the papers' layout. table2 has the
-least number of steps that reaches a target FID. paired.csv has the differences between variants of
-the bound. The variants share images, noise and steps, so a difference has a smaller standard error
-than its parts.
+least number of steps that reaches a target FID. paired.csv has the differences between variants, of
+the bound and of FID. The variants share images, noise and steps, so a difference has a smaller
+standard error than its parts.
 """
 
+import numpy as np
 import pandas
 
 from bench import scores
@@ -32,15 +33,27 @@ COLUMNS = [
     "tolerance",
     "within",
     "exact",
+    "version",
 ]
-PAIRED = ["setting", "trajectory", "K", "variant", "best", "difference", "stderr"]
+PAIRED = [
+    "setting",
+    "metric",
+    "process",
+    "trajectory",
+    "K",
+    "variant",
+    "best",
+    "difference",
+    "stderr",
+]
 TABLE2 = ["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"]
 LEGEND = (
     "Value ± standard error, the best of a column in bold. In brackets the published value: "
     "`[1.00]` from the paper itself,\n"
     "`[1.00*]` quoted from another paper's copy, `≠ [1.00]` where it differs from the measured one "
     "by more than the tolerance of the\n"
-    "metric, `(1.00)` where it was measured under other circumstances and has no verdict. "
+    "metric, `(1.00)` where it has no verdict: it was measured under other circumstances, or "
+    "another copy contradicts it.\n"
     "`reproduction.md` has tolerances and counts.\n"
 )
 
@@ -134,8 +147,8 @@ def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
         parts.append(LEGEND)
     for (setting, name), block in frame.groupby(["setting", "metric"], sort=False):
         parts.append(_block_markdown(setting, scores.get(name), block))
-    if len(pairs):
-        parts.append(_paired_markdown(pairs))
+    for name, block in pairs.groupby("metric", sort=False) if len(pairs) else ():
+        parts.append(_paired_markdown(scores.get(name), block))
     return "\n".join(parts)
 
 
@@ -180,36 +193,64 @@ def _markdown(wide):
     return wide.fillna("").reset_index().to_markdown(index=False, disable_numparse=True)
 
 
-def paired(setting: str, frame: pandas.DataFrame) -> pandas.DataFrame:
+def paired_bounds(setting: str, frame: pandas.DataFrame) -> list[tuple]:
     """How far each variant of the bound lies behind the best variant of the same K and trajectory.
 
-    frame: per-image bounds as in `bound_cells`. Returns the columns `PAIRED`; difference and its
-    paired standard error are in bits/dim, or in nats for continuous data.
+    frame: per-image bounds as in `bound_cells`. Returns rows of the columns `PAIRED`; difference
+    and its paired standard error are in bits/dim, or in nats for continuous data.
     """
-    columns = [metric.column for metric in scores.in_group("nll")]
-    column = next(column for column in columns if column in frame)
+    metric = next(metric for metric in scores.in_group("nll") if metric.column in frame)
     rows = []
     for (trajectory, K), block in frame.groupby(["trajectory", "K"], sort=False):
-        wide = block.pivot(index="image", columns="variant", values=column)
+        wide = block.pivot(index="image", columns="variant", values=metric.column)
         wide = wide[list(block.variant.unique())]
         best = wide.mean().idxmin()
         behind = wide.sub(wide[best], axis=0)
         for variant in wide:
             difference = behind[variant]
             numbers = difference.mean(), difference.sem()
-            rows.append((setting, trajectory, K, variant, best, *numbers))
-    return pandas.DataFrame(rows, columns=PAIRED)
+            rows.append((setting, metric.name, "ddpm", trajectory, K, variant, best, *numbers))
+    return rows
 
 
-def _paired_markdown(pairs):
+def paired_scores(setting: str, process: str, report: dict) -> list[tuple]:
+    """How far each variant's score lies behind the best variant of the same K and trajectory.
+
+    Only of metrics that have replicates: the k-th of two cells are of the same images, which share
+    x_N and noise, so the spread of their difference is the paired standard error (Efron &
+    Tibshirani 1993, chapter 8). report: as for `fidelity_cells`. Returns rows of the columns
+    `PAIRED`.
+    """
+    columns = {}
+    for cell in report["cells"]:
+        if "replicates" in cell:
+            key = cell["metric"], cell["trajectory"], cell["K"]
+            columns.setdefault(key, []).append(cell)
+    rows = []
+    for (name, trajectory, K), cells in columns.items():
+        choose = max if scores.get(name).higher_is_better else min
+        best = choose(cells, key=lambda cell: cell["value"])
+        for cell in cells:
+            spread = np.subtract(cell["replicates"], best["replicates"]).std(ddof=1)
+            numbers = cell["value"] - best["value"], spread
+            key = setting, name, process, trajectory, K
+            rows.append((*key, cell["variant"], best["variant"], *numbers))
+    return rows
+
+
+def _paired_markdown(metric, pairs):
+    """The paired differences of one metric: a heading, and a row per variant."""
     texts = []
     for row in pairs.itertuples():
-        behind = f"{row.difference:+.3f} ± {row.stderr:.3f}"
+        digits = metric.digits or 2
+        behind = f"{row.difference:+.{digits}f} ± {row.stderr:.{digits}f}"
         texts.append("best" if row.variant == row.best else behind)
-    rows = ["setting", "trajectory", "variant"]
+    rows = ["setting", "process", "trajectory", "variant"]
     wide = pairs.assign(text=texts).pivot(index=rows, columns="K", values="text")
+    unit = f"{metric.unit}, " if metric.unit else ""
     return (
-        "## NLL bound: behind the best of the column (bits/dim or nats, paired over images)\n\n"
+        f"## {metric.title}: behind the best of the process, trajectory and K "
+        f"({unit}paired over images)\n\n"
         f"{_markdown(_in_order(wide, pairs, rows))}\n"
     )
 

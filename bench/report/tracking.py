@@ -114,6 +114,8 @@ def log_cells(
     for key in ("extractor", "reference"):  # only scores have them
         if cells[key].notna().any():
             parameters[key] = ", ".join(cells[key].dropna().unique())
+    versions = [part for text in cells.version for part in text.split(", ")]
+    parameters["version"] = ", ".join(dict.fromkeys(versions))
     metrics = _metrics_of(cells, setting.samples.trajectories[0])
     with tempfile.TemporaryDirectory() as folder:
         pictures = []

@@ -93,6 +93,14 @@ class Metric:
         """
         raise NotImplementedError
 
+    def replicates(self, seen: Any) -> list[float] | None:
+        """The metric of resamples of a cell's images, for paired differences; None if it has none.
+
+        The k-th replicate of every cell is of the same images, as their numbers go. seen: as for
+        `compute`.
+        """
+        return None
+
 
 for _module in pkgutil.iter_modules(__path__):
     if _module.name not in HELPERS:

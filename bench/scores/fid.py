@@ -22,12 +22,12 @@ class Fid(Metric):
 
         samples: a `bench.scores.samples.Samples`.
         """
-        from bench.scores import frechet
+        distance, replicates = samples.frechet_distances
+        return distance, float(np.std(replicates, ddof=1))
 
-        distances = frechet.Distances(samples.features, samples.reference.gaussian)
-        random = samples.generator("bootstrap")
-        replicates = frechet.bootstrap(distances, samples.resamples, random)
-        return distances(), float(np.std(replicates, ddof=1))
+    def replicates(self, samples: Any) -> list[float]:
+        """The distances of those resamples."""
+        return samples.frechet_distances[1]
 
 
 class FidLegacyPytorch(Fid):

@@ -1,10 +1,10 @@
 """What samples are compared with: features of real images, or published statistics of them.
 
 results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer.
-The digest is of the data's content, the split, the number of images and the extractor's name, which
-has a digest of its weights. So settings of the same data share them. Features are extracted in
-chunks that stay on disk, so an interrupted extraction goes on. A second process that needs the same
-features waits.
+The digest is of the data's content, the split, the number of images, the version of the code and
+the extractor's name, which has a digest of its weights. So settings of the same data share them.
+Features are extracted in chunks that stay on disk, so an interrupted extraction goes on. A second
+process that needs the same features waits.
 
 A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu`
 and the covariance `sigma` of features. FID needs no more.
@@ -44,11 +44,12 @@ class Reference:
         return neighbours.radii(self.features)
 
 
-def features(extractor: Module, data: Data, split: str, count: int) -> Path:
+def features(extractor: Module, data: Data, split: str, count: int, version: str = "") -> Path:
     """The folder with the features of the first `count` images of a split.
 
-    extractor: as in `bench.scores.fidelity.features`; split: 'train' or 'test'. Nothing is
-    extracted that is there and whole. Raises BenchError if the folder cannot be written.
+    extractor: as in `bench.scores.fidelity.features`; split: 'train' or 'test'; version: of the
+    code that extracts. Nothing is extracted that is there and whole. Raises BenchError if the
+    folder cannot be written.
     """
     made_by = {
         "data": data.sha256,
@@ -56,6 +57,7 @@ def features(extractor: Module, data: Data, split: str, count: int) -> Path:
         "count": count,
         "extractor": extractor.get_name(),
         "layers": list(extractor.get_requested_features_list()),
+        "version": version,
     }
     folder = paths.FEATURES / digests.digest(made_by)
     with files.alone(folder):

@@ -1,12 +1,14 @@
 """What a metric of the samples is computed from: their features."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from bench import noise
 from bench.runtime.errors import BenchError
+from bench.scores import frechet
 from bench.scores.neighbours import NEIGHBOUR
 from bench.scores.reference import Reference
 
@@ -32,6 +34,17 @@ class Samples:
                 f"samples.count: expected at least {least} images for FID and KID, "
                 f"found {len(self.features)}"
             )
+
+    @cached_property
+    def frechet_distances(self) -> tuple[float, list[float]]:
+        """The Fréchet distance from the reference, and those of bootstrap resamples.
+
+        Which images a resample has depends on the stream and on n only. So the k-th resamples of
+        two sets of samples are paired.
+        """
+        distances = frechet.Distances(self.features, self.reference.gaussian)
+        random = self.generator("bootstrap")
+        return distances(), frechet.bootstrap(distances, self.resamples, random)
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Random numbers that depend on the stream and the purpose only."""

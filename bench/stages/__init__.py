@@ -1,0 +1,65 @@
+"""The stages: the functions that rules call, and the versions of the code behind them.
+
+A version is an integer that goes up when a change of the code changes numbers. Snakemake compares
+it: the stage runs again, and what follows from it. A changed comment costs nothing. Variants and
+metrics have versions of their own (`Variant.version`, `Metric.version`), which cover their
+formulas, losses and edge costs. A change of `bench/schedule.py`, `process.py`, `noise.py` or
+`denoiser.py` counts for every stage whose numbers it changes.
+"""
+
+from collections.abc import Iterable
+
+from bench import covariance
+from bench.experiment.resolved import Setting
+from bench.scores import Metric
+
+# Of each command of `bench.cli.stages`, and what it covers:
+VERSIONS = {
+    "data": 1,  # bench/data/
+    "mean": 1,  # bench/mean/, bench/training.py
+    "extractor": 1,  # bench/scores/extractors/, bench/training.py
+    "moments": 2,  # bench/moments.py
+    "heads": 1,  # bench/heads.py, bench/training.py
+    "trajectories": 2,  # bench/trajectory.py
+    "bound": 2,  # bench/bound.py, bench/terms.py
+    "samples": 2,  # bench/sampler.py
+    "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
+    "fidelity": 1,  # bench/scores/fidelity.py
+    "cells": 1,  # bench/report/tables.py, bench/report/reproduction.py
+    "tables": 1,  # bench/report/tables.py
+    "figures": 1,  # bench/report/figures.py
+    "thresholds": 1,  # bench/thresholds.py, bench/papers/table7.py
+    "theory": 1,  # bench/theory/, bench/mixture.py
+}
+
+
+def variant_versions(names: Iterable[str]) -> str:
+    """`<variant> <version>` of variants, as in `versions_of`."""
+    return ", ".join(f"{name} {covariance.get(name).version}" for name in names)
+
+
+def metric_versions(metrics: Iterable[Metric]) -> str:
+    """`<metric> <version>` of metrics, as in `versions_of`."""
+    return ", ".join(f"{metric.name} {metric.version}" for metric in metrics)
+
+
+def versions_of(setting: Setting, name: str, trajectory: str, metric: Metric) -> str:
+    """The versions of all that makes a number of cells.csv: `data 1, mean 1, …, npr 1, fid 1`.
+
+    They are those of the stages that it goes through, of the variant called `name` and of the
+    metric.
+    """
+    variant = covariance.get(name)
+    stages = ["data", "mean"]
+    learned = variant.head is not None
+    if variant.moments or trajectory == "optimal" or (learned and setting.heads_need_moments):
+        stages.append("moments")
+    if learned:
+        stages.append("heads")
+    stages.append("trajectories")
+    if "bound" in metric.needs:
+        stages.append("bound")
+    else:
+        stages += ["samples", "extractor", "reference", "fidelity"]
+    of_stages = [f"{stage} {VERSIONS[stage]}" for stage in stages]
+    return ", ".join([*of_stages, variant_versions([name]), metric_versions([metric])])

@@ -7,6 +7,7 @@ from bench.report import tracking
 from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
+from bench.stages import VERSIONS, variant_versions
 from bench.stages.inputs import one_at_a_time, place_of
 from bench.stages.models import load_model
 
@@ -41,6 +42,7 @@ def train_mean(experiment, name):
             place.checkpoints / "mean.pt",
             log_loss,
             devices.choose(experiment.device),
+            f"mean {VERSIONS['mean']}",
         )
     storage.save(network, "epsilon", place.mean, source="trained", log=log)
 
@@ -80,5 +82,6 @@ def train_heads(experiment, name):
             place.checkpoints / "heads.pt",
             log_loss,
             moments,
+            f"heads {VERSIONS['heads']}, {variant_versions(setting.heads.trained)}",
         )
     heads.save(trained, log, place.heads)

@@ -5,6 +5,7 @@ An experiment's tables are in results/ or results/<name>-tables/, see `bench.run
 
 import pandas
 
+from bench import scores
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
@@ -13,6 +14,7 @@ from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
 from bench.scores.report import Scores
+from bench.stages import versions_of
 from bench.stages.inputs import one_at_a_time, place_of, read_samples
 
 
@@ -31,18 +33,22 @@ def gather_cells(experiment: Experiment) -> None:
         if experiment.wants_bound(name):
             frame = files.read_parquet(place.bound)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
-            pairs.append(tables.paired(name, frame))
+            pairs += tables.paired_bounds(name, frame)
         if experiment.sample_metrics:
             for process, _ in setting.processes.items():
                 report = files.read_json(place.fidelity(process), Scores)
                 rows += tables.fidelity_cells(name, process, report)
+                pairs += tables.paired_scores(name, process, report)
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
+    for row in rows:
+        setting = experiment.setting(row["setting"])
+        metric = scores.get(row["metric"])
+        row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
     files.write_text(written.reproduction_report, reproduction.markdown(comparison, tolerances))
-    empty = pandas.DataFrame(columns=tables.PAIRED)
-    files.write_csv(written.paired, pandas.concat(pairs, ignore_index=True) if pairs else empty)
+    files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
 
 
 def _measured(experiment, rows):

@@ -9,6 +9,7 @@ from bench import covariance, process, sampler
 from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
+from bench.stages import VERSIONS
 from bench.stages.inputs import read_images, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
@@ -102,6 +103,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
     common = {
         **common,
+        "stage": VERSIONS["samples"],
         "data": digests.digest_of(place.data),
         "mean": digests.digest_of(place.mean),
     }
@@ -110,7 +112,7 @@ def _cells_to_sample(setting, place, process_name, variants, common):
         made_by = {
             **common,
             "variant": variant,
-            "code": covariance.code(variant),
+            "version": covariance.get(variant).version,
             "clip_255ths": setting.clip(process_name, variant),
         }
         for name in covariance.get(variant).moments:  # no others: they change none of its images

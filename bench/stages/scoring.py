@@ -17,6 +17,7 @@ from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores import Metric, extractors, fidelity, frechet, reference, report
 from bench.scores.samples import Samples
+from bench.stages import VERSIONS
 from bench.stages.inputs import one_at_a_time, place_of, read_samples
 
 OWN = "own"  # what reference.json calls the extractor's own resizing
@@ -37,14 +38,14 @@ def extract_reference(experiment: Experiment, name: str) -> None:
     else:
         counts = {"train": _reference_images(setting, name, data), **counts}
         about = {"split": "train", "n": counts["train"], "sha256": data.sha256}
-    views = {}
+    views, version = {}, f"reference {VERSIONS['reference']}"
     for resizing, network in load_extractors(experiment, setting, place).items():
         if statistics:  # an error here comes before hours of extraction
             one = fidelity.features(network, data.test[:1], data.levels)
             reference.statistics(statistics, one["features"].shape[1])
         view = {"extractor": network.get_name()}
         for split, count in counts.items():
-            view[split] = str(reference.features(network, data, split, count))
+            view[split] = str(reference.features(network, data, split, count, version))
         views[resizing or OWN] = view
     files.write_json(
         place.reference, {"reference": about, "test_images": counts["test"], "views": views}
@@ -214,12 +215,14 @@ class Scorer:
         for metric in self.metrics:
             seen = samples[metric.resizing]
             value, stderr = metric.compute(seen)
+            replicates = metric.replicates(seen)
             rows.append(
                 {
                     **cell,
                     "metric": metric.name,
                     "value": value,
                     "stderr": stderr,
+                    **({"replicates": replicates} if replicates else {}),
                     "extractor": self.networks[metric.resizing].get_name(),
                     "n": len(seen.features),
                 }

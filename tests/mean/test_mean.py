@@ -150,6 +150,28 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
         assert (resumed.state_dict()[name] == tensor).all(), name
 
 
+def test_a_training_of_another_version_is_not_continued(tmp_path, monkeypatch):
+    """Its checkpoint has weights that another loss made."""
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    how = sections.TrainSection(steps=3, batch=4, learning_rate=1e-2, ema=0.5)
+    network, steps = torch.nn.Linear(2, 2), []
+
+    def train_version(version, killed_at=None):
+        def loss(step):
+            if step == killed_at:
+                raise KeyboardInterrupt
+            steps.append(step)
+            return network.weight.square().sum()
+
+        training.train(network, loss, how, tmp_path / "c.pt", "test", version=version)
+
+    for version in ("heads 1, npr 1", "heads 1, npr 2"):
+        with pytest.raises(KeyboardInterrupt):
+            train_version(version, killed_at=2)
+    train_version("heads 1, npr 2")
+    assert steps == [0, 1, 0, 1, 2]
+
+
 def test_checkpoint_of_another_training_is_not_resumed(tmp_path):
     how = sections.TrainSection(steps=3, batch=4, learning_rate=1e-2, ema=0.5)
     seen = []

@@ -89,10 +89,10 @@ def test_every_published_cell_is_in_one_class():
     ):
         frame = compare(rows)
         total = reproduction.summary(frame, "source", "table").iloc[-1]
-        assert len(frame) == 602 and set(frame.status) <= set(reproduction.CLASSES)
-        assert total["published"] == sum(total[name] for name in reproduction.CLASSES) == 602
+        assert len(frame) == 603 and set(frame.status) <= set(reproduction.CLASSES)
+        assert total["published"] == sum(total[name] for name in reproduction.CLASSES) == 603
         assert total["attempted"] == total["within"] + total["off"]
-    assert counts(compare([])) == {"not attempted": 602}
+    assert counts(compare([])) == {"not attempted": 603}
 
 
 def test_the_tables_of_the_summary_are_the_papers():
@@ -231,6 +231,33 @@ def test_a_primary_source_goes_before_a_quoted_one():
     row = {**quoted, "setting": "toy", "K": 10, "value": 5.0, "n": 50000, "extractor": NETWORK}
     found = reproduction.beside(reproduction.compare(both, [row], published.tolerances()))
     assert found["toy", "fid", "ddpm", "even", "beta", 10]["published_source"] == "A Table 1"
+
+
+def test_a_quoted_number_that_another_copy_contradicts_never_fails():
+    """DDIM on CelebA at K = 25: the table has 13.45, and a copy of it 13.54. Copies that only round
+    do not contradict one another, nor does another paper.
+    """
+    cells = published.read().query("dataset == 'celeba64' and variant == 'zero' and K == '25'")
+    measured_row = {**cells.iloc[0], "K": 25, "n": 50000, "extractor": NETWORK, "draws": 50000}
+    for value, status in ((13.45, "within"), (20.0, "off")):
+        frame = compare([{**measured_row, "setting": "celeba64", "value": value}])
+        seen = frame[frame.status != "not attempted"].set_index("value")
+        assert dict(seen.status) == {"13.45": status, "13.54": "contradicted"}
+        assert seen.reason["13.54"] == "quoted as 13.54, in another copy 13.45"
+        text = reproduction.markdown(frame, published.tolerances())
+        assert "## Without verdict: 1\n" in text and seen.reason["13.54"] in text
+        (row,) = reproduction.beside(frame).values()
+        assert row["published"] == 13.45 and row["within"] == (status == "within")
+    quoted = {**cells.iloc[0], "provenance": "quoted"}
+    for others, status in (
+        ([{"value": "13.5"}], "within"),
+        ([{"value": "13.6"}], "contradicted"),
+        ([{"value": "13.6", "source": "Another"}], "within"),
+    ):
+        both = pandas.DataFrame([quoted, *({**quoted, **other} for other in others)])
+        row = {**measured_row, "setting": "celeba64", "value": 13.5}
+        frame = reproduction.compare(both, [row], published.tolerances())
+        assert frame.status[0] == status
 
 
 def fid_frame(dataset, curves, n=50000):
@@ -457,7 +484,7 @@ def test_the_stage_compares_bounds_scores_moments_and_schedules(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     reporting.gather_cells(simulated(tmp_path, fid=34.63))
     frame = pandas.read_csv("results/reproduction.csv", dtype=str, keep_default_na=False)
-    assert len(frame) == 602
+    assert len(frame) == 603
     found = {
         (row.table, row.metric, row.process, row.variant, row.K, row.draws): row.status
         for row in frame.itertuples()

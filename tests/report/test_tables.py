@@ -50,6 +50,11 @@ def fid_rows():
     return tables.fidelity_cells("toy", "ddim", report)
 
 
+def pairs():
+    """The frame of paired.csv of those bounds."""
+    return pandas.DataFrame(tables.paired_bounds("toy", per_image()), columns=tables.PAIRED)
+
+
 @pytest.fixture
 def frame():
     said = {
@@ -117,7 +122,7 @@ def test_table1(frame):
 
 
 def test_table1_markdown(frame):
-    text = tables.table1_markdown(frame, tables.paired("toy", per_image()))
+    text = tables.table1_markdown(frame, pairs())
     assert "**14.000** ± 5.774 [13.50]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
     assert (
@@ -163,13 +168,45 @@ def test_without_published_values_there_is_nothing_to_explain(frame):
 
 
 def test_paired():
-    pairs = tables.paired("toy", per_image()).set_index(["K", "variant"])
-    assert set(pairs.best) == {"good"}
+    rows = pairs().set_index(["K", "variant"])
+    assert set(rows.best) == {"good"} and set(rows.metric) == {"nll_bpd"}
     assert (
-        pairs.loc[(50, "bad"), "difference"] == pytest.approx(2)
-        and pairs.loc[(50, "good"), "difference"] == 0
+        rows.loc[(50, "bad"), "difference"] == pytest.approx(2)
+        and rows.loc[(50, "good"), "difference"] == 0
     )
-    assert pairs.loc[(50, "bad"), "stderr"] == pytest.approx(1 / np.sqrt(3))
+    assert rows.loc[(50, "bad"), "stderr"] == pytest.approx(1 / np.sqrt(3))
+
+
+def test_paired_scores():
+    """Of each K and trajectory, with the spread of the replicates' differences: 1, 2, 3 has 1."""
+    cells = [
+        {
+            "variant": variant,
+            "trajectory": trajectory,
+            "K": 10,
+            "metric": metric,
+            "value": value,
+            **({"replicates": replicates} if replicates else {}),
+        }
+        for trajectory, shift in (("even", 0.0), ("optimal", -9.0))
+        for metric, variant, value, replicates in [
+            ("fid", "b", 14.0 + shift, [21.0, 32.0, 43.0]),
+            ("fid", "a", 12.0, [20.0, 30.0, 40.0]),
+            ("kid", "a", 1.0, None),
+        ]
+    ]
+    rows = tables.paired_scores("toy", "ddim", {"cells": cells})
+    assert rows == [
+        ("toy", "fid", "ddim", "even", 10, "b", "a", 2.0, 1.0),
+        ("toy", "fid", "ddim", "even", 10, "a", "a", 0.0, 0.0),
+        ("toy", "fid", "ddim", "optimal", 10, "b", "b", 0.0, 0.0),
+        ("toy", "fid", "ddim", "optimal", 10, "a", "b", 7.0, 1.0),
+    ]
+    frame = pandas.DataFrame(rows, columns=tables.PAIRED)
+    empty = tables.cells([], {})
+    text = tables.table1_markdown(empty, pandas.concat([pairs(), frame]))
+    assert text.count("## NLL bound: behind") == text.count("## FID: behind") == 1
+    assert "| ddim      | even         | b         | +2.00 ± 1.00 |" in text
 
 
 def test_table2(frame):

@@ -22,6 +22,7 @@ CELLS = pandas.DataFrame(
             "stderr": 0.1,
             "extractor": "net-1" if metric == "fid" else None,
             "reference": "train 90 abcd" if metric == "fid" else None,
+            "version": f"data 1, npr 2, {metric} 1",
         }
         for trajectory, metric, values in [
             ("even", "nll_bpd", {10: 4.5, 50: 3.5}),
@@ -78,6 +79,7 @@ def test_cells_become_a_run_with_a_curve(client):
     assert (
         run.data.params["extractor"] == "net-1" and run.data.params["reference"] == "train 90 abcd"
     )
+    assert run.data.params["version"] == "data 1, npr 2, nll_bpd 1, fid 1"
     assert (
         run.data.params["config"] == client.bench.digest()
         and run.data.params["data.sha256"] == "9ab629355adc0db0"

@@ -107,6 +107,42 @@ def test_standard_errors_are_the_spread_over_fresh_samples(metric, shift, scale)
     assert np.mean(stderrs) == pytest.approx(np.std(values, ddof=1), rel=0.4)
 
 
+def twins(random):
+    """Two sets of samples that share most of their noise, as those of two variants do."""
+    rows = gaussian(300, random=random)
+    return rows + 0.7, 1.05 * rows + 0.7 + 0.2 * random.normal(size=rows.shape)
+
+
+def test_a_paired_difference_of_fid_has_the_spread_over_fresh_pairs():
+    """And far less than the two standard errors say; 9 %, 5 % as above."""
+    reference, random = of(gaussian(1500)), np.random.default_rng(1)
+    fid = scores.get("fid")
+
+    def score(rows, resamples, name):
+        seen = Samples(rows, None, reference, resamples, (0, name))
+        return (*fid.compute(seen), np.array(fid.replicates(seen)))
+
+    pairs = [[score(rows, 2, "r") for rows in twins(random)] for _ in range(60)]
+    spread = np.std([one[0] - other[0] for one, other in pairs], ddof=1)
+    errors, unpaired = [], []
+    for index in range(3):
+        one, other = (score(rows, 60, index) for rows in twins(random))
+        errors.append(np.std(one[2] - other[2], ddof=1))
+        unpaired.append(np.hypot(one[1], other[1]))
+    assert np.mean(errors) == pytest.approx(spread, rel=0.4)
+    assert np.mean(unpaired) > 3 * spread
+
+
+def test_a_set_paired_with_itself_differs_by_nothing():
+    """And the resamples of a set of as many images are of the same images."""
+    rows, reference = gaussian(40), of(gaussian(50))
+    fid, names = scores.get("fid"), (0, "test")
+    first, again = (Samples(rows, None, reference, 5, names) for _ in range(2))
+    assert fid.replicates(first) == fid.replicates(again)
+    assert fid.compute(first)[1] == np.std(fid.replicates(first), ddof=1)
+    assert scores.get("kid").replicates(first) is None
+
+
 def test_kid_of_small_subsets_has_the_error_of_the_whole(monkeypatch):
     """Where halves would be too large; the spread is over fresh samples of both sets."""
     monkeypatch.setattr(kid, "SUBSET", 60)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from bench import cli
+from bench import cli, covariance
 from bench.experiment import loading
 from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
 
@@ -206,6 +206,41 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
         "figures",
         *WRITTEN,
     }
+
+
+@pytest.mark.parametrize(
+    "change, jobs",
+    [
+        ("VERSIONS['bound'] = 2", {"bound"}),
+        ("VERSIONS['samples'] = 2", {"samples", "fidelity"}),
+        ("scores.get('fid').version = 2", {"fidelity"}),
+        ("covariance.get('beta').version = 2", {"trajectories", "bound", "samples", "fidelity"}),
+        ("covariance.get('sn').version = 2", {"heads", "bound", "samples", "fidelity"}),
+    ],
+)
+def test_a_raised_version_reruns_what_it_made_and_later_only(tiny_run, tmp_path, change, jobs):
+    """Of a stage, of a metric, of a variant with costs, and of one with a loss: a number does not
+    outlive its formula.
+    """
+    code = f"from bench import covariance, scores\nfrom bench.stages import VERSIONS\n{change}\n"
+    (tmp_path / "sitecustomize.py").write_text(code)  # which every Python imports as it starts
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    run = snakemake(tiny_run, "tables", "--dry-run", "--configfile", str(TINY), PYTHONPATH=path)
+    assert run.returncode == 0, run.stderr
+    found = set(re.findall(r"^(?:local)?rule (\w+):", run.stdout + run.stderr, re.M))
+    assert found == {*jobs, "cells", "figures", *WRITTEN}
+
+
+def test_a_raised_version_of_a_variant_samples_it_again(copy, monkeypatch):
+    """And no other, whose images are kept to the byte."""
+    folder = copy / "results" / "tiny" / "samples" / "ddpm" / "nothing"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    monkeypatch.chdir(copy)
+    monkeypatch.setattr(covariance.get("beta"), "version", 2)
+    setting = ["--setting", "tiny", "--process", "ddpm", "--needs", "nothing"]
+    cli.main(["samples", "--config", CONFIG, *setting, "--threads", "1"])
+    drawn = {path for path, mtime in before.items() if path.stat().st_mtime_ns != mtime}
+    assert {path.parts[-3] for path in drawn} == {"beta"} and len(drawn) == 4
 
 
 def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path):

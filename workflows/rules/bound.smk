@@ -17,7 +17,8 @@ rule bound:
         gpu=GPU,
     params:
         config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
-        code=lambda wildcards: variant_code(setting_of(wildcards).bound_variants),
+        version=VERSIONS["bound"],
+        versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
     shell:
         "bench bound --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

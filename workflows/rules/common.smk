@@ -6,6 +6,9 @@
 #
 # Every path and every wildcard in a `shell:` line is quoted: `{log:q}`.
 #
+# `params: version` is that of the stage's code, and `versions` those of the variants or metrics
+# that it reads (`bench/stages/__init__.py`): a raised one reruns the rule and what comes after it.
+#
 # What a command says goes to the terminal and to the rule's log: `2>&1 | tee -i {log:q} >&2`.
 #
 # `snakemake --lint` asks for a conda environment of each rule. There is none: every rule runs the
@@ -30,6 +33,7 @@ from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
 from bench.runtime.errors import BenchError, unexpected
+from bench.stages import VERSIONS, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
 CONFIG_FILES = [
@@ -165,16 +169,6 @@ def cell_inputs(wildcards, kinds, variants):
     return inputs
 
 
-def variant_code(variants):
-    """Digests of the code of variants: a changed formula changes the numbers."""
-    return " ".join(f"{name}:{covariance.code(name)}" for name in variants)
-
-
-def metric_versions(metrics):
-    """What decides the numbers of metrics: who raises a version gets them anew."""
-    return " ".join(f"{metric.name}:{metric.version}" for metric in metrics)
-
-
 def variants_of_job(wildcards):
     """The variants of the process that need what the samples job is for."""
     return setting_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
@@ -195,10 +189,10 @@ def estimates_for_trajectories(wildcards):
     return [of(wildcards, "moments")] if wildcards.kind == "optimal" else []
 
 
-def code_of_costs(wildcards):
-    """Digests of the code of the variants whose costs decide the trajectories."""
+def versions_of_costs(wildcards):
+    """Versions of the variants whose costs decide the trajectories."""
     optimal = setting_of(wildcards).trajectories().get("optimal", {})
-    return variant_code(sorted(optimal)) if wildcards.kind == "optimal" else ""
+    return variant_versions(sorted(optimal)) if wildcards.kind == "optimal" else ""
 
 
 def trajectories_asked(wildcards):

@@ -5,5 +5,6 @@ rule data:
         "results/.logs/{setting}/data.log",
     params:
         config=parts("data"),
+        version=VERSIONS["data"],
     shell:
         "bench data --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"

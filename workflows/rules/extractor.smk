@@ -10,6 +10,7 @@ rule extractor:
     threads: 1
     params:
         config=parts("extractor"),
+        version=VERSIONS["extractor"],
     shell:
         "bench extractor --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

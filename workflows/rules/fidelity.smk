@@ -15,6 +15,7 @@ rule reference:
         gpu=GPU,
     params:
         config=parts("fidelity.reference", "fidelity.reference_images", "samples.count"),
+        version=VERSIONS["reference"],
         resizings=[str(resizing) for resizing in experiment.resizings],
     shell:
         "bench reference --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
@@ -37,7 +38,8 @@ rule fidelity:
         gpu=GPU,
     params:
         config=parts("fidelity.resamples"),
-        metrics=metric_versions(experiment.sample_metrics),
+        version=VERSIONS["fidelity"],
+        versions=metric_versions(experiment.sample_metrics),
     shell:
         "bench fidelity --config {TABLES.config:q} --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"

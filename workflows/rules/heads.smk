@@ -13,7 +13,8 @@ rule heads:
         gpu=GPU,
     params:
         config=parts("schedule", "heads"),
-        code=lambda wildcards: variant_code(setting_of(wildcards).head_names),
+        version=VERSIONS["heads"],
+        versions=lambda wildcards: variant_versions(setting_of(wildcards).head_names),
     shell:
         "bench heads --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

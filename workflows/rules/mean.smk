@@ -11,6 +11,7 @@ rule mean:
         gpu=GPU,
     params:
         config=parts("schedule", "mean"),
+        version=VERSIONS["mean"],
     shell:
         "bench mean --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -12,6 +12,7 @@ rule moments:
         gpu=GPU,
     params:
         config=parts("schedule", "moments"),
+        version=VERSIONS["moments"],
         coordinates=lambda wildcards: setting_of(wildcards).moments_by_coordinate(),
     shell:
         "bench moments --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"

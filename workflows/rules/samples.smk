@@ -20,7 +20,8 @@ rule samples:
     params:
         config=parts("schedule", "samples", "clip_levels"),
         eta=lambda wildcards: part(wildcards, f"processes.{wildcards.process}.eta"),
-        code=lambda wildcards: variant_code(variants_of_job(wildcards)),
+        version=VERSIONS["samples"],
+        versions=lambda wildcards: variant_versions(variants_of_job(wildcards)),
     shell:
         "bench samples --config {TABLES.config:q} --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"

@@ -10,7 +10,8 @@ rule cells:
     log:
         f"{TABLE_LOGS}/cells.log",
     params:
-        metrics=metric_versions(experiment.all_metrics),
+        version=VERSIONS["cells"],
+        versions=metric_versions(experiment.all_metrics),
         targets={key: setting.fidelity.target_fid for key, setting in experiment.settings.items()},
     shell:
         "bench cells --config {TABLES.config:q} 2>&1 | tee -i {log:q} >&2"
@@ -24,7 +25,8 @@ rule figures:
     log:
         f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
-        metrics=metric_versions(experiment.all_metrics),
+        version=VERSIONS["figures"],
+        versions=metric_versions(experiment.all_metrics),
     shell:
         "bench figures --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
 
@@ -52,6 +54,7 @@ rule write_tables:
         f"{TABLE_LOGS}/tables.log",
     params:
         config=experiment.digest(),
+        version=VERSIONS["tables"],
         store=address.shown(),
     shell:
         "(bench tables --config {TABLES.config:q} && bench track --config {TABLES.config:q}) 2>&1 | tee -i {log:q} >&2"
@@ -81,6 +84,8 @@ rule thresholds:
         paths.THRESHOLDS,
     log:
         "results/.logs/thresholds.log",
+    params:
+        version=VERSIONS["thresholds"],
     shell:
         "bench thresholds 2>&1 | tee -i {log:q} >&2"
 
@@ -93,5 +98,6 @@ rule theory:
     threads: 1  # small matrices: a second thread makes it slower
     params:
         seed=experiment.seed,
+        version=VERSIONS["theory"],
     shell:
         "bench theory --config {TABLES.config:q} --threads {threads} 2>&1 | tee -i {log:q} >&2"

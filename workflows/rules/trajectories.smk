@@ -10,7 +10,8 @@ rule trajectories:
     params:
         config=parts("schedule"),
         asked=trajectories_asked,
-        code=code_of_costs,
+        version=VERSIONS["trajectories"],
+        versions=versions_of_costs,
     shell:
         "bench trajectories --config {TABLES.config:q} --setting {wildcards.setting:q}"
         " --kind {wildcards.kind:q}"
