@@ -22,7 +22,10 @@ LONGEST = (
     "test_invariance",
     "test_places",
     "test_workflow",
-    "test_bad_input",
+    "test_snakemake",
+    "test_artifacts",
+    "test_checkpoints",
+    "test_structures",
 )
 
 

@@ -46,6 +46,7 @@ PAIRED = [
     "difference",
     "stderr",
 ]
+BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
 TABLE2 = ["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"]
 LEGEND = (
     "Value ± standard error, the best of a column in bold. In brackets the published value: "

@@ -153,7 +153,7 @@ def check(path: Path, remedy: str) -> None:
     if nearest:
         for name in _read(nearest[0], path, remedy).content:
             file = nearest[0].parent / name
-            if file.is_relative_to(path) and not file.is_file():
+            if file.is_relative_to(path) and not file.exists():
                 raise BenchError(f"{file}: missing; {remedy}")
     for file in members(path):
         _job.inputs[str(file)] = _checked(file, remedy)

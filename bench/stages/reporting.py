@@ -11,7 +11,6 @@ from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.report import address, figures, pictures, reproduction, tables, tracking
 from bench.runtime import files, paths
-from bench.runtime.errors import BenchError
 from bench.scores import extractors
 from bench.scores.report import Scores
 from bench.stages import versions_of
@@ -31,7 +30,7 @@ def gather_cells(experiment: Experiment) -> None:
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
         if experiment.wants_bound(name):
-            frame = files.read_parquet(place.bound)
+            frame = files.read_parquet(place.bound, tables.BOUND)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
             pairs += tables.paired_bounds(name, frame)
         if experiment.sample_metrics:
@@ -88,24 +87,12 @@ def _targets(experiment):
     return {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
 
 
-def _read_table(path, columns):
-    """A table as `gather_cells` wrote it. BenchError if it has other columns."""
-    frame = files.read_csv(path)
-    if list(frame.columns) != list(columns):
-        found = ", ".join(map(str, frame.columns))[:100]
-        raise BenchError(
-            f"{path}: found the columns {found}, expected {', '.join(columns)}; "
-            f"{files.remake(path)}"
-        )
-    return frame
-
-
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).table1)
 def write_tables(experiment: Experiment) -> None:
     """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws."""
     written = paths.Tables(experiment.name)
-    frame = _read_table(written.cells, tables.COLUMNS)
-    pairs = _read_table(written.paired, tables.PAIRED)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
+    pairs = files.read_csv(written.paired, tables.PAIRED)
     for group in experiment.metric_groups:
         files.write_csv(written.plot(group), tables.curves(frame, group))
     files.write_csv(written.table2, tables.table2(frame, _targets(experiment)))
@@ -123,7 +110,7 @@ def _figures(experiment, name):
 def draw_figures(experiment: Experiment, name: str) -> None:
     """figures/<setting>/<metric>.png"""
     written = paths.Tables(experiment.name)
-    frame = _read_table(written.cells, tables.COLUMNS)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
     for group in experiment.metric_groups:
         figures.curves(frame[frame.setting == name], group, written.figure(name, group))
 
@@ -132,7 +119,7 @@ def draw_figures(experiment: Experiment, name: str) -> None:
 def log_runs(experiment: Experiment) -> None:
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
     written = paths.Tables(experiment.name)
-    frame = _read_table(written.cells, tables.COLUMNS)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
     shown = [
         written.cells,
         written.table1,
