@@ -20,5 +20,5 @@ rule bound:
         version=VERSIONS["bound"],
         versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
     shell:
-        "bench bound --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench bound --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

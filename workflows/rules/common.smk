@@ -1,8 +1,8 @@
 # What the rules share: the validated experiment, and the parts of it that a stage depends on.
 #
 # `params: config` of a rule holds just those parts, so that changing a number reruns the stages
-# that use it and what comes after them. Every `bench` command reads all of it from TABLES.config,
-# the config.yaml beside the experiment's tables, which is written when a run starts.
+# that use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the
+# config.yaml beside the experiment's tables, which is written when a run starts.
 #
 # Every path and every wildcard in a `shell:` line is quoted: `{log:q}`.
 #
@@ -111,12 +111,15 @@ os.environ.setdefault(records.RUN, uuid.uuid4().hex)
 # Blocks over 32 MB, its highest threshold, still go back.
 MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
-shell.prefix(f"set -euo pipefail; {MEMORY}; " f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; ')
+shell.prefix(
+    f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
+    f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
+)
 
 
 # Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait
 # for (mean, heads, moments and trajectories), 6 for the bound, which ends the longest chain, 5
-# for what all scores wait for, 4 to 2 for samples.
+# for what all scores wait for, 4 to 1 for samples.
 
 # Jobs with a network ask for a GPU each: with `--resources gpu=4` four run at once, and each claims
 # one (bench.runtime.devices).

@@ -7,4 +7,4 @@ rule data:
         config=parts("data"),
         version=VERSIONS["data"],
     shell:
-        "bench data --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
+        "bench data --config $CONFIG --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"

@@ -12,5 +12,5 @@ rule extractor:
         config=parts("extractor"),
         version=VERSIONS["extractor"],
     shell:
-        "bench extractor --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench extractor --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

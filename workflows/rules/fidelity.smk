@@ -18,7 +18,7 @@ rule reference:
         version=VERSIONS["reference"],
         resizings=[str(resizing) for resizing in experiment.resizings],
     shell:
-        "bench reference --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench reference --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
 
 
@@ -41,7 +41,7 @@ rule fidelity:
         version=VERSIONS["fidelity"],
         versions=metric_versions(experiment.sample_metrics),
     shell:
-        "bench fidelity --config {TABLES.config:q} --setting {wildcards.setting:q}"
+        "bench fidelity --config $CONFIG --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -13,5 +13,5 @@ rule mean:
         config=parts("schedule", "mean"),
         version=VERSIONS["mean"],
     shell:
-        "bench mean --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench mean --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -14,7 +14,7 @@ rule cells:
         versions=metric_versions(experiment.all_metrics),
         targets={key: setting.fidelity.target_fid for key, setting in experiment.settings.items()},
     shell:
-        "bench cells --config {TABLES.config:q} 2>&1 | tee -i {log:q} >&2"
+        "bench cells --config $CONFIG 2>&1 | tee -i {log:q} >&2"
 
 
 rule figures:
@@ -28,7 +28,7 @@ rule figures:
         version=VERSIONS["figures"],
         versions=metric_versions(experiment.all_metrics),
     shell:
-        "bench figures --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
+        "bench figures --config $CONFIG --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
 
 
 rule write_tables:
@@ -57,7 +57,7 @@ rule write_tables:
         version=VERSIONS["tables"],
         store=address.shown(),
     shell:
-        "(bench tables --config {TABLES.config:q} && bench track --config {TABLES.config:q}) 2>&1 | tee -i {log:q} >&2"
+        "(bench tables --config $CONFIG && bench track --config $CONFIG) 2>&1 | tee -i {log:q} >&2"
 
 
 # All tables of the experiment, whatever its name.
@@ -100,4 +100,4 @@ rule theory:
         seed=experiment.seed,
         version=VERSIONS["theory"],
     shell:
-        "bench theory --config {TABLES.config:q} --threads {threads} 2>&1 | tee -i {log:q} >&2"
+        "bench theory --config $CONFIG --threads {threads} 2>&1 | tee -i {log:q} >&2"

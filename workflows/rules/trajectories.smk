@@ -13,6 +13,6 @@ rule trajectories:
         version=VERSIONS["trajectories"],
         versions=versions_of_costs,
     shell:
-        "bench trajectories --config {TABLES.config:q} --setting {wildcards.setting:q}"
+        "bench trajectories --config $CONFIG --setting {wildcards.setting:q}"
         " --kind {wildcards.kind:q}"
         " 2>&1 | tee -i {log:q} >&2"
