@@ -266,10 +266,11 @@ def prepare_store():
 
 
 def announce(started):
-    """Says where the tables are, and shows the head of the first, if this run made it."""
+    """Says where the tables are, and shows the first block of table1, if this run made it."""
     table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
         sys.stdout.reconfigure(errors="replace")  # a terminal may have no ±
-        print(*table.read_text(encoding="utf-8").splitlines()[:18], "", sep="\n")
+        title, heading, first, *_ = table.read_text(encoding="utf-8").split("\n\n")
+        print(title, heading, first, "", sep="\n\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
         print("Every run: mlflow ui --host 127.0.0.1")
