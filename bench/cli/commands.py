@@ -49,10 +49,17 @@ def plan(
 @options.config
 @click.option("--output", metavar="FILE", show_default="print it", help="Where to write it.")
 def config(config: str, output: str | None) -> None:
-    """Validate an experiment and write it resolved, with the file of every setting read in."""
-    from bench.experiment import loading
+    """Validate an experiment and write it resolved, with the file of every setting read in.
 
-    loading.write(loading.load(config), output)
+    The output replaces a file, but no folder, link or device.
+    """
+    from bench.experiment import loading
+    from bench.runtime import files
+
+    experiment = loading.load(config)
+    if output is not None:
+        files.check_new(output, "--output")
+    loading.write(experiment, output)
 
 
 class _Fetch(click.Command):

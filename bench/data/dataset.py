@@ -86,11 +86,12 @@ class Size:
 
 
 class About(TypedDict):
-    """What data.json says: `Size`, the range of the values, and a hash of the content."""
+    """What is read of data.json: how large the data are (`Size`), and a hash of the content."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")
 
     name: str
     levels: Annotated[int, Field(ge=2, le=256)] | None
-    range: tuple[float, float] | None
     shape: tuple[Count, Count, Count]
     train: Count
     test: Count

@@ -25,6 +25,8 @@ from bench.runtime import files
 from bench.runtime.errors import BenchError, dotted, problem, shown, unknown
 from bench.scores import extractors
 
+TEMPLATE = "__use_yte__"  # the key with which Snakemake runs the Python expressions of a file
+
 
 def load(path: str | Path = "params.yaml", overlays: Iterable[str | Path] = ()) -> Experiment:
     """The experiment of a YAML file, with overlays merged into it as Snakemake's --configfile does.
@@ -54,6 +56,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     value = strict.parse(text, path)
     if not isinstance(value, dict):
         raise BenchError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
+    if TEMPLATE in value:
+        raise BenchError(
+            f"{path}: {TEMPLATE}: expected plain YAML, found a template that runs code"
+        )
     return value
 
 
@@ -240,9 +246,7 @@ def _check_paths(setting):
         paths[f"mean.published.heads.{name}"] = path
     for key, path in paths.items():
         if path:
-            files.check_readable(
-                f"{key}: {shown(path)}", path, "expected a regular file or a folder"
-            )
+            files.check_readable(f"{key}: {path}", path, "expected a regular file or a folder")
 
 
 def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -318,5 +322,4 @@ def write(experiment: Experiment, path: str | Path | None = None) -> None:
         head = (
             "# Resolved from params.yaml, its overlays and the settings' files by the workflow.\n"
         )
-        files.check_new(path, "--output")
         files.write_text(path, head + text)

@@ -10,6 +10,8 @@ import os
 import re
 import urllib.parse
 
+from bench.runtime.errors import BenchError
+
 DEFAULT_URI = "sqlite:///mlflow.db"
 LOCAL = ("sqlite:///", "file:")  # a path, which may have an @
 HIDDEN = "***"
@@ -26,8 +28,18 @@ def is_server() -> bool:
 
 
 def uri() -> str:
-    """The tracking URI for MLflow; that of a server has no name and password."""
-    return re.sub(r"//[^/?#]*@", "//", _given(), count=1) if is_server() else _given()
+    """The tracking URI for MLflow; that of a server has no name and password.
+
+    BenchError if it is not clear where the password of a server ends.
+    """
+    if not is_server():
+        return _given()
+    if re.search(r"//[^/?#]*[/?#].*@", _given()):
+        raise BenchError(
+            f"MLFLOW_TRACKING_URI: {shown()}: found /, ? or # before @; expected %2F, %3F or %23 "
+            "in a password, %40 for an @ behind it"
+        )
+    return re.sub(r"//.*@", "//", _given(), count=1)
 
 
 def shown() -> str:

@@ -56,8 +56,9 @@ def check() -> None:
     """Raises BenchError if the store is a server that does not answer."""
     if not address.is_server():
         return
+    server = address.uri()
     try:
-        request = urllib.request.Request(f"{address.uri()}/health")
+        request = urllib.request.Request(f"{server}/health")
         for name, value in address.authorization().items():
             request.add_unredirected_header(name, value)
         urllib.request.urlopen(request, timeout=SERVER_TIMEOUT).close()

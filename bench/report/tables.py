@@ -33,6 +33,7 @@ COLUMNS = [
     "within",
     "exact",
 ]
+BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
 PAIRED = ["setting", "trajectory", "K", "variant", "best", "difference", "stderr"]
 TABLE2 = ["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"]
 LEGEND = (

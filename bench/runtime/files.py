@@ -220,20 +220,27 @@ def read_arrays(
     return {name: read_npy(Path(folder) / f"{name}.npy", remedy) for name in names}
 
 
-def read_csv(path: str | Path) -> Any:
-    """A pandas frame from a csv file."""
+def read_csv(path: str | Path, columns: Iterable[str] = ()) -> Any:
+    """A pandas frame from a csv file. BenchError if it lacks one of `columns`."""
     import pandas
 
     with reading(path):
-        return pandas.read_csv(path)
+        return _with_columns(path, pandas.read_csv(path), columns)
 
 
-def read_parquet(path: str | Path) -> Any:
-    """A pandas frame from a parquet file."""
+def read_parquet(path: str | Path, columns: Iterable[str] = ()) -> Any:
+    """A pandas frame from a parquet file. BenchError if it lacks one of `columns`."""
     import pandas
 
     with reading(path):
-        return pandas.read_parquet(path)
+        return _with_columns(path, pandas.read_parquet(path), columns)
+
+
+def _with_columns(path, frame, columns):
+    for column in columns:
+        if column not in frame:
+            raise BenchError(f"{path}: column {column!r}: missing; {remake(path)}")
+    return frame
 
 
 def read_safetensors(path: str | Path, remedy: str | None = None) -> dict[str, Any]:

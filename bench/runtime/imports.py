@@ -32,8 +32,10 @@ def declare_torchvision() -> None:
 
 
 def unet_2d() -> type:
-    """diffusers' UNet2DModel."""
+    """diffusers' UNet2DModel. What it warns of when it reads weights is an error here."""
     declare_torchvision()
     from diffusers import UNet2DModel
+    from diffusers.utils import logging
 
+    logging.set_verbosity_error()
     return UNet2DModel

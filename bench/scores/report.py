@@ -1,6 +1,6 @@
 """What the scoring stages write as JSON: reference.json, and the scores of a process."""
 
-from typing import Any, NotRequired
+from typing import NotRequired
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
@@ -60,13 +60,11 @@ class Cell(Row):
 
 
 class Scores(TypedDict):
-    """The scores of a process: fidelity/<process>.json. absent: {metric: why it is}."""
+    """What is read of the scores of a process, fidelity/<process>.json."""
 
     __pydantic_config__ = ConfigDict(extra="allow")
 
     dtype: str
     reference: Images | Statistics
-    versions: dict[str, Any]
-    absent: dict[str, str]
     test_images: list[Row]
     cells: list[Cell]

@@ -26,7 +26,7 @@ def gather_cells(experiment: Experiment) -> None:
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
         if experiment.wants_bound(name):
-            frame = files.read_parquet(place.bound)
+            frame = files.read_parquet(place.bound, tables.BOUND)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
             pairs.append(tables.paired(name, frame))
         if experiment.sample_metrics:
@@ -82,7 +82,8 @@ def _targets(experiment):
 def write_tables(experiment: Experiment) -> None:
     """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws."""
     written = paths.Tables(experiment.name)
-    frame, pairs = files.read_csv(written.cells), files.read_csv(written.paired)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
+    pairs = files.read_csv(written.paired, tables.PAIRED)
     for group in experiment.metric_groups:
         files.write_csv(written.plot(group), tables.curves(frame, group))
     files.write_csv(written.table2, tables.table2(frame, _targets(experiment)))
@@ -94,7 +95,7 @@ def write_tables(experiment: Experiment) -> None:
 def draw_figures(experiment: Experiment, name: str) -> None:
     """figures/<setting>/<metric>.png"""
     written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
     for group in experiment.metric_groups:
         figures.curves(frame[frame.setting == name], group, written.figure(name, group))
 
@@ -102,7 +103,7 @@ def draw_figures(experiment: Experiment, name: str) -> None:
 def log_runs(experiment: Experiment) -> None:
     """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
     written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells)
+    frame = files.read_csv(written.cells, tables.COLUMNS)
     shown = [
         written.cells,
         written.table1,

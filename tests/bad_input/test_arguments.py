@@ -21,7 +21,7 @@ CASES = {
     "no setting": (["moments"], "missing option '--setting'"),
     "an option without its value": (
         ["data", "--config", "config.yaml", "--setting"],
-        "option '--setting' requires",
+        "option '--setting' requires an argument",
     ),
     "a word too many": (["data", *SETTING, "now"], "got unexpected extra argument (now)"),
     "unknown setting": (["data", "--setting", "tinny"], "unknown setting 'tinny'; did you mean 't"),
@@ -145,10 +145,12 @@ LOCALES = {
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_other_locales(locale, tmp_path, tiny_text):
+def test_other_locales(locale, configured):
     """A configuration with letters beyond ASCII is read, and an error with them is printed."""
-    (tmp_path / "ü.yaml").write_text(f"{tiny_text}é: 1  # ≤\n", encoding="utf-8")
-    path = os.fsencode(tmp_path / "ü.yaml")
+    folder = configured({})
+    text = (folder / "config.yaml").read_text() + "é: 1  # ≤\n"
+    (folder / "ü.yaml").write_text(text, encoding="utf-8")
+    path = os.fsencode(folder / "ü.yaml")
     process = started([b"config", b"--config", path], **LOCALES[locale])
     out, err = process.communicate()
     assert process.returncode == 1 and out == b"" and err.count(b"\n") == 1

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas
 import pytest
 
 SETTING = ["--setting", "tiny"]
@@ -23,10 +24,7 @@ READERS = {
 }
 MESSAGES = {
     ("trajectories/even.json", "nothing inside"): "trajectories/even.json: holds no trajectory",
-    (
-        "mean/unet/config.json",
-        "nothing inside",
-    ): "results/tiny/mean/unet: corrupt or truncated (Err",
+    ("mean/unet/config.json", "nothing inside"): "results/tiny/mean/unet: corrupt or truncated (Er",
 }
 CASES = [(file, case) for file in READERS for case in TOP | EMPTY]
 
@@ -36,6 +34,26 @@ def test_other_structures(file, case, copy, refuse):
     path = f"results/tiny/{file}"
     (copy / path).write_text((TOP | EMPTY)[case])
     refuse(copy, [*READERS[file], "--config", CONFIG], MESSAGES.get((file, case), f"{path}: "))
+
+
+# file of a table: (command that reads it, the column that it lacks)
+TABLES = {
+    "tiny/bound.parquet": (["cells"], "K"),
+    "tiny-tables/cells.csv": (["tables"], "value"),
+    "tiny-tables/paired.csv": (["tables"], "best"),
+}
+
+
+@pytest.mark.parametrize("file", TABLES)
+def test_tables_with_other_columns(file, copy, refuse):
+    arguments, column = TABLES[file]
+    path = copy / "results" / file
+    if path.suffix == ".csv":
+        pandas.read_csv(path).rename(columns={column: "it"}).to_csv(path, index=False)
+    else:
+        pandas.read_parquet(path).rename(columns={column: "it"}).to_parquet(path, index=False)
+    message = f"results/{file}: column {column!r}: missing; make it again with: snakemake"
+    refuse(copy, [*arguments, "--config", CONFIG], message)
 
 
 def change(*keys, value):

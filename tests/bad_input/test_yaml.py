@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.runs import ROOT
 
-DEEP = 5000
+DEEP = 1000
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(8)
 )

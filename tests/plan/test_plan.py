@@ -340,7 +340,7 @@ def test_what_is_not_known_is_told_in_a_line(settings):
     assert "moments" not in text
     folder = Path("results") / "strange" / "data"
     folder.mkdir(parents=True)
-    size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256}
+    size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256, "name": "x", "sha256": ""}
     (folder / "data.json").write_text(json.dumps(size))
     text = plan.report(settings("strange"), ["inception=2"])
     assert "--images-per-second strange=N, or import it: bench mean --setting strange" in text

@@ -44,8 +44,9 @@ try:
 except BenchError as error:
     sys.exit(f"error: {error}")
 except Exception as error:
-    overlays = shlex.join(f"--configfile={file}" for file in CONFIG_FILES[1:])
-    sys.exit(f"error: {unexpected(error)}: bench plan --config={CONFIG_FILES[0]} {overlays}")
+    command = ["bench", "plan", "--debug", "--config", CONFIG_FILES[0]]
+    command += [word for file in CONFIG_FILES[1:] for word in ("--configfile", file)]
+    sys.exit(f"error: {unexpected(error)}: {shlex.join(command)}")
 
 TABLES = paths.Tables(experiment.name)
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
