@@ -19,5 +19,5 @@ rule bound:
         config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
         code=lambda wildcards: variant_code(setting_of(wildcards).bound_variants),
     shell:
-        "bench bound --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench bound --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"

@@ -1,10 +1,10 @@
 # What the rules share: the validated experiment, and the parts of it that a stage depends on.
 #
 # `params: config` of a rule holds just those parts, so that changing a number reruns the stages
-# that use it and what comes after them. Every `bench` command reads all of it from TABLES.config,
-# the config.yaml beside the experiment's tables, which is written when a run starts.
+# that use it and what comes after them. Every `bench` command reads all of it from $CONFIG, the
+# config.yaml beside the experiment's tables, which is written when a run starts.
 #
-# Every path and every wildcard in a `shell:` line is quoted: `{log:q}`.
+# Every path and every wildcard in a `shell:` line is quoted: `{log:q}`, `"$CONFIG"`.
 #
 # What a command says goes to the terminal and to the rule's log: `2>&1 | tee -i {log:q} >&2`.
 #
@@ -93,7 +93,10 @@ BENCH = [sys.executable, "-P", "-m", "bench"]
 # Blocks over 32 MB, its highest threshold, still go back.
 MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
-shell.prefix(f"set -euo pipefail; {MEMORY}; " f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; ')
+shell.prefix(
+    f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
+    f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
+)
 
 
 # Where several jobs could start, the greatest priority does: 10 to 8 for what most others wait

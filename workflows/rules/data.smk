@@ -6,4 +6,4 @@ rule data:
     params:
         config=parts("data"),
     shell:
-        "bench data --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
+        'bench data --config "$CONFIG" --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2'

@@ -11,5 +11,5 @@ rule extractor:
     params:
         config=parts("extractor"),
     shell:
-        "bench extractor --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench extractor --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"

@@ -17,7 +17,7 @@ rule reference:
         config=parts("fidelity.reference", "fidelity.reference_images", "samples.count"),
         resizings=[str(resizing) for resizing in experiment.resizings],
     shell:
-        "bench reference --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench reference --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"
 
 
@@ -39,7 +39,7 @@ rule fidelity:
         config=parts("fidelity.resamples"),
         metrics=metric_versions(experiment.sample_metrics),
     shell:
-        "bench fidelity --config {TABLES.config:q} --setting {wildcards.setting:q}"
+        'bench fidelity --config "$CONFIG" --setting {wildcards.setting:q}'
         " --process {wildcards.process:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

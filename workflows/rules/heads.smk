@@ -15,5 +15,5 @@ rule heads:
         config=parts("schedule", "heads"),
         code=lambda wildcards: variant_code(setting_of(wildcards).head_names),
     shell:
-        "bench heads --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench heads --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"

@@ -12,5 +12,5 @@ rule mean:
     params:
         config=parts("schedule", "mean"),
     shell:
-        "bench mean --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench mean --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"

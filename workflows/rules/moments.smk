@@ -14,5 +14,5 @@ rule moments:
         config=parts("schedule", "moments"),
         coordinates=lambda wildcards: setting_of(wildcards).moments_by_coordinate(),
     shell:
-        "bench moments --config {TABLES.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        'bench moments --config "$CONFIG" --setting {wildcards.setting:q} --threads {threads}'
         " 2>&1 | tee -i {log:q} >&2"

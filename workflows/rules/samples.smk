@@ -22,7 +22,7 @@ rule samples:
         eta=lambda wildcards: part(wildcards, f"processes.{wildcards.process}.eta"),
         code=lambda wildcards: variant_code(variants_of_job(wildcards)),
     shell:
-        "bench samples --config {TABLES.config:q} --setting {wildcards.setting:q}"
+        'bench samples --config "$CONFIG" --setting {wildcards.setting:q}'
         " --process {wildcards.process:q}"
         " --needs {wildcards.needs:q} --shard {wildcards.shard:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

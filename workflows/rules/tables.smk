@@ -13,7 +13,7 @@ rule cells:
         metrics=metric_versions(experiment.all_metrics),
         targets={key: setting.fidelity.target_fid for key, setting in experiment.settings.items()},
     shell:
-        "bench cells --config {TABLES.config:q} 2>&1 | tee -i {log:q} >&2"
+        'bench cells --config "$CONFIG" 2>&1 | tee -i {log:q} >&2'
 
 
 rule figures:
@@ -26,7 +26,7 @@ rule figures:
     params:
         metrics=metric_versions(experiment.all_metrics),
     shell:
-        "bench figures --config {TABLES.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
+        'bench figures --config "$CONFIG" --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2'
 
 
 rule write_tables:
@@ -54,7 +54,7 @@ rule write_tables:
         config=experiment.digest(),
         store=address.shown(),
     shell:
-        "(bench tables --config {TABLES.config:q} && bench track --config {TABLES.config:q}) 2>&1 | tee -i {log:q} >&2"
+        '(bench tables --config "$CONFIG" && bench track --config "$CONFIG") 2>&1 | tee -i {log:q} >&2'
 
 
 # All tables of the experiment, whatever its name.
@@ -94,4 +94,4 @@ rule theory:
     params:
         seed=experiment.seed,
     shell:
-        "bench theory --config {TABLES.config:q} --threads {threads} 2>&1 | tee -i {log:q} >&2"
+        'bench theory --config "$CONFIG" --threads {threads} 2>&1 | tee -i {log:q} >&2'

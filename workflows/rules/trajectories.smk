@@ -12,6 +12,6 @@ rule trajectories:
         asked=trajectories_asked,
         code=code_of_costs,
     shell:
-        "bench trajectories --config {TABLES.config:q} --setting {wildcards.setting:q}"
+        'bench trajectories --config "$CONFIG" --setting {wildcards.setting:q}'
         " --kind {wildcards.kind:q}"
         " 2>&1 | tee -i {log:q} >&2"
