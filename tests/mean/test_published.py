@@ -399,12 +399,12 @@ def test_the_stage_refuses_heads_that_did_not_come():
     save(ddim.random_state(images=1))
     os.makedirs("results/one/data")
     images = np.zeros((4, 1, 8, 8), dtype=np.uint8)
-    for split in ("train", "test"):
-        np.save(f"results/one/data/{split}.npy", images)
-    files.write_json(
-        "results/one/data/data.json",
-        {"name": "none", "levels": 17, "shape": [1, 8, 8], "train": 4, "test": 4, "sha256": ""},
-    )
+    about = {"name": "none", "levels": 17, "shape": [1, 8, 8], "train": 4, "test": 4, "sha256": ""}
+    with files.writing("results/one/data") as partial:
+        partial.mkdir()
+        for split in ("train", "test"):
+            np.save(partial / f"{split}.npy", images)
+        files.write_json(partial / "data.json", about)
     asked = {
         "mean": {"published": {"format": "pytorch_diffusion", "path": "model.pth"}},
         "heads": {"targets": {"npr": "imported", "sn": "imported", "improved_ddpm": "imported"}},

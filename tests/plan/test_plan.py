@@ -24,7 +24,7 @@ from bench.experiment.sections import DataSection, OracleSection
 from bench.mean.train import make_unet
 from bench.plan import forecast, passes, speed
 from bench.report import tracking
-from bench.runtime import paths
+from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.stages import (
     estimation,
@@ -343,7 +343,7 @@ def test_what_is_not_known_is_told_in_a_line(settings):
     folder = Path("results") / "strange" / "data"
     folder.mkdir(parents=True)
     size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256, "name": "x", "sha256": ""}
-    (folder / "data.json").write_text(json.dumps(size))
+    files.write_json(folder / "data.json", size)
     text = plan.report(settings("strange"), ["inception=2"])
     assert "--images-per-second strange=N, or import it: bench mean --setting strange" in text
     moments = cells(text, "strange", "moments")

@@ -40,4 +40,4 @@ def test_a_cell_names_all_that_it_goes_through():
 def test_a_raised_version_is_in_the_cell(monkeypatch):
     monkeypatch.setitem(VERSIONS, "bound", 7)
     text = versions_of(DIGITS, "beta", "even", scores.get("nll_bpd"))
-    assert text == "data 1, mean 1, trajectories 1, bound 7, beta 1, nll_bpd 1"
+    assert text == "data 1, mean 1, trajectories 2, bound 7, beta 1, nll_bpd 1"

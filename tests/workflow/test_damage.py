@@ -151,14 +151,14 @@ SENSELESS = {
     "steps": (
         steps,
         ["bound", *SETTING],
-        "K = 5: found the steps [0, 3, 2, 50, 100], expected [1, 26, 50, 75, 100]",
+        "even.json: *.5.0: input should be greater than or equal to 1, found 0",
     ),
     "optimal steps": (
         optimal,
         ["bound", *SETTING],
         "expected 5 ascending steps, the last of which is 100",
     ),
-    "columns": (columns, ["tables", *ALL], "found the columns setting, process"),
+    "columns": (columns, ["tables", *ALL], "cells.csv: column 'value': missing; make it again"),
     "shape": (
         samples(lambda images: images[:, :, :7]),
         FIDELITY,

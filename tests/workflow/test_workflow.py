@@ -211,8 +211,8 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
 @pytest.mark.parametrize(
     "change, jobs",
     [
-        ("VERSIONS['bound'] = 2", {"bound"}),
-        ("VERSIONS['samples'] = 2", {"samples", "fidelity"}),
+        ("VERSIONS['bound'] = 9", {"bound"}),
+        ("VERSIONS['samples'] = 9", {"samples", "fidelity"}),
         ("scores.get('fid').version = 2", {"fidelity"}),
         ("covariance.get('beta').version = 2", {"trajectories", "bound", "samples", "fidelity"}),
         ("covariance.get('sn').version = 2", {"heads", "bound", "samples", "fidelity"}),
