@@ -5,7 +5,6 @@ Counts and values come from the csv files as the standard library reads them.
 """
 
 import csv
-import json
 import math
 from collections import Counter
 
@@ -469,126 +468,6 @@ def simulated(folder, fid):
         "cells": cells,
     }
     files.write_json(folder / place.fidelity("ddpm"), scores)
-    moments = {"eps_sq_mean": np.full(1001, np.nan), "eps_sq_mean_se": np.zeros(1001)}
-    moments["eps_sq_mean"][t], moments["eps_sq_mean_se"][t] = 1 - v, 1e-4
-    cells = published.read().query(
-        "metric == 'sigma2_analytic' and dataset == 'cifar10_ls' and process "
-        "== 'ddpm' and K == '10'"
-    )
-    rows = reproduction.analytic_rows(
-        cells.to_dict("records"), schedule.make("linear", 1000), moments
-    )
-    found = compare(rows).query("status != 'not attempted'").iloc[0]
-    assert found.measured == pytest.approx(8.70e-3, rel=1e-9) and found.status == "within"
-    assert found.stderr == pytest.approx(slope * 1e-4, rel=1e-9)
-    assert found.tolerance == pytest.approx(0.005e-3 + 0.01 * 8.70e-3 + 2 * slope * 1e-4, rel=1e-9)
-
-
-def test_a_process_predicts_the_others_estimate():
-    """Table 7 has σ_2² of one model for ddpm and for ddim: the v that gives the one gives the
-    other to its printed digits.
-
-    So do 15 of the 16 pairs. Those of CIFAR-10 (LS), K = 100, are 1.7 % apart: 6.45e-4 would fit
-    where 6.54e-4 is printed.
-    """
-    from bench import process, schedule, thresholds, trajectory
-
-    schedules = {
-        row["dataset"]: row
-        for row in csv.DictReader((published.FOLDER / "schedules.csv").read_text().splitlines())
-    }
-    texts = {
-        (row["dataset"], row["K"], row["process"]): row["value"]
-        for row in ROWS
-        if row["metric"] == "sigma2_analytic"
-    }
-    apart = set()
-    for dataset, K in {key[:2] for key in texts}:
-        noise = schedule.make(schedules[dataset]["schedule"], int(schedules[dataset]["N"]))
-        forward = {name: process.make(name, noise, 0.0) for name in ("ddpm", "ddim")}
-        t = trajectory.even(noise.N, int(K))[1]
-        ends = []
-        for v in (0.0, 1.0):  # σ_2² is linear in v
-            moments = {
-                "eps_sq_mean": np.full(noise.N + 1, 1 - v),
-                "eps_sq_mean_se": np.zeros(noise.N + 1),
-            }
-            ends.append(
-                {
-                    name: thresholds.analytic(moments, forward[name], int(K), radius=np.inf)[0]
-                    for name in forward
-                }
-            )
-        said = {}
-        for name in forward:
-            low, slope, text = ends[0][name], ends[1][name] - ends[0][name], texts[dataset, K, name]
-            said[name] = (float(text) - low) / slope, reproduction.resolution(text) / slope
-        (one, its), (other, others) = said.values()
-        if abs(one - other) > its + others:
-            apart.add((dataset, K, t))
-    assert len(texts) == 32 and apart == {("cifar10_ls", "100", 11)}
-
-
-def test_table_7_is_always_attempted():
-    frame = compare(reproduction.schedule_rows(table7.recompute(published.sigma2_cells())))
-    assert counts(frame, table="7") == {"within": 96, "not attempted": 32}
-
-
-def simulated(folder, fid):
-    """An experiment of CIFAR-10 (LS) with two variants at K = 10, and what its stages would have
-    written.
-    """
-    raw = yaml.safe_load((ROOT / "workflows" / "settings" / "digits.yaml").read_text())
-    grid = {"K": [10], "trajectories": ["even"]}
-    raw |= {
-        "processes": {"ddpm": {"variants": ["beta_tilde", "analytic_scalar"]}},
-        "moments": {"draws": 100},
-        "bound": {**grid, "images": 4},
-        "samples": {**grid, "count": 50000},
-        "fidelity": {"target_fid": 6.0, "resamples": 2},
-    }
-    experiment = loading.resolve(
-        {"seed": 0, "metrics": ["nll", "fid"], "settings": {"cifar10_ls": raw}}
-    )
-    place = paths.Setting("cifar10_ls")
-    frame = pandas.DataFrame(
-        [
-            {
-                "trajectory": "even",
-                "variant": variant,
-                "K": 10,
-                "image": image,
-                "nll_bpd": value + image * 0.001,
-            }
-            for variant, value in (("beta_tilde", 74.95), ("analytic_scalar", 5.9))
-            for image in range(4)
-        ]
-    )
-    with files.writing(folder / place.bound) as partial:
-        frame.to_parquet(partial)
-    cells = [
-        {
-            "variant": variant,
-            "trajectory": "even",
-            "K": 10,
-            "metric": "fid",
-            "value": value,
-            "stderr": 0.1,
-            "n": 50000,
-            "extractor": NETWORK,
-        }
-        for variant, value in (("beta_tilde", 44.45), ("analytic_scalar", fid))
-    ]
-    (folder / place.fidelity("ddpm")).write_text(
-        json.dumps(
-            {
-                "dtype": "fp32",
-                "reference": {"split": "train", "n": 50000, "sha256": "0123"},
-                "test_images": [],
-                "cells": cells,
-            }
-        )
-    )
     moments = {"eps_sq_mean": np.full(1001, 0.5), "eps_sq_mean_se": np.zeros(1001)}
     files.write_arrays(folder / place.moments, moments)
     return experiment
