@@ -288,8 +288,7 @@ def load(folder: Path) -> Data:
     Raises BenchError if a file is missing or damaged, or if the files do not fit one another.
     """
     about = read_about(folder)
-    with files.reading(folder):  # a file that is gone, such as labels, is one that it had
-        pass
+    files.check(folder)  # a file that is gone, such as labels, is one that it had
     labels = {"train_labels": None, "test_labels": None}
     for key in labels:
         if (folder / f"{key}.npy").exists():

@@ -203,6 +203,12 @@ def reading(path: str | Path, remedy: str | None = None) -> Iterator[Path]:
         yield path
 
 
+def check(path: str | Path) -> None:
+    """BenchError unless a file or folder is there and is the one of its record; see `reading`."""
+    with reading(path):
+        pass
+
+
 def remake(path: str | Path) -> str:
     """The command that makes a file: the end of an error about it. It forces an existing target."""
     target, options = paths.target(path), shlex.split(os.environ.get(OPTIONS, ""))

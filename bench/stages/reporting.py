@@ -131,8 +131,7 @@ def log_runs(experiment: Experiment) -> None:
         written.reproduction_report,
     ]
     for path in shown:
-        with files.reading(path):
-            pass
+        files.check(path)
     for name in experiment.settings:
         about = dataset.read_about(paths.Setting(name).data)
         of_setting = frame[frame.setting == name]

@@ -5,9 +5,10 @@ import json
 import pandas
 import pytest
 
+from tests.helpers.runs import CONFIG
+
 SETTING = ["--setting", "tiny"]
 DDIM = [*SETTING, "--process", "ddim"]
-CONFIG = "results/tiny-tables/config.yaml"
 TOP = {"nothing": "null", "a list": "[]", "a number": "1", "a text": '"x"', "no end": '{"a": '}
 EMPTY = {"nothing inside": "{}"}
 
