@@ -4,9 +4,10 @@
     L = KL(q(x_τK | x_0) ‖ N(0, I)) + Σ_k E KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t))
         − E log p(x_0 | x_τ1)
 
-for the DDPM process, where for a diagonal reverse variance σ² each middle term is
+for the DDPM process, where for a reverse variance σ² that is diagonal in the frame F (pixels, F =
+I, or another of `bench.frames`) each middle term is
 
-    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (x_0 − x̂_0)_i²/σ_i²],      x̂_0 clipped to the data range.
+    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (Fᵀ(x_0 − x̂_0))_i²/σ_i²],   x̂_0 clipped to the data range.
 
 x_t, ε̂, the heads and (x_0 − x̂_0)² depend on t only, not on s, K, the trajectory or the variant.
 So the loop runs over t, makes the one pass, and adds every edge s → t that any cell needs to that
@@ -40,6 +41,7 @@ from bench import covariance, noise, terms
 from bench.covariance import Seen, Variant
 from bench.data.dataset import Data
 from bench.denoiser import Denoiser, Prediction
+from bench.frames import PIXEL
 from bench.process import Process
 
 LN2 = float(np.log(2))
@@ -115,24 +117,31 @@ def _add_step(
     data: Data,
 ) -> None:
     """Adds to every cell, a row of `part`, its edges that end at the step of `prediction`."""
-    error_sq, last = (x_0 - prediction.x0_hat) ** 2, None
+    error, last = x_0 - prediction.x0_hat, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
         sigma = terms.last_sigma(process.schedule, prediction.t)
         last = terms.last_term(data, x_0, prediction.x0_hat, sigma)  # the same for all variants
-    total_error = error_sq.sum(1)
+    in_pixels = error**2
+    total_error = in_pixels.sum(1)
     for name, jumps in variants.items():
         variant, seen = covariance.get(name), prediction.seen(name)
+        frame = seen.frame
+        error_sq = in_pixels if frame is PIXEL else frame.energies(error)
         if 0 in jumps and last is not None:
             part[jumps[0]] += last
         elif 0 in jumps:
             sigma_sq = variant.reverse_variance(process, 0, seen)
             sigma_sq = torch.as_tensor(sigma_sq, device=part.device)
-            part[jumps[0]] += terms.last_term_continuous(process.schedule, sigma_sq, error_sq)
+            part[jumps[0]] += terms.last_term_continuous(
+                process.schedule, sigma_sq, error_sq, frame.sizes
+            )
         middle = [s for s in jumps if s > 0]
         if variant.conditional:
             for s in middle:
                 sigma_sq = variant.reverse_variance(process, s, seen)
-                part[jumps[s]] += terms.middle_term(process, s, seen.t, sigma_sq, error_sq)
+                part[jumps[s]] += terms.middle_term(
+                    process, s, seen.t, sigma_sq, error_sq, frame.sizes
+                )
         elif middle:
             values = _middle_terms(process, variant, middle, seen, error_sq, total_error)
             for s, value in zip(middle, values, strict=True):
@@ -150,7 +159,8 @@ def _middle_terms(
     """The middle terms of edges s → t for s in `steps`, (batch,) each, where σ² is the same for all
     images.
 
-    error_sq: (x_0 − x̂_0)², (batch, dim). total_error: its sum over coordinates, (batch,).
+    error_sq: the energies of x_0 − x̂_0 in the variant's frame, (batch, groups). total_error: their
+    sum, (batch,).
     """
     s, t = np.array(steps)[:, None], seen.t
     sigma_sq = variant.reverse_variance(process, s, seen)
@@ -163,8 +173,9 @@ def _middle_terms(
             float(constant) + float(slope) * total_error
             for constant, slope in zip(constants[:, 0], slopes[:, 0], strict=True)
         ]
+    constants = (seen.frame.sizes * constants).sum(axis=1)
     slopes = torch.from_numpy(slopes).to(error_sq.device)
     return [
         float(constant) + (slope * error_sq).sum(1)
-        for constant, slope in zip(constants.sum(axis=1), slopes, strict=True)
+        for constant, slope in zip(constants, slopes, strict=True)
     ]

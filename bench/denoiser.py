@@ -69,9 +69,9 @@ class Prediction:
 
     def seen(self, variant: str) -> Seen:
         """What the variant called `variant` reads of this pass."""
-        moments = None
+        chosen, moments = covariance.get(variant), None
         if self.denoiser.moments is not None:
-            moments = MomentsAt(self.denoiser.moments, self.t, covariance.get(variant))
+            moments = MomentsAt(self.denoiser.moments, self.t, chosen)
         return Seen(
             self.t,
             self.denoiser.schedule,
@@ -80,4 +80,5 @@ class Prediction:
             self.x0_hat,
             moments,
             self.heads.get(variant),
-        )
+            self.denoiser.data.shape,
+        ).framed(chosen)

@@ -13,6 +13,8 @@ For each t, M draws of x_0 from the training data and of ε give, per coordinate
 E x_0 comes from rows of its own, for with the mean m of the same draws the difference of the two
 squares has the expectation −2 Cov[m, x_0 − x̂_0] too: at perfect mean it is 2/M too small.
 
+The full second moments of ε̂ and ε − ε̂, in frames or of low rank, are in `bench.second_moments`.
+
 Two of them are small differences of large numbers: 1 − E[ε̂²] at noisy steps, where ε̂ is nearly ε,
 and total_variance at clean ones, where x̂_0 is nearly x_0 and a_t²/b_t² is huge. A quantity whose
 mean is known to be zero is used as a control variate for each, ε² − 1 and (x_0 − E x_0) ε: the
@@ -39,7 +41,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from bench import noise, terms
+from bench import noise, second_moments, terms
 
 PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
 QUANTITIES = ("eps_sq", "error_sq", *PLAIN, "total_variance")
@@ -53,14 +55,25 @@ CENTRAL = 4096  # training images whose mean is E x_0: all, or so many draws of 
 FIRST = 16  # draws before a standard error is looked at, or a coefficient made of their means
 
 
-def estimate(model, data, schedule, draws, names, batch=512, relative_error=None, coordinates=None):
+def estimate(
+    model,
+    data,
+    schedule,
+    draws,
+    names,
+    batch=512,
+    relative_error=None,
+    coordinates=None,
+    structures=(),
+):
     """Moments of `model` over the training split.
 
     draws: M, the number of draws (network passes) at each step, the most of them where
     `relative_error` is given (see above). names: (seed, setting). batch: rows a pass, of which no
     more are held at a time. coordinates: the quantities of which the mean of every coordinate is
     kept, as float32, for their Monte Carlo error is some 10⁴ times larger than its rounding. By
-    default it is kept of all, as float64 and with standard errors.
+    default it is kept of all, as float64 and with standard errors. structures: names of
+    `bench.second_moments`, kept as float32.
 
     Returns {name: array} with row 0 NaN. `<name>`, (N + 1, dim), is the mean of every coordinate
     and `<name>_se` its standard error. `<name>_mean`, float64 (N + 1,), is the mean over the
@@ -74,13 +87,18 @@ def estimate(model, data, schedule, draws, names, batch=512, relative_error=None
         wide, dtype = coordinates, np.float32
     result = {name: np.full((schedule.N + 1, data.dim), np.nan, dtype) for name in wide}
     result |= {name: np.full(schedule.N + 1, np.nan) for name in SCALARS}
+    for name in structures:
+        shape = second_moments.shape_of(name, data.shape)
+        result[name] = np.full((schedule.N + 1, *shape), np.nan, np.float32)
     result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
     # of a step that are passed at a time, as far as they are wanted
     rows = batch if relative_error is None else FIRST
     together = max(1, batch // min(draws, rows))
     centre = _centre(data, names, batch)
     steps = {
-        t: _at_step(data, schedule, t, draws, names, min(rows, batch), relative_error, centre)
+        t: _at_step(
+            data, schedule, t, draws, names, min(rows, batch), relative_error, centre, structures
+        )
         for t in range(1, schedule.N + 1)
     }
     with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
@@ -122,12 +140,13 @@ def _centre(data, names, batch):
     return sum(data.to_float(data.train[part]).sum(axis=0) for part in parts) / len(rows)
 
 
-def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
+def _at_step(data, schedule, t, draws, names, batch, relative_error, centre, structures):
     """The moments of one step, and how many draws they are of: a generator that yields x_t, (n,
     dim), and is sent ε̂ of it.
     """
     rows = noise.generator(*names, "moments", "rows", t).integers(len(data.train), size=draws)
     ratio = schedule.noise[t] / schedule.signal[t]
+    seconds = second_moments.sums(structures, data.shape, names)
     plain = dict.fromkeys(PLAIN, 0.0)
     controlled = {name: Controlled() for name in WITH_ERRORS}
     done, wanted = 0, draws if relative_error is None else min(FIRST, draws)
@@ -149,6 +168,8 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
         controlled["eps_sq"].add(eps_hat**2, eps**2 - 1)
         controlled["error_sq"].add((eps - eps_hat) ** 2, np.zeros(data.dim))
         controlled["total_variance"].add(spread / ratio**2, (x_0 - centre) * eps)
+        for second in seconds:
+            second.add(eps, eps_hat)
         done = part.stop
         if done == wanted < draws and relative_error is not None:
             wanted = min(draws_needed(done, controlled["eps_sq"], relative_error), draws)
@@ -157,6 +178,8 @@ def _at_step(data, schedule, t, draws, names, batch, relative_error, centre):
     for name, sums in controlled.items():
         result[name], result[f"{name}_se"] = sums.of_coordinates()
         result[f"{name}_mean"], result[f"{name}_mean_se"] = sums.of_their_mean()
+    for second in seconds:
+        result |= second.results(done, controlled["eps_sq"].slope())
     return result
 
 
@@ -201,7 +224,7 @@ class Controlled:
 
     def of_coordinates(self):
         """(mean (dim,), its standard error (dim,)); NaN is the error of one draw."""
-        n, (q, z, qq, qz, zz), c = self._draws(), self.sums, self._slope()
+        n, (q, z, qq, qz, zz), c = self._draws(), self.sums, self.slope()
         total = q - c * z
         variance = (qq - 2 * c * qz + c**2 * zz - total**2 / n).clip(0) / _freedom(n, 1)
         return self.shift + total / n, np.sqrt(variance / n)
@@ -213,7 +236,7 @@ class Controlled:
         those of z, with the error of an intercept, which counts that of the slope.
         """
         n, (q, z) = self._draws(), np.concatenate(self.of_draws, axis=1)
-        value, c = self.of_coordinates()[0].mean(), self._slope()
+        value, c = self.of_coordinates()[0].mean(), self.slope()
         apart, fitted, share = z - z.mean(), 1, 1 / n
         if n >= FIRST and apart.any():
             slope, fitted = apart @ q / (apart @ apart), 2
@@ -224,7 +247,7 @@ class Controlled:
     def _draws(self):
         return sum(part.shape[1] for part in self.of_draws)
 
-    def _slope(self):
+    def slope(self):
         """The coefficient of q on z over all draws and coordinates."""
         q, z, _, qz, zz = self.sums
         return (qz - q / self._draws() * z).sum() / max(zz.sum(), np.finfo(float).tiny)

@@ -70,14 +70,16 @@ def step(
     limit: float,
     eps: Float64[np.ndarray, "batch dim"] | float,
 ) -> Float64[Tensor, "batch dim"]:
-    """x_s from x_t: the process's mean, plus `eps` times the square root of the variant's variance.
+    """x_s from x_t: the process's mean, plus the root of the variant's covariance times `eps`.
 
-    s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest variance. eps: standard
-    normals, or 0 for none.
+    s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest number of
+    the spectrum; then no pixel's variance is larger. eps: standard normals, or 0 for none.
     """
     if s == 0:
         return prediction.x0_hat
-    sigma_sq = covariance.get(variant).reverse_variance(process, s, prediction.seen(variant))
+    seen = prediction.seen(variant)
+    sigma_sq = covariance.get(variant).reverse_variance(process, s, seen)
     sigma_sq = torch.as_tensor(sigma_sq, device=x_t.device)
     mean = process.mean(s, prediction.t, x_t, prediction.x0_hat, prediction.eps_hat)
-    return mean + sigma_sq.clamp(max=limit).sqrt() * torch.as_tensor(eps, device=x_t.device)
+    eps = torch.as_tensor(eps, device=x_t.device)
+    return mean + seen.frame.colour(sigma_sq.clamp(max=limit).sqrt(), eps)

@@ -12,6 +12,7 @@ from bench.process import Process
 from bench.schedule import Schedule, Steps
 
 Array = np.ndarray | Tensor
+Sizes = float | Float64[np.ndarray, " groups"]  # of the groups of a frame
 
 
 def coefficients(
@@ -40,19 +41,21 @@ def middle_term(
     s: Steps,
     t: Steps,
     sigma_sq: Float64[Tensor, "#batch #dim"],
-    error_sq: Float64[Tensor, "batch dim"],
+    error_sq: Float64[Tensor, "batch groups"],
+    sizes: Sizes = 1.0,
 ) -> Float64[Tensor, " batch"]:
     """KL(q(x_s | x_t, x_0) ‖ N(mean, σ²)) of each image, in nats (Ho et al. 2020, eq. 5, for a
     jump).
 
-    s, t: steps with 1 ≤ s < t, or arrays (batch,) with a step of each row. sigma_sq: σ². error_sq:
-    (x_0 − x̂_0)².
+    s, t: steps with 1 ≤ s < t, or arrays (batch,) with a step of each row. sigma_sq: σ² in a frame.
+    error_sq: the energies of x_0 − x̂_0 in it, for pixels (x_0 − x̂_0)². sizes: of its groups.
     """
     lambda_sq, gamma_sq = (
         torch.as_tensor(value, device=sigma_sq.device).reshape(-1, 1)
         for value in (process.lambda_sq(s, t), process.gamma(s, t) ** 2)
     )
     shape, slope = coefficients(lambda_sq, gamma_sq, sigma_sq, torch.log)
+    shape = torch.as_tensor(sizes, device=shape.device) * shape
     return shape.expand(sigma_sq.shape[0], error_sq.shape[1]).sum(1) + (slope * error_sq).sum(1)
 
 
@@ -93,14 +96,16 @@ def last_term_by_coordinate(
 def last_term_continuous(
     schedule: Schedule,
     sigma_sq: Float64[Tensor, "#batch #dim"],
-    error_sq: Float64[Tensor, "batch dim"],
+    error_sq: Float64[Tensor, "batch groups"],
+    sizes: Sizes = 1.0,
 ) -> Float64[Tensor, " batch"]:
     """−log N(x_0; x̂_0, σ²) of each point, in nats, with σ² = β̃_{1|2} where `sigma_sq` is 0.
 
-    error_sq: (x_0 − x̂_0)².
+    sigma_sq, error_sq, sizes: as in `middle_term`.
     """
     variance = torch.where(sigma_sq > 0, sigma_sq, schedule.last_beta_tilde)
-    return 0.5 * (torch.log(2 * np.pi * variance) + error_sq / variance).sum(1)
+    sizes = torch.as_tensor(sizes, device=variance.device)
+    return 0.5 * (sizes * torch.log(2 * np.pi * variance) + error_sq / variance).sum(1)
 
 
 def log_normal_mass(

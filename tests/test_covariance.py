@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bench import covariance, process, schedule
 from bench.runtime.errors import BenchError
@@ -14,13 +15,24 @@ MOMENTS = {
     for name in ("eps_sq", "error_sq", "x0_error_sq", "total_variance", "last_term")
 }
 MOMENTS |= {f"{name}_mean": values.mean(axis=1) for name, values in MOMENTS.items()}
+ROOTS = RANDOM.normal(size=(13, 3, 3))
+MATRICES = ROOTS @ ROOTS.transpose(0, 2, 1) / 10
+VALUES, VECTORS = np.linalg.eigh(MATRICES)
+MOMENTS |= {"error_matrix": MATRICES, "eps_matrix": MATRICES}
+# Vectors are images of one pixel: their DCT is the identity, and the rotation of channels is all.
+MOMENTS |= {"error_dct": VALUES, "error_colours": VECTORS}
+MOMENTS |= {"eps_dct": VALUES, "eps_colours": VECTORS}
+# The largest, and the mean of the other two.
+MOMENTS |= {"error_vectors-1": VECTORS[:, :, 2:]}
+MOMENTS |= {"error_values-1": np.stack([VALUES[:, 2], VALUES[:, :2].mean(axis=1)], axis=1)}
 EPS_HAT, HEAD = RANDOM.normal(size=(5, 3)), RANDOM.uniform(size=(5, 3))
 
 
 def seen(name, t, radius=np.inf, head=HEAD):
     """What a pass at step t says to a variant."""
     moments = covariance.MomentsAt(MOMENTS, t, covariance.get(name))
-    return covariance.Seen(t, MADE, radius, EPS_HAT, None, moments, head)
+    seen = covariance.Seen(t, MADE, radius, EPS_HAT, None, moments, head, (3, 1, 1))
+    return seen.framed(covariance.get(name))
 
 
 @pytest.mark.parametrize(
@@ -43,11 +55,43 @@ def test_v(name, expected):
     )
 
 
+LARGEST = VALUES[4, 2] * np.outer(VECTORS[4, :, 2], VECTORS[4, :, 2])
+REST = VALUES[4, :2].mean() * (np.eye(3) - np.outer(VECTORS[4, :, 2], VECTORS[4, :, 2]))
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("mle_full", MATRICES[4]),
+        ("analytic_full", np.eye(3) - MATRICES[4]),
+        ("mle_dct", MATRICES[4]),
+        ("analytic_dct", np.eye(3) - MATRICES[4]),
+        ("mle_rank-1", LARGEST + REST),
+    ],
+)
+def test_v_as_a_matrix(name, expected):
+    """F diag(w) Fᵀ at step 4."""
+    at = seen(name, 4)
+    spectrum = torch.as_tensor(covariance.get(name).spectrum(at))[None]
+    found = at.frame.colour(spectrum, torch.eye(3, dtype=torch.float64))
+    np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
 def test_every_variant_is_tested_above():
     tested = {
-        mark.args[1][index][0] for mark in test_v.pytestmark for index in range(len(mark.args[1]))
+        name for test in (test_v, test_v_as_a_matrix) for name, _ in test.pytestmark[0].args[1]
     }
-    assert tested | {"beta", "improved_ddpm"} == set(covariance.VARIANTS)
+    named = {name.partition("-")[0] for name in tested}
+    known = {*covariance.VARIANTS, *covariance.FAMILIES}
+    assert named | {"beta", "improved_ddpm"} == {name.partition("-")[0] for name in known}
+
+
+def test_a_family_makes_a_variant_of_each_number(registry):
+    assert covariance.get("mle_rank-7").moments == ("error_vectors-7", "error_values-7")
+    assert covariance.get("mle_rank-7") is covariance.get("mle_rank-7")
+    for name in ("mle_rank", "mle_rank-", "mle_rank-x", "npr-3"):
+        with pytest.raises(BenchError, match="unknown variant .*mle_rank-NUMBER"):
+            covariance.get(name)
 
 
 @pytest.fixture

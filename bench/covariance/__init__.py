@@ -6,9 +6,12 @@ s is then
 
     σ² = λ² + γ² clip(Σ_0, 0, ((hi − lo)/2)²)        for data in [lo, hi]
 
-(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). To add a variant, put a file with a subclass of
-`Variant` into this folder and its name into params.yaml. A variant of another package has its class
-in the entry-point group `bench.variants`, or stands in params.yaml as `package.module:Class`.
+(Bao et al. 2022a, Theorem 2; Su 2022a, eq. 11). This is the diagonal of a matrix: in pixels, or in
+another orthonormal frame, where the range has another cap (`bench.frames`).
+
+To add a variant, put a file with a subclass of `Variant` into this folder and its name into
+params.yaml. A variant of another package has its class in the entry-point group `bench.variants`,
+or stands in params.yaml as `package.module:Class`.
 
 The formulas are elementwise arithmetic. Where a variant does not depend on x_t they run on numpy
 arrays, elsewhere on tensors. Importing this package does not import torch.
@@ -17,12 +20,13 @@ arrays, elsewhere on tensors. Importing this package does not import torch.
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ForwardRef
 
 import numpy as np
 from jaxtyping import Float64
 
+from bench.frames import PIXEL, Frame
 from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import plugins
 from bench.runtime.errors import BenchError
@@ -31,10 +35,11 @@ from bench.schedule import Schedule, Steps
 Batch = ForwardRef("bench.heads.Batch")  # a name only: that module imports torch
 
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
-FRAMES = ("pixel",)
+FRAMES = ("pixel", "dct", "eigen")
 NEEDS = ("nothing", "moments", "heads")
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
+FAMILIES = {}  # classes of variants that take a number, by the name before it
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,15 @@ class Head:
 class MomentsAt(Mapping):
     """The moments of one step that a variant lists in `moments`, by name.
 
-    `<name>` is the mean of each coordinate, (dim,); `<name>_mean` is the mean over coordinates too,
-    a number. BenchError for a moment that the variant does not list: the moments stage need not
-    keep it.
+    `<name>` is the mean of each coordinate, (dim,), or one of `bench.second_moments`; `<name>_mean`
+    is the mean over coordinates too, a number. BenchError for a moment that the variant does not
+    list: the moments stage need not keep it.
     """
 
     def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: "Variant"):
         self.moments, self.t, self.variant = moments, t, variant
 
-    def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, " dim"]:
+    def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, "*shape"]:
         if name not in self.variant.moments:
             raise BenchError(
                 f"variant {self.variant.name!r} reads the moment {name!r}, which its attribute "
@@ -89,7 +94,8 @@ class Seen:
     t: the step, 1..N; for `spectrum` alone also a step of each row, (batch,). radius: (hi − lo)/2
     of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0, clipped to the
     data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
-    output of the variant's head, (batch, dim). Fields that a variant does not read may be None.
+    output of the variant's head, (batch, dim). shape: of an image, (channels, height, width).
+    frame: the variant's own (`Variant.basis`). Fields that a variant does not read may be None.
     """
 
     t: int | Array
@@ -99,6 +105,12 @@ class Seen:
     x0_hat: Array | None = None
     moments: Mapping[str, np.float64 | np.ndarray] | None = None
     head: Array | None = None
+    shape: tuple[int, ...] | None = None
+    frame: Frame = PIXEL
+
+    def framed(self, variant: "Variant") -> "Seen":
+        """The same, with the frame of `variant`."""
+        return replace(self, frame=variant.basis(self))
 
     @property
     def scale(self) -> float:
@@ -113,9 +125,13 @@ class Variant:
 
     A variant that does not estimate a covariance of the data assumes 'nothing' and defines
     `reverse_variance` instead.
+
+    A subclass with a `family` in place of a name is made with a number, which its instances' name
+    has behind a hyphen: family `mle_rank` is a row `mle_rank-16`, and any other number.
     """
 
     name: str | None = None  # the row's name in params.yaml and in all tables
+    family: str | None = None  # the name before the number of a variant that takes one
     source: str | None = None  # the paper
     processes: tuple[str, ...] = PROCESSES  # the processes that it is defined for
     assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
@@ -131,6 +147,8 @@ class Variant:
     def __init_subclass__(cls) -> None:
         if cls.name is not None:
             register(cls())
+        if cls.family is not None:
+            FAMILIES[cls.family] = cls
 
     @property
     def needs(self) -> str:
@@ -142,9 +160,13 @@ class Variant:
             return "heads"
         return "moments" if self.moments else "nothing"
 
+    def basis(self, seen: Seen) -> Frame:
+        """The frame at the step of `seen`; it is `seen.frame` in all that follows."""
+        return PIXEL
+
     def spectrum(self, seen: Seen) -> Array | float:
-        """The diagonal of v(x_t, t) in the frame: (batch, dim) if conditional, else (dim,) or a
-        number.
+        """The diagonal of v(x_t, t) in the frame, a number for each of its groups: (batch, groups)
+        if conditional, else (groups,) or one number for all. A pixel is a group.
         """
         raise NotImplementedError
 
@@ -153,18 +175,19 @@ class Variant:
         raise NotImplementedError
 
     def estimate(self, seen: Seen) -> Array:
-        """Σ_0(x_t) in the frame, clipped to [0, radius²]: (batch, dim) if conditional, else (1, 1
-        or dim).
+        """Σ_0(x_t) in the frame, clipped to what the range of the data allows: (batch, groups) if
+        conditional, else (1, 1 or groups).
         """
         v = self.spectrum(seen)
         if not self.conditional:
             v = np.reshape(v, (1, -1))
-        return (seen.scale * v).clip(0.0, seen.radius**2)
+        return (seen.scale * v).clip(0.0).clip(max=seen.radius**2 * seen.frame.caps)
 
     def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Array:
         """σ²_{s|t} of the reverse step from seen.t to s, 0 ≤ s < t, in the shape of `estimate`.
 
-        s: a step, or for a variant that is not conditional steps (n, 1), which make (n, 1 or dim).
+        s: a step, or for a variant that is not conditional steps (n, 1), which make (n, 1 or
+        groups).
         """
         lambda_sq = process.lambda_sq(s, seen.t)
         return lambda_sq + process.gamma(s, seen.t) ** 2 * self.estimate(seen)
@@ -219,7 +242,8 @@ def load(reference: str) -> str:
     Returns its name. BenchError if there is no such class, if its module cannot be imported, or if
     it is no variant with a name.
     """
-    variant = plugins.load("variant", GROUP, Variant, reference, VARIANTS)
+    known = [*VARIANTS, *(f"{family}-NUMBER" for family in FAMILIES)]
+    variant = plugins.load("variant", GROUP, Variant, reference, known)
     if variant.name not in VARIANTS:
         register(variant())
     return variant.name
@@ -230,6 +254,9 @@ def get(name: str) -> Variant:
 
     BenchError for an unknown one.
     """
+    family, _, number = name.rpartition("-")
+    if name not in VARIANTS and family in FAMILIES and number.isdecimal():
+        register(FAMILIES[family](int(number)))
     return VARIANTS[name if name in VARIANTS else load(name)]
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from bench import second_moments
 from bench.data import dataset
 from bench.experiment.resolved import Setting
 from bench.runtime import memory
@@ -15,8 +16,10 @@ def check(setting: Setting) -> None:
 
     Only arrays that are certain to be made are counted, without what networks need.
     """
-    N, samples, dim = setting.schedule.N, setting.samples, _dim(setting)
-    at_a_step = SCHEDULE + 4 * dim * len(setting.moments_by_coordinate())
+    N, samples, shape = setting.schedule.N, setting.samples, _shape(setting)
+    dim = math.prod(shape or (1,))
+    numbers = second_moments.numbers(setting.moments_by_coordinate(), shape) if shape else 0
+    at_a_step = SCHEDULE + 4 * numbers
     memory.check("schedule.N", N, N * at_a_step, "the schedule and the moments")
     if "optimal" in setting.trajectories():
         memory.check("schedule.N", N, 8 * N**2, "the costs of the optimal trajectory")
@@ -36,9 +39,9 @@ def check(setting: Setting) -> None:
     memory.check("fidelity.resamples", resamples, 8 * resamples, "the scores of the resamples")
 
 
-def _dim(setting):
-    """The number of coordinates of an image, as far as the reader knows it beforehand."""
+def _shape(setting):
+    """The shape of an image, None if the reader does not know it beforehand."""
     module = dataset.reader(setting.data.name)
     if not hasattr(module, "size"):
-        return 1
-    return math.prod(module.size(**setting.data.options).shape)
+        return None
+    return module.size(**setting.data.options).shape

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from bench import trajectory
+from bench import second_moments, trajectory
 from bench.moments import SCALARS
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
@@ -118,7 +118,9 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
         passes = steps + size.test if steps else 0
         add("extractor", features.name, passes, trained=steps, disk=4 * features.parameters)
     if need.moments:
-        at_a_step = 8 * len(SCALARS) + 4 * dim * len(setting.moments_by_coordinate())
+        at_a_step = 8 * len(SCALARS) + 4 * second_moments.numbers(
+            setting.moments_by_coordinate(), size.shape
+        )
         at_most = setting.moments.relative_error is not None
         add("moments", name, N * setting.moments.draws, disk=(N + 1) * at_a_step, at_most=at_most)
     if need.heads:

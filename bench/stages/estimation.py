@@ -4,7 +4,7 @@ follow.
 
 import torch
 
-from bench import moments
+from bench import moments, second_moments
 from bench.runtime import files, paths
 from bench.stages.inputs import one_at_a_time, place_of
 from bench.stages.models import load_model
@@ -15,6 +15,8 @@ def estimate_moments(experiment, name):
     """Moments of the mean model at every step: results/<setting>/moments/."""
     setting, place = experiment.setting(name), paths.Setting(name)
     model, data, schedule = load_model(experiment, setting, place)
+    by_coordinate = setting.moments_by_coordinate()
+    structures = [name for name in by_coordinate if second_moments.is_one(name)]
     with torch.inference_mode():
         result = moments.estimate(
             model,
@@ -24,6 +26,7 @@ def estimate_moments(experiment, name):
             (experiment.seed, name),
             setting.samples.batch,
             setting.moments.relative_error,
-            setting.moments_by_coordinate(),
+            [name for name in by_coordinate if name not in structures],
+            structures,
         )
     files.write_arrays(place.moments, result)

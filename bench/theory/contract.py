@@ -9,6 +9,7 @@ import functools
 import itertools
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,18 @@ from jaxtyping import Float64
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from bench import bound, covariance, heads, moments, noise, process, sampler, schedule, trajectory
+from bench import (
+    bound,
+    covariance,
+    heads,
+    moments,
+    noise,
+    process,
+    sampler,
+    schedule,
+    second_moments,
+    trajectory,
+)
 from bench.covariance import MomentsAt, Seen, Variant
 from bench.data.readers.mixture import law_of
 from bench.denoiser import Denoiser
@@ -61,14 +73,21 @@ def check(name: str) -> list[dict[str, Any]]:
 class Ground:
     """The mixture, its data, and the moments of one mean model, in independent sets of draws."""
 
-    def __init__(self, imperfection: float):
+    def __init__(self, imperfection: float, structures: tuple[str, ...] = ()):
         self.schedule = schedule.make("linear", N)
         self.law = law_of(COMPONENTS, DIM)
         self.names = (SEED, "contract")
         self.data = data_of(self.law, self.names, test=1000)
         self.model = OracleModel(self.law, self.schedule, imperfection)
         self.moments = [
-            moments.estimate(self.model, self.data, self.schedule, DRAWS, (*self.names, part))
+            moments.estimate(
+                self.model,
+                self.data,
+                self.schedule,
+                DRAWS,
+                (*self.names, part),
+                structures=structures,
+            )
             for part in range(REPLICATES)
         ]
 
@@ -82,7 +101,9 @@ class Ground:
             numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=(BATCH, DIM))
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)
-        return Seen(t, self.schedule, radius, eps_hat, x0_hat, at, output)
+        shape = self.data.shape
+        seen = Seen(t, self.schedule, radius, eps_hat, x0_hat, at, output, shape)
+        return seen.framed(variant)
 
     def noised(self, purpose: str, t: int, count: int) -> Float64[torch.Tensor, "{count} dim"]:
         """Draws of x_t."""
@@ -91,7 +112,12 @@ class Ground:
         return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
 
 
-ground = functools.cache(Ground)
+grounds = functools.cache(Ground)
+
+
+def ground(variant: Variant, imperfection: float = 0.0) -> Ground:
+    """The ground with the moments that `variant` reads."""
+    return grounds(imperfection, tuple(filter(second_moments.is_one, variant.moments)))
 
 
 def holds(variant: Variant, claim: str, broken: int) -> dict[str, Any]:
@@ -107,7 +133,10 @@ def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
         variant.assumes not in covariance.ASSUMPTIONS,
         variant.frame not in covariance.FRAMES,
         not set(variant.processes) <= set(process.PROCESSES),
-        not {*variant.moments, *variant.edge_moments} <= quantities,
+        any(
+            name not in quantities and not second_moments.is_one(name)
+            for name in (*variant.moments, *variant.edge_moments)
+        ),
         variant.head is not None and not variant.conditional,
         covariance.get(variant.name) is not variant,
     ]
@@ -116,28 +145,30 @@ def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
 
 def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
     """Shape, range, determinism and independence of the batch of σ², at several steps s → t."""
-    shapes = (BATCH, DIM) if variant.conditional else (1, 1), (1, DIM)
     shape, below, above, moved, alone = 0, 0, 0, 0, 0.0
     for kind, t in itertools.product(variant.processes, STEPS):
-        forward = process.make(kind, ground(0.0).schedule)
-        seen = ground(0.0).seen(variant, t, radius=RADIUS)
+        forward = process.make(kind, ground(variant).schedule)
+        seen = ground(variant).seen(variant, t, radius=RADIUS)
+        groups = len(seen.frame.energies(torch.ones(1, DIM, dtype=torch.float64))[0])
+        shapes = [(BATCH, groups)] if variant.conditional else [(1, 1), (1, groups)]
         for s in {1, t // 2, t - 1}:
             sigma_sq = np.asarray(variant.reverse_variance(forward, s, seen))
             again = np.asarray(variant.reverse_variance(forward, s, seen))
             low = forward.lambda_sq(s, t)
-            high = low + forward.gamma(s, t) ** 2 * RADIUS**2
+            high = low + forward.gamma(s, t) ** 2 * RADIUS**2 * np.asarray(seen.frame.caps)
             shape += sigma_sq.shape not in shapes
             below += not (sigma_sq >= low * (1 - ROUNDING)).all()
             above += not (sigma_sq <= high * (1 + ROUNDING)).all()
             moved += not np.array_equal(sigma_sq, again)
             if variant.conditional:
-                parts = [variant.reverse_variance(forward, s, one) for one in _rows(seen)]
+                rows = _rows(variant, seen)
+                parts = [variant.reverse_variance(forward, s, one) for one in rows]
                 change = np.abs(np.concatenate(parts) - sigma_sq).max()
                 alone = max(alone, change / (sigma_sq.max() or 1.0))
     yield holds(variant, "steps where σ² has another shape than `conditional` says", shape)
     yield holds(variant, "steps where σ² is below λ²", below)
     if variant.assumes != "nothing":
-        yield holds(variant, "steps where σ² is above λ² + γ² ((hi − lo)/2)²", above)
+        yield holds(variant, "steps where σ² is above what the range of the data allows", above)
     yield holds(variant, "steps where σ² is another number the second time", moved)
     yield row(
         f"{variant.name}: largest change of σ² if an image is alone in its batch, relative",
@@ -149,20 +180,13 @@ def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
     )
 
 
-def _rows(seen: Seen):
+def _rows(variant: Variant, seen: Seen):
     """What a variant sees of each image of a batch alone."""
     for i in range(BATCH):
         one = slice(i, i + 1)
         head = None if seen.head is None else seen.head[one]
-        yield Seen(
-            seen.t,
-            seen.schedule,
-            seen.radius,
-            seen.eps_hat[one],
-            seen.x0_hat[one],
-            seen.moments,
-            head,
-        )
+        alone = replace(seen, eps_hat=seen.eps_hat[one], x0_hat=seen.x0_hat[one], head=head)
+        yield alone.framed(variant)
 
 
 def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
@@ -170,7 +194,7 @@ def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
 
     The head, if there is one, is untrained.
     """
-    made = ground(0.0)
+    made = ground(variant)
     networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
     read = {name: values for name, values in made.moments[0].items() if name in variant.moments}
     denoiser = Denoiser(made.model, dict(networks), read, made.data, made.schedule)
@@ -187,7 +211,7 @@ def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
 
 def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
     """The row that the bound of the worst K is above −E log p(x)."""
-    made = ground(0.0)
+    made = ground(variant)
     forward = process.make(process.BOUND_PROCESS, made.schedule)
     cells = [bound.Cell("even", variant.name, K, tuple(trajectory.even(N, K))) for K in Ks]
     images = len(made.data.test)
@@ -207,17 +231,20 @@ def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
 
 
 def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
-    """v is E[(ε − ε̂)²], if the mean is what the variant assumes: E Cov[ε | x_t] + E bias²."""
+    """v is E[(ε − ε̂)²], if the mean is what the variant assumes: E Cov[ε | x_t] + E bias².
+
+    In a frame other than pixels it is the matrix E[(ε − ε̂)(ε − ε̂)ᵀ], entry by entry: in two
+    dimensions every frame here holds it exactly.
+    """
     sizes = {"perfect mean": (0.0,), "imperfect mean": (0.0, 0.3), "nothing": ()}
     for size, t in itertools.product(sizes[variant.assumes], STEPS):
-        made = ground(size)
-        parts = [
-            np.reshape(variant.spectrum(made.seen(variant, t, part)), -1)
-            for part in range(REPLICATES)
-        ]
+        made = ground(variant, size)
+        parts = [_entries(variant, made.seen(variant, t, part)) for part in range(REPLICATES)]
         v, error = np.mean(parts, axis=0), np.std(parts, axis=0, ddof=1) / REPLICATES**0.5
         x_t = made.noised("exact", t, 20_000)
-        truth = made.model.oracle.variance(x_t, t) + made.model.bias(x_t) ** 2
+        truth = _outer(made, x_t, t)
+        if len(v) < DIM**2:
+            truth = truth[:, :: DIM + 1]  # the diagonal
         if len(v) == 1:
             truth = truth.mean(1, keepdim=True)
         exact, spread = truth.mean(0).numpy(), truth.std(0).numpy() / len(x_t) ** 0.5
@@ -233,12 +260,28 @@ def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
         )
 
 
+def _entries(variant: Variant, seen: Seen):
+    """v as numbers: one, the diagonal, or all entries of the matrix."""
+    if variant.frame == "pixel":
+        return np.reshape(variant.spectrum(seen), -1)
+    spectrum = torch.as_tensor(variant.spectrum(seen))[None]
+    return seen.frame.colour(spectrum, torch.eye(DIM, dtype=torch.float64)).numpy().reshape(-1)
+
+
+def _outer(made: Ground, x_t: torch.Tensor, t: int):
+    """Cov[ε | x_t] + bias biasᵀ of each x_t, (n, dim²)."""
+    _, covariance_of_x_0 = made.model.oracle.conditional(x_t, t)
+    scale = made.schedule.alpha_bar[t] / made.schedule.noise_sq[t]
+    bias = made.model.bias(x_t)
+    return (scale * covariance_of_x_0 + bias[:, :, None] * bias[:, None, :]).flatten(1)
+
+
 def learning(variant: Variant) -> Iterator[dict[str, Any]]:
     """Training lowers the loss on fresh draws.
 
     An estimate of the covariance comes near the true one.
     """
-    made = ground(0.3 if variant.assumes == "imperfect mean" else 0.0)
+    made = ground(variant, 0.3 if variant.assumes == "imperfect mean" else 0.0)
     section = HeadsSection(targets={variant.name: "mlp"}, train=TRAINING)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "heads.pt"
@@ -279,7 +322,7 @@ def _r_squared(variant: Variant, made: Ground, head: torch.nn.Module):
         eps_hat, features = made.model(x_t, torch.full((len(x_t),), t))
         at = MomentsAt(made.moments[0], t, variant)
         seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=head(features).double())
-        truths.append(made.model.oracle.variance(x_t, t) + made.model.bias(x_t) ** 2)
+        truths.append(_outer(made, x_t, t)[:, :: DIM + 1])
         missed.append((variant.spectrum(seen) - truths[-1]).square().mean(1))
     missed = torch.cat(missed) / torch.cat(truths).var()
     value = 1 - missed.mean().item()
