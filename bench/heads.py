@@ -48,7 +48,8 @@ class Batch:
     it.
 
     x_0, eps, x_t, eps_hat: float64 (batch, dim). t: int64 (batch,), the step of each row. process:
-    the one that has a bound, on the setting's schedule.
+    the one that has a bound, on the setting's schedule. names: the root of random numbers of this
+    training step.
     """
 
     x_0: torch.Tensor
@@ -58,6 +59,7 @@ class Batch:
     eps_hat: torch.Tensor
     process: Process
     data: Data
+    names: tuple
 
     @cached_property
     def x0_hat(self) -> torch.Tensor:
@@ -174,7 +176,7 @@ def train(
         )
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
-        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data)
+        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data, (*names, "heads", step))
         weight = 1.0 if weights is None else weights[t - 1]
         losses = {}
         for name, head in heads.items():

@@ -47,12 +47,14 @@ def seen(name, t, radius=np.inf, head=HEAD):
         ("mle_diagonal", lambda t: MOMENTS["error_sq"][t]),
         ("npr", lambda t: HEAD),
         ("sn", lambda t: HEAD - EPS_HAT * EPS_HAT),
+        ("nll", lambda t: np.log(1 + np.exp(HEAD - 2)) + 1e-5),
+        ("jump", lambda t: np.log(1 + np.exp(HEAD - 2)) + 1e-5),
     ],
 )
 def test_v(name, expected):
-    np.testing.assert_allclose(
-        covariance.get(name).spectrum(seen(name, 4)), expected(4), rtol=1e-14
-    )
+    head = torch.from_numpy(HEAD) if name in ("nll", "jump") else HEAD
+    found = covariance.get(name).spectrum(seen(name, 4, head=head))
+    np.testing.assert_allclose(found, expected(4), rtol=1e-14)
 
 
 LARGEST = VALUES[4, 2] * np.outer(VECTORS[4, :, 2], VECTORS[4, :, 2])

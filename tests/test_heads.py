@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bench import covariance, heads, mixture, moments, process, schedule, terms, training
+from bench.covariance import jump
 from bench.data.dataset import Data
 from bench.experiment import sections
 from bench.mean import oracle, train
@@ -42,7 +43,7 @@ def test_targets():
     """The losses vanish at (ε − ε̂)² and at ε²."""
     eps, eps_hat = torch.tensor([[2.0]]), torch.tensor([[0.5]])
     x_t, t, forward = torch.zeros(1, 1), torch.tensor([1]), process.make("ddpm", MADE)
-    batch = heads.Batch(x_t, eps, x_t, t, eps_hat, forward, make_data(SHAPE))
+    batch = heads.Batch(x_t, eps, x_t, t, eps_hat, forward, make_data(SHAPE), ("test",))
     npr, sn = covariance.get("npr"), covariance.get("sn")
     assert npr.loss(batch, torch.tensor([[2.25]])) == 0 and npr.loss(batch, eps) > 0
     assert sn.loss(batch, torch.tensor([[4.0]])) == 0 and sn.loss(batch, eps) > 0
@@ -128,7 +129,8 @@ def test_bound_terms_are_those_of_the_bound(data, t):
     x_t = MADE.signal[t] * x_0 + MADE.noise[t] * torch.randn(6, data.dim, dtype=torch.float64)
     output = torch.randn(6, data.dim)
     steps = torch.tensor([t, 1, t, 5, t, 10])
-    batch = heads.Batch(x_0, torch.zeros_like(x_0), x_t, steps, eps_hat, forward, data)
+    eps = torch.zeros_like(x_0)
+    batch = heads.Batch(x_0, eps, x_t, steps, eps_hat, forward, data, ("test",))
     found = variant.loss(batch, output)[steps == t]
     x0_hat = ((x_t - MADE.noise[t] * eps_hat) / MADE.signal[t]).clamp(-1, 1)
     seen = covariance.Seen(t, MADE, head=output.double())
@@ -139,6 +141,55 @@ def test_bound_terms_are_those_of_the_bound(data, t):
         else terms.last_term(data, x_0, x0_hat, sigma_sq.sqrt())
     )
     torch.testing.assert_close(found, expected[steps == t], rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def batch(data):
+    """A batch of the steps 1 to 10 with an ε̂ that knows nothing."""
+    rng = np.random.default_rng(0)
+    t = torch.arange(1, 11)
+    x_0 = torch.from_numpy(data.to_float(data.train[:10]))
+    eps, eps_hat = (torch.from_numpy(rng.normal(size=(10, data.dim))) for _ in range(2))
+    a, b = (torch.from_numpy(part)[t][:, None] for part in (MADE.signal, MADE.noise))
+    forward = process.make("ddpm", MADE)
+    return heads.Batch(x_0, eps, a * x_0 + b * eps, t, eps_hat, forward, data, ("test", 3))
+
+
+def test_nll_is_the_likelihood_of_the_noise(batch):
+    """By torch's normal distribution, up to ½ ln 2π a coordinate."""
+    variant, output = covariance.get("nll"), torch.randn(10, batch.data.dim).double()
+    g = variant.spectrum(covariance.Seen(4, MADE, head=output))
+    law = torch.distributions.Normal(batch.eps_hat, g.sqrt())
+    expected = -law.log_prob(batch.eps).sum(1) - batch.data.dim * 0.5 * np.log(2 * np.pi)
+    torch.testing.assert_close(variant.loss(batch, output), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_jump_is_the_divergence_of_the_jump_that_was_drawn(batch):
+    """By torch's divergence of normal distributions, for the σ² that the sampler would take."""
+    variant, output = covariance.get("jump"), torch.randn(10, batch.data.dim).double()
+    found, steps = variant.loss(batch, output), jump.jumps(np.arange(1, 11), 10, batch.names)
+    assert steps[0] == 0 and found[0] == 0
+    for row, (s, t) in enumerate(zip(steps[1:], range(2, 11), strict=True), start=1):
+        seen = covariance.Seen(t, MADE, batch.data.radius, head=output[row : row + 1])
+        sigma_sq = variant.reverse_variance(batch.process, int(s), seen)[0]
+        error = batch.process.gamma(s, t) * (batch.x_0 - batch.x0_hat)[row]
+        scale = np.sqrt(batch.process.lambda_sq(s, t))
+        q = torch.distributions.Normal(error, torch.full_like(error, scale))
+        p = torch.distributions.Normal(torch.zeros_like(error), sigma_sq.sqrt())
+        expected = torch.distributions.kl_divergence(q, p).sum()
+        torch.testing.assert_close(found[row], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_jumps_have_every_length_and_stay_in_the_chain():
+    t = np.full(4000, 900)
+    lengths = 900 - jump.jumps(t, 1000, ("test",))
+    expected = {round(999 / (K - 1)) for K in (5, 10, 25, 50, 100, 200, 400, 1000)}
+    assert set(lengths) == expected
+    counts = np.bincount(lengths)[sorted(expected)]  # 500 each, with a deviation of 21
+    assert (abs(counts - 500) < 5 * 21).all()
+    steps = np.arange(1, 1001)
+    found = jump.jumps(steps, 1000, ("test",))
+    assert found[0] == 0 and (found[1:] >= 1).all() and (found < steps).all()
 
 
 def test_steps_are_drawn_by_their_share_of_the_bound():

@@ -298,7 +298,7 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
     eps_hat, features = made.model(x_t, t)
     output = trained[variant.name](features)
     forward = process.make(process.BOUND_PROCESS, made.schedule)
-    batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data)
+    batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data, (*made.names, "fresh"))
     gain = variant.loss(batch, output) - variant.loss(batch, torch.zeros_like(output))
     stderr = gain.std().item() / len(gain) ** 0.5
     yield row(
