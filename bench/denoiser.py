@@ -8,6 +8,7 @@ the sampler both use them.
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from bench import covariance, heads
 from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
+from bench.jacobian import Jacobian
 from bench.schedule import Schedule
 
 
@@ -52,7 +54,8 @@ class Denoiser:
             eps_hat, features = self.model(x_t, torch.full((len(x_t),), t, device=x_t.device))
             outputs = heads.outputs(self.heads, features)
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
-        return Prediction(self, t, eps_hat, x0_hat.clamp(self.data.lo, self.data.hi), outputs)
+        x0_hat = x0_hat.clamp(self.data.lo, self.data.hi)
+        return Prediction(self, t, x_t, eps_hat, x0_hat, outputs)
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,22 @@ class Prediction:
 
     denoiser: Denoiser
     t: int
+    x_t: Float64[Tensor, "batch dim"]
     eps_hat: Float64[Tensor, "batch dim"]
     x0_hat: Float64[Tensor, "batch dim"]
     heads: Mapping[str, Shaped[Tensor, "batch dim"]]
 
-    def seen(self, variant: str) -> Seen:
-        """What the variant called `variant` reads of this pass."""
+    @cached_property
+    def jacobian(self) -> Jacobian:
+        """v from derivatives of the mean model, the same for all variants that read it."""
+        t = torch.full((len(self.x_t),), self.t, device=self.x_t.device)
+        return Jacobian(self.denoiser.model, self.x_t, t, self.denoiser.schedule.noise[self.t])
+
+    def seen(self, variant: str, direction: Float64[Tensor, "batch dim"] | None = None) -> Seen:
+        """What the variant called `variant` reads of this pass.
+
+        direction: the noise of a step of the sampler.
+        """
         chosen, moments = covariance.get(variant), None
         if self.denoiser.moments is not None:
             moments = MomentsAt(self.denoiser.moments, self.t, chosen)
@@ -81,4 +94,6 @@ class Prediction:
             moments,
             self.heads.get(variant),
             self.denoiser.data.shape,
+            self.jacobian,
+            direction,
         ).framed(chosen)

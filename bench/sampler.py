@@ -77,9 +77,9 @@ def step(
     """
     if s == 0:
         return prediction.x0_hat
-    seen = prediction.seen(variant)
+    eps = torch.as_tensor(eps, device=x_t.device)
+    seen = prediction.seen(variant, eps)
     sigma_sq = covariance.get(variant).reverse_variance(process, s, seen)
     sigma_sq = torch.as_tensor(sigma_sq, device=x_t.device)
     mean = process.mean(s, prediction.t, x_t, prediction.x0_hat, prediction.eps_hat)
-    eps = torch.as_tensor(eps, device=x_t.device)
     return mean + seen.frame.colour(sigma_sq.clamp(max=limit).sqrt(), eps)

@@ -32,7 +32,9 @@ from bench.runtime import plugins
 from bench.runtime.errors import BenchError
 from bench.schedule import Schedule, Steps
 
-Batch = ForwardRef("bench.heads.Batch")  # a name only: that module imports torch
+# Names only: these modules import torch.
+Batch = ForwardRef("bench.heads.Batch")
+Jacobian = ForwardRef("bench.jacobian.Jacobian")
 
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel", "dct", "eigen")
@@ -95,7 +97,9 @@ class Seen:
     of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0, clipped to the
     data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
     output of the variant's head, (batch, dim). shape: of an image, (channels, height, width).
-    frame: the variant's own (`Variant.basis`). Fields that a variant does not read may be None.
+    jacobian: v from derivatives of the mean model, by products. direction: the standard normal
+    noise of the sampler's step, (batch, dim); None in the bound. frame: the variant's own
+    (`Variant.basis`). Fields that a variant does not read may be None.
     """
 
     t: int | Array
@@ -106,6 +110,8 @@ class Seen:
     moments: Mapping[str, np.float64 | np.ndarray] | None = None
     head: Array | None = None
     shape: tuple[int, ...] | None = None
+    jacobian: Jacobian | None = None
+    direction: Array | None = None
     frame: Frame = PIXEL
 
     def framed(self, variant: "Variant") -> "Seen":
@@ -159,6 +165,10 @@ class Variant:
         if self.head is not None:
             return "heads"
         return "moments" if self.moments else "nothing"
+
+    def products(self, dim: int) -> int:
+        """How many Jacobian products a step of the sampler takes; dim: coordinates of an image."""
+        return 0
 
     def basis(self, seen: Seen) -> Frame:
         """The frame at the step of `seen`; it is `seen.frame` in all that follows."""

@@ -35,6 +35,7 @@ from bench.covariance import MomentsAt, Seen, Variant
 from bench.data.readers.mixture import law_of
 from bench.denoiser import Denoiser
 from bench.experiment.sections import HeadsSection, TrainSection
+from bench.jacobian import Jacobian
 from bench.mean.oracle import OracleModel
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED
@@ -101,9 +102,10 @@ class Ground:
             numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=(BATCH, DIM))
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)
-        shape = self.data.shape
-        seen = Seen(t, self.schedule, radius, eps_hat, x0_hat, at, output, shape)
-        return seen.framed(variant)
+        jacobian = Jacobian(self.model, x_t, torch.full((BATCH,), t), self.schedule.noise[t])
+        return Seen(
+            t, self.schedule, radius, eps_hat, x0_hat, at, output, self.data.shape, jacobian
+        ).framed(variant)
 
     def noised(self, purpose: str, t: int, count: int) -> Float64[torch.Tensor, "{count} dim"]:
         """Draws of x_t."""
@@ -185,7 +187,10 @@ def _rows(variant: Variant, seen: Seen):
     for i in range(BATCH):
         one = slice(i, i + 1)
         head = None if seen.head is None else seen.head[one]
-        alone = replace(seen, eps_hat=seen.eps_hat[one], x0_hat=seen.x0_hat[one], head=head)
+        whole = seen.jacobian
+        jacobian = Jacobian(whole.model, whole.x_t[one], whole.t[one], whole.noise)
+        eps_hat, x0_hat = seen.eps_hat[one], seen.x0_hat[one]
+        alone = replace(seen, eps_hat=eps_hat, x0_hat=x0_hat, head=head, jacobian=jacobian)
         yield alone.framed(variant)
 
 

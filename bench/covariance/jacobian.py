@@ -1,0 +1,49 @@
+"""The covariance that the mean model itself implies: v = I − b_t ∂ε̂/∂x_t (`bench.jacobian`).
+
+Nothing is learned, and the mean is assumed to be perfect.
+"""
+
+from bench.covariance import Seen, Variant
+from bench.frames import Frame
+from bench.process import Tensor
+
+
+class FullJacobian(Variant):
+    """All of v, by a product for each coordinate: what the others approximate."""
+
+    name = "jacobian"
+    source = "Meng 2021"
+    assumes = "perfect mean"
+    frame = "eigen"
+    conditional = True
+
+    def products(self, dim: int) -> int:
+        return dim
+
+    def basis(self, seen: Seen) -> Frame:
+        return seen.jacobian.eigen
+
+    def spectrum(self, seen: Seen) -> Tensor:
+        return seen.frame.values
+
+
+class Lanczos(FullJacobian):
+    """The root of the covariance times the noise of the step, by Lanczos (Akhtar 2026, 2605.22723).
+
+    Row `lanczos-3` takes 3 products. The bound has no noise of a step: it is that of all of v.
+    """
+
+    name = None
+    family = "lanczos"
+    source = "Akhtar 2026"
+
+    def __init__(self, products: int):
+        self.name, self.taken = f"{self.family}-{products}", products
+
+    def products(self, dim: int) -> int:
+        return min(self.taken, dim)
+
+    def basis(self, seen: Seen) -> Frame:
+        if seen.direction is None:
+            return seen.jacobian.eigen
+        return seen.jacobian.krylov(seen.direction, self.products(seen.direction.shape[1]))

@@ -1,0 +1,91 @@
+"""The covariance of the noise from the mean model's own Jacobian.
+
+If the mean is perfect, ε̂ = E[ε | x_t], then (Tweedie's second-order formula; Meng et al. 2021)
+
+    Cov[ε | x_t] = v(x_t) = I − b_t ∂ε̂/∂x_t.
+
+A product with v is one Jacobian-vector product, in forward mode, beside the pass that gives ε̂. The
+Jacobian of a network is not quite symmetric. Where v is needed as a matrix, its symmetric part is
+taken.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bench.frames import Eigen
+from bench.runtime.errors import BenchError
+
+LARGEST = 784  # coordinates of an image whose v may be a matrix: so many products an image
+
+
+class Jacobian:
+    """v(x_t) of a batch.
+
+    model: of (x_t, t), gives ε̂ first. t: the step of each row, (batch,). noise: b_t, a number or
+    (batch, 1).
+    """
+
+    def __init__(
+        self, model: Callable, x_t: Float64[Tensor, "batch dim"], t: Tensor, noise: float | Tensor
+    ):
+        self.model, self.x_t, self.t, self.noise = model, x_t, t, noise
+
+    def times(self, z: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
+        """v z, by one product."""
+        # Tensors of inference mode have no derivatives, and the kernels of attention that are fused
+        # have none in forward mode.
+        with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            t = self.t.clone()
+            _, slope = torch.func.jvp(
+                lambda x_t: self.model(x_t, t)[0], (self.x_t.clone(),), (z.clone(),)
+            )
+        return z - self.noise * slope
+
+    @cached_property
+    def eigen(self) -> Eigen:
+        """The eigenvectors and eigenvalues of the symmetric part of v, by a product for each
+        coordinate.
+
+        BenchError if there are more than `LARGEST`.
+        """
+        batch, dim = self.x_t.shape
+        if dim > LARGEST:
+            raise BenchError(
+                f"v as a matrix takes a product for each of {dim} coordinates; expected at most "
+                f"{LARGEST}, or a variant that takes fewer, such as lanczos-3 (without nll) or tmpd"
+            )
+        columns = [self.times(unit.expand(batch, dim)) for unit in torch.eye(dim).to(self.x_t)]
+        matrix = torch.stack(columns, dim=2)
+        values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+        return Eigen(vectors, values)
+
+    def krylov(self, z: Float64[Tensor, "batch dim"], products: int) -> Eigen:
+        """The frame of the Lanczos vectors of z after `products` products.
+
+        A function f of v times z is F f(values) Fᵀ z in it, exactly if f is a polynomial of degree
+        below `products`: z itself is in the frame. The number of the other directions is 0 and does
+        not matter.
+        """
+        basis, diagonal, beside = [z / z.norm(dim=1, keepdim=True)], [], []
+        for _ in range(products):
+            new = self.times(basis[-1])
+            diagonal.append((basis[-1] * new).sum(1))
+            for _ in range(2):  # twice is enough to keep them orthogonal
+                for earlier in basis:
+                    new = new - (earlier * new).sum(1, keepdim=True) * earlier
+            size = new.norm(dim=1, keepdim=True)
+            beside.append(size[:, 0])
+            basis.append(new / size.clamp(min=torch.finfo(new.dtype).tiny))
+        vectors = torch.stack(basis[:-1], dim=2)
+        tridiagonal = torch.diag_embed(torch.stack(diagonal, dim=1))
+        if products > 1:
+            off = torch.diag_embed(torch.stack(beside[:-1], dim=1), offset=1)
+            tridiagonal = tridiagonal + off + off.mT
+        values, rotation = torch.linalg.eigh(tridiagonal)
+        rest = values.new_zeros(len(values), 1 if products < z.shape[1] else 0)
+        return Eigen(vectors @ rotation, torch.cat([values, rest], dim=1))

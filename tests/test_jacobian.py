@@ -1,0 +1,124 @@
+"""The covariance from derivatives, against the mixture's own and against autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench import covariance, mixture, schedule
+from bench.denoiser import Denoiser
+from bench.jacobian import LARGEST, Jacobian
+from bench.mean import train
+from bench.mean.model import MeanModel
+from bench.mean.oracle import OracleModel
+from bench.runtime.errors import BenchError
+from bench.theory.ground import data_of
+from tests.helpers.models import OPTIONS, SHAPE
+
+MADE, DIM = schedule.make("linear", 20), 6
+LAW = mixture.random(("toy",), 3, DIM)
+
+
+def at(t, batch=5):
+    """(v as a `Jacobian`, x_t) of the exact mean of a mixture."""
+    model = OracleModel(LAW, MADE)
+    generator = torch.Generator().manual_seed(t)
+    eps = torch.randn(batch, DIM, generator=generator, dtype=torch.float64)
+    x_t = MADE.signal[t] * LAW.draw(("toy", t), batch) + MADE.noise[t] * eps
+    return Jacobian(model, x_t, torch.full((batch,), t), MADE.noise[t]), x_t
+
+
+@pytest.mark.parametrize("t", [1, 5, 20])
+def test_at_perfect_mean_it_is_the_covariance_of_the_noise(t):
+    """Cov[ε | x_t] = (a_t²/b_t²) Cov[x_0 | x_t], in closed form for a mixture. Its relative error
+    is that of the differences x_t − a_t E[x_0 | x_t] over b_t: 1e-16/b_t² ≤ 1e-10.
+    """
+    jacobian, x_t = at(t)
+    _, of_x_0 = OracleModel(LAW, MADE).oracle.conditional(x_t, t)
+    expected = MADE.alpha_bar[t] / MADE.noise_sq[t] * of_x_0
+    frame = jacobian.eigen
+    rebuilt = frame.vectors @ torch.diag_embed(frame.values) @ frame.vectors.mT
+    torch.testing.assert_close(rebuilt, expected, rtol=0, atol=1e-10)
+    z = torch.randn(5, DIM, dtype=torch.float64)
+    product = (expected @ z[:, :, None])[:, :, 0]
+    torch.testing.assert_close(jacobian.times(z), product, rtol=0, atol=1e-10)
+
+
+def test_of_a_network_it_is_autograds(tmp_path):
+    """Row by row, in reverse mode. The network computes in fp32."""
+    torch.manual_seed(0)
+    model = MeanModel(train.make_unet(OPTIONS, SHAPE), "epsilon", MADE, SHAPE)
+    torch.nn.init.normal_(model.unet.conv_out.weight, std=0.1)
+    x_t, t = torch.randn(2, 64, dtype=torch.float64), torch.tensor([3, 17])
+    noise = torch.from_numpy(MADE.noise)[t][:, None]
+    z = torch.randn(2, 64, dtype=torch.float64)
+    whole = torch.autograd.functional.jacobian(lambda x: model(x, t)[0], x_t)
+    slopes = torch.stack([whole[row, :, row] @ z[row] for row in range(2)])
+    with torch.inference_mode():
+        found = Jacobian(model, x_t + 0.0, t, noise).times(z)
+    torch.testing.assert_close(found, z - noise * slopes, rtol=0, atol=1e-4)
+
+
+def exact_root(jacobian, z):
+    """(1 + v)^½ z by the eigenvectors of v."""
+    frame = jacobian.eigen
+    return frame.colour((1 + frame.values).sqrt(), z)
+
+
+def test_lanczos_with_a_product_for_each_coordinate_is_exact():
+    jacobian, _ = at(5)
+    z = torch.randn(5, DIM, dtype=torch.float64)
+    frame = jacobian.krylov(z, DIM)
+    found = frame.colour((1 + frame.values).sqrt(), z)
+    torch.testing.assert_close(found, exact_root(jacobian, z), rtol=0, atol=1e-9)
+
+
+def test_lanczos_comes_nearer_with_every_product():
+    jacobian, _ = at(5, batch=200)
+    z = torch.randn(200, DIM, dtype=torch.float64)
+    exact, errors = exact_root(jacobian, z), []
+    for products in range(1, DIM + 1):
+        frame = jacobian.krylov(z, products)
+        errors.append((frame.colour((1 + frame.values).sqrt(), z) - exact).norm().item())
+    assert errors == sorted(errors, reverse=True) and errors[2] < 0.1 * errors[0]
+
+
+def test_lanczos_where_v_is_a_multiple_of_the_identity():
+    """One product finds all; what follows has no direction left and must not be NaN."""
+    model = lambda x_t, t: (0.5 * x_t, None)
+    jacobian = Jacobian(model, torch.randn(3, DIM).double(), torch.ones(3), 1.0)
+    z = torch.randn(3, DIM, dtype=torch.float64)
+    frame = jacobian.krylov(z, 3)
+    found = frame.colour((1 + frame.values).sqrt(), z)
+    torch.testing.assert_close(found, 1.5**0.5 * z, rtol=1e-12, atol=0)
+
+
+def test_a_matrix_of_large_images_is_refused():
+    x_t = torch.zeros(1, LARGEST + 1, dtype=torch.float64)
+    with pytest.raises(BenchError, match=r"each of 785 coordinates; expected at most 784"):
+        _ = Jacobian(lambda x_t, t: (x_t, None), x_t, torch.ones(1), 1.0).eigen
+
+
+@pytest.mark.parametrize("name, expected", [("jacobian", DIM), ("lanczos-3", 3), ("tmpd", 1)])
+def test_products_are_those_that_are_made(name, expected):
+    """Counted at the model, in a step of the sampler."""
+    calls = []
+    oracle = OracleModel(LAW, MADE)
+
+    def model(x_t, t):
+        calls.append(len(x_t))
+        return oracle(x_t, t)
+
+    denoiser = Denoiser(model, {}, None, data_of(LAW, (0, "toy"), test=10), MADE)
+    x_t = torch.randn(4, DIM, dtype=torch.float64)
+    prediction = denoiser.predict(x_t, 5)
+    direction = torch.randn(4, DIM, dtype=torch.float64)
+    covariance.get(name).spectrum(prediction.seen(name, direction))
+    assert len(calls) == 1 + expected == 1 + covariance.get(name).products(DIM)
+
+
+def test_tmpd_is_the_row_sums():
+    jacobian, x_t = at(5)
+    frame = jacobian.eigen
+    rows = (frame.vectors @ torch.diag_embed(frame.values) @ frame.vectors.mT).sum(2)
+    seen = covariance.Seen(5, MADE, eps_hat=x_t, jacobian=jacobian)
+    np.testing.assert_allclose(covariance.get("tmpd").spectrum(seen), rows, atol=1e-10)
