@@ -9,6 +9,7 @@ import functools
 import itertools
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def check(name: str) -> list[dict[str, Any]]:
     list.
     """
     variant = covariance.get(name)
-    rows = [*attributes(variant), *of_one_pass(variant)]
+    rows = [*attributes(variant), *of_one_pass(variant), *plausible(variant)]
     if not all(line["verdict"] for line in rows):
         return rows  # the bound and the sampler cannot use it
     rows += in_use(variant)
@@ -117,27 +118,29 @@ def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
 def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
     """Shape, range, determinism and independence of the batch of σ², at several steps s → t."""
     shapes = (BATCH, DIM) if variant.conditional else (1, 1), (1, DIM)
-    shape, below, above, moved, alone = 0, 0, 0, 0, 0.0
+    shape, infinite, below, above, moved, alone = 0, 0, 0, 0, 0, 0.0
     for kind, t in itertools.product(variant.processes, STEPS):
         forward = process.make(kind, ground(0.0).schedule)
         seen = ground(0.0).seen(variant, t, radius=RADIUS)
+        unbounded = replace(seen, radius=np.inf)
         for s in {1, t // 2, t - 1}:
             sigma_sq = np.asarray(variant.reverse_variance(forward, s, seen))
             again = np.asarray(variant.reverse_variance(forward, s, seen))
             low = forward.lambda_sq(s, t)
             high = low + forward.gamma(s, t) ** 2 * RADIUS**2
             shape += sigma_sq.shape not in shapes
+            anywhere = np.asarray(variant.reverse_variance(forward, s, unbounded))
+            infinite += not (np.isfinite(anywhere) & (anywhere >= 0)).all()
             below += not (sigma_sq >= low * (1 - ROUNDING)).all()
             above += not (sigma_sq <= high * (1 + ROUNDING)).all()
             moved += not np.array_equal(sigma_sq, again)
-            if variant.conditional:
-                parts = [variant.reverse_variance(forward, s, one) for one in _rows(seen)]
-                change = np.abs(np.concatenate(parts) - sigma_sq).max()
-                alone = max(alone, change / (sigma_sq.max() or 1.0))
+            parts = [variant.reverse_variance(forward, s, one) for one in _rows(seen)]
+            change = np.abs(np.concatenate(parts) - sigma_sq).max()
+            alone = max(alone, change / (sigma_sq.max() or 1.0))
     yield holds(variant, "steps where σ² has another shape than `conditional` says", shape)
+    yield holds(variant, "steps where σ² of unbounded data is negative or not finite", infinite)
     yield holds(variant, "steps where σ² is below λ²", below)
-    if variant.assumes != "nothing":
-        yield holds(variant, "steps where σ² is above λ² + γ² ((hi − lo)/2)²", above)
+    yield holds(variant, "steps where σ² is above λ² + γ² ((hi − lo)/2)²", above)
     yield holds(variant, "steps where σ² is another number the second time", moved)
     yield row(
         f"{variant.name}: largest change of σ² if an image is alone in its batch, relative",
@@ -154,15 +157,22 @@ def _rows(seen: Seen):
     for i in range(BATCH):
         one = slice(i, i + 1)
         head = None if seen.head is None else seen.head[one]
-        yield Seen(
-            seen.t,
-            seen.schedule,
-            seen.radius,
-            seen.eps_hat[one],
-            seen.x0_hat[one],
-            seen.moments,
-            head,
-        )
+        yield replace(seen, eps_hat=seen.eps_hat[one], x0_hat=seen.x0_hat[one], head=head)
+
+
+def plausible(variant: Variant) -> Iterator[dict[str, Any]]:
+    """v of some image and coordinate can be E[(ε − ε̂)²] at every step, if the variant has a v.
+
+    ε has variance 1, and so the error of the best ε̂ is in [0, 1].
+    """
+    outside = 0
+    for t in STEPS:
+        try:
+            v = np.asarray(variant.spectrum(ground(0.0).seen(variant, t)))
+        except NotImplementedError:  # it defines `reverse_variance`
+            return
+        outside += not ((v >= 0) & (v <= 1)).any()
+    yield holds(variant, "steps where v is nowhere in [0, 1], as E[(ε − ε̂)²] is", outside)
 
 
 def in_use(variant: Variant) -> Iterator[dict[str, Any]]:

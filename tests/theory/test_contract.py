@@ -68,6 +68,28 @@ def test_shape_range_determinism_and_batch(broken):
     assert "alone in its batch" in together
 
 
+@pytest.mark.parametrize(
+    "v, missed",
+    [
+        (-5.0, "v is nowhere in [0, 1]"),
+        (1e9, "v is nowhere in [0, 1]"),
+        (np.inf, "σ² of unbounded data is negative or not finite"),
+    ],
+)
+def test_nonsense_of_a_variant_that_assumes_nothing(broken, v, missed):
+    assert missed in broken(spectrum=lambda self, seen: v)
+
+
+def test_what_a_variant_that_assumes_nothing_promises(broken):
+    """σ² itself may not be negative or above that of any data; one number is that of any batch."""
+    below = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), -1.0))
+    assert "σ² of unbounded data is negative or not finite" in below
+    above = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e3))
+    assert "is above λ² + γ²" in above
+    one_number = broken(spectrum=lambda self, seen: float(seen.eps_hat.square().mean()))
+    assert "alone in its batch" in one_number
+
+
 def test_a_head_that_learns_another_thing(broken):
     missed = broken(
         assumes="imperfect mean",
