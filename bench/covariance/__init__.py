@@ -14,8 +14,6 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ForwardRef
@@ -25,7 +23,7 @@ from jaxtyping import Float64
 
 from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import plugins
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unknown
 from bench.schedule import Schedule, Steps
 
 Batch = ForwardRef("bench.heads.Batch")  # a name only: that module imports torch
@@ -35,6 +33,17 @@ FRAMES = ("pixel",)
 NEEDS = ("nothing", "moments", "heads")
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
+# of which `bench.moments` estimates the means: `<name>` of each coordinate, `<name>_mean` of all
+QUANTITIES = (
+    "eps_sq",
+    "error_sq",
+    "x0_hat",
+    "x0_hat_sq",
+    "x0_error_sq",
+    "last_term",
+    "total_variance",
+)
+MOMENTS = (*QUANTITIES, *(f"{name}_mean" for name in QUANTITIES))
 
 
 @dataclass(frozen=True)
@@ -194,13 +203,21 @@ def squared_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 def register(variant: Variant) -> None:
-    """Puts a variant into `VARIANTS`. BenchError if another class has its name already."""
+    """Puts a variant into `VARIANTS`.
+
+    BenchError if another class has its name already, or for a moment that there is not.
+    """
     earlier = VARIANTS.get(variant.name)
     if earlier is not None and _place(earlier) != _place(variant):
         raise BenchError(
             f"variant {variant.name!r} is defined twice, by {_place(earlier)} and by "
             f"{_place(variant)}; expected another name for one of them"
         )
+    for attribute in ("moments", "edge_moments"):
+        for name in getattr(variant, attribute):
+            if name not in MOMENTS:
+                where = f"variant {variant.name!r} ({_place(variant)}): {attribute}"
+                raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
     VARIANTS[variant.name] = variant
 
 
@@ -209,8 +226,7 @@ def _place(variant: Variant) -> str:
     return f"{type(variant).__module__}:{type(variant).__qualname__}"
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+plugins.import_folder(__name__, __path__)
 
 
 def load(reference: str) -> str:

@@ -27,12 +27,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.experiment import loading
+from bench.runtime.errors import BenchError, unexpected
+
+try:  # a file of bench/covariance/ or bench/scores/ may be broken
+    from bench.experiment import loading
+except BenchError as error:
+    sys.exit(f"error: {error}")
+
 from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
-from bench.runtime.errors import BenchError, unexpected
 from bench.stages import VERSIONS, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
