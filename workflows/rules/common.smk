@@ -50,7 +50,11 @@ try:
     # Snakemake has read the files itself, and takes of a key that stands twice the last value.
     for file in CONFIG_FILES:
         loading.read_yaml(file)
-    experiment = loading.resolve(config, " + ".join(CONFIG_FILES), workflow.basedir)
+    changes = workflow.config_settings.overwrite_config
+    if CONFIG_FILES[1:]:
+        loading.check_name(changes, CONFIG_FILES[-1])
+    SOURCES = " + ".join(CONFIG_FILES + ["--config"] * bool(workflow.config_settings.config))
+    experiment = loading.resolve(config, SOURCES, workflow.basedir, changes)
 except BenchError as error:
     sys.exit(f"error: {error}")
 except Exception as error:
