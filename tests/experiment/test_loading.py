@@ -116,6 +116,7 @@ def test_beta_may_be_clipped_otherwise():
         ("moments.draws", "many", "moments.draws: .*valid integer, found 'many'"),
         ("moments.drwas", 3, "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
         ("bogus", 1, "unknown key 'bogus'"),
+        ("bound.images", 181, "bound.images: expected at most the 180 test images .*, found 181"),
         ("settings", ["digit"], "unknown setting 'digit'; did you mean 'digits'"),
         ("settings", [], "settings: expected a list of setting names, found \\[\\]"),
         ("settings", "digits", "settings: expected a list of setting names"),
@@ -263,9 +264,7 @@ def test_rows_of_all_settings_without_a_head_are_left_out(tmp_path, capsys):
     assert "npr" in mine.variants("ddim") and mine.head_names == ["npr"]
     assert not {"sn", "improved_ddpm"} & {*mine.variants("ddpm"), *mine.variants("ddim")}
     said = capsys.readouterr().err
-    assert said.startswith(
-        "settings.mine: no head is configured for improved_ddpm, sn; their rows"
-    )
+    assert said.startswith("settings.mine: no head is configured for improved_ddpm, sn; their rows")
     assert said.count("\n") == 1
     with pytest.raises(BenchError, match="ddim.variants: every variant needs a head that is not"):
         loading.resolve(changed("processes.ddim.variants", ["sn"], raw))
