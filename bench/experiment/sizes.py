@@ -14,7 +14,8 @@ BATCH = 3 * 8  # bytes of a coordinate: x_0, ε and x_t, or x_t, ε̂ and x̂_0
 def check(setting: Setting) -> None:
     """BenchError for the first number that cannot fit, and for more test images than there are.
 
-    A data set whose size is not known before it is read is left to its job. Only arrays that are certain to be made are counted, without what networks need.
+    A data set whose size is not known before it is read is left to its job. Only arrays that are
+    certain to be made are counted, without what networks need.
     """
     N, samples, size = setting.schedule.N, setting.samples, _size(setting)
     dim = math.prod(size.shape) if size else 1
