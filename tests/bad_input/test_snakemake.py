@@ -54,3 +54,17 @@ def test_a_mistake_that_only_a_job_can_see(copy):
         "images of tiny, found 1618"
     }
     assert not (copy / target).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--configfile", "noname.yaml"], "error: noname.yaml: name: missing; expected a line"),
+        (["--config", "bound={images: 30}"], "params.yaml + --config: bound.images: input should"),
+    ],
+)
+def test_where_a_mistake_is_from(arguments, message, tmp_path):
+    (tmp_path / "noname.yaml").write_text("moments: {draws: 3}")
+    run = snakemake(tmp_path, "tables", "--dry-run", *arguments)
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert message in run.stderr.splitlines()[-1]
