@@ -37,9 +37,9 @@ def _place(error, file):
     """The file and the line that an error is about: of a SyntaxError, or the last of `file`."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.lineno:
         file, lines = error.filename, [error.lineno]
-    return f"{os.path.relpath(file)}, line {lines[-1]}"
+    return f"{os.path.relpath(file)}, line {lines[-1]}" if lines else os.path.relpath(file)
 
 
 def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> type:
@@ -63,6 +63,8 @@ def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> 
         (point,) = points.select(name=name)
     try:
         plugin = point.load()
+    except BenchError:
+        raise
     except Exception as error:  # whatever a module does when it is imported
         raise BenchError(
             f"{kind} {name!r} cannot be imported ({reason(error)}); expected package.module:Class "

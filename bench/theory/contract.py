@@ -126,7 +126,9 @@ def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
             again = np.asarray(variant.reverse_variance(forward, s, seen))
             low = forward.lambda_sq(s, t)
             high = low + forward.gamma(s, t) ** 2 * RADIUS**2
-            shape += sigma_sq.shape not in shapes
+            if sigma_sq.shape not in shapes:
+                shape += 1
+                continue
             anywhere = np.asarray(variant.reverse_variance(forward, s, unbounded))
             infinite += not (np.isfinite(anywhere) & (anywhere >= 0)).all()
             below += not (sigma_sq >= low * (1 - ROUNDING)).all()

@@ -7,6 +7,7 @@ from bench.runtime.errors import BenchError
 
 BROKEN = {
     "syntax": ("x = 1\n\ndef broken(\n", "broken.py, line 3: cannot be imported (SyntaxError: "),
+    "no text": ("x = '\0'\n", "broken.py: cannot be imported ("),
     "import": (
         "x = 1\nimport nowhere_at_all\n",
         "broken.py, line 2: cannot be imported (ModuleNotFoundError: No module named",
@@ -21,7 +22,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_is_one_line_that_names_the_line(case, tmp_path, monkeypatch):
     text, message = BROKEN[case]
-    package = tmp_path / f"package_{case}"
+    package = tmp_path / f"package_{case.replace(' ', '_')}"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "broken.py").write_text(text)

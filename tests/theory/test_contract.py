@@ -53,6 +53,8 @@ def test_values_that_are_wrong(broken):
 def test_shape_range_determinism_and_batch(broken):
     calls = itertools.count(1)
     assert "has another shape" in broken(spectrum=lambda self, seen: np.ones(3))
+    of_images = broken(spectrum=lambda self, seen: seen.eps_hat.numpy() ** 2)  # not `conditional`
+    assert "has another shape" in of_images
     assert "is another number" in broken(spectrum=lambda self, seen: 0.01 / next(calls))
     below = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e-9))
     assert "is below λ²" in below
