@@ -42,9 +42,9 @@ import torch
 from tqdm import tqdm
 
 from bench import noise, second_moments, terms
+from bench.covariance import QUANTITIES
 
 PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
-QUANTITIES = ("eps_sq", "error_sq", *PLAIN, "total_variance")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
 SCALARS = (
     "draws",

@@ -173,8 +173,11 @@ def numbers(names: Iterable[str], shape: Sequence[int]) -> int:
 
 def is_one(name: str) -> bool:
     """Whether a moment is one of this module."""
-    of, _, kind = name.partition("_")
-    return of in OF and kind.partition("-")[0] in SHAPES
+    try:
+        parse(name)
+    except BenchError:
+        return False
+    return True
 
 
 def parse(name: str) -> tuple[str, str, int | None]:

@@ -103,6 +103,14 @@ def registry(monkeypatch):
     monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
 
 
+def test_a_moment_that_there_is_not(registry):
+    message = (
+        "Halfway.: moments: unknown moment 'eps_sq_meen'; did you mean 'eps_sq_mean'. .known: "
+    )
+    with pytest.raises(BenchError, match=message):
+        type("Halfway", (covariance.Variant,), {"name": "halfway", "moments": ("eps_sq_meen",)})
+
+
 def test_estimate_is_clipped_to_the_squared_radius(registry):
     class Shown(covariance.Variant):
         name = "shown"

@@ -11,12 +11,7 @@ from bench.runtime.errors import BenchError
 
 @options.command("bench plan --configfile workflows/experiments/tiny.yaml")
 @options.config
-@click.option(
-    "--configfile",
-    metavar="FILE",
-    multiple=True,
-    help="An overlay of the experiment, as Snakemake's. May be given several times.",
-)
+@options.configfile
 @click.option(
     "--images-per-second",
     metavar="[NAME=]N",
@@ -48,8 +43,9 @@ def plan(
 
 @options.command("bench config --output resolved.yaml")
 @options.config
+@options.configfile
 @click.option("--output", metavar="FILE", show_default="print it", help="Where to write it.")
-def config(config: str, output: str | None) -> None:
+def config(config: str, configfile: tuple[str, ...], output: str | None) -> None:
     """Validate an experiment and write it resolved, with the file of every setting read in.
 
     The output replaces a file, but no folder, link or device.
@@ -57,7 +53,7 @@ def config(config: str, output: str | None) -> None:
     from bench.experiment import loading
     from bench.runtime import files
 
-    experiment = loading.load(config)
+    experiment = loading.load(config, configfile)
     if output is not None:
         files.check_new(output, "--output")
     loading.write(experiment, output)

@@ -20,6 +20,12 @@ config = click.option(
     default="params.yaml",
     help="The experiment: params.yaml, or a resolved results/config.yaml.",
 )
+configfile = click.option(
+    "--configfile",
+    metavar="FILE",
+    multiple=True,
+    help="An overlay of the experiment, as Snakemake's. May be given several times.",
+)
 setting = click.option(
     "--setting",
     "name",

@@ -17,8 +17,6 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ForwardRef
@@ -26,10 +24,11 @@ from typing import ForwardRef
 import numpy as np
 from jaxtyping import Float64
 
+from bench import second_moments
 from bench.frames import PIXEL, Frame
 from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import plugins
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unknown
 from bench.schedule import Schedule, Steps
 
 # Names only: these modules import torch.
@@ -42,6 +41,17 @@ NEEDS = ("nothing", "moments", "heads")
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
+# of which `bench.moments` estimates the means: `<name>` of each coordinate, `<name>_mean` of all
+QUANTITIES = (
+    "eps_sq",
+    "error_sq",
+    "x0_hat",
+    "x0_hat_sq",
+    "x0_error_sq",
+    "last_term",
+    "total_variance",
+)
+MOMENTS = (*QUANTITIES, *(f"{name}_mean" for name in QUANTITIES))
 
 
 @dataclass(frozen=True)
@@ -237,13 +247,21 @@ def positive(output: Tensor) -> Tensor:
 
 
 def register(variant: Variant) -> None:
-    """Puts a variant into `VARIANTS`. BenchError if another class has its name already."""
+    """Puts a variant into `VARIANTS`.
+
+    BenchError if another class has its name already, or for a moment that there is not.
+    """
     earlier = VARIANTS.get(variant.name)
     if earlier is not None and _place(earlier) != _place(variant):
         raise BenchError(
             f"variant {variant.name!r} is defined twice, by {_place(earlier)} and by "
             f"{_place(variant)}; expected another name for one of them"
         )
+    for attribute in ("moments", "edge_moments"):
+        for name in getattr(variant, attribute):
+            if name not in MOMENTS and not second_moments.is_one(name):
+                where = f"variant {variant.name!r} ({_place(variant)}): {attribute}"
+                raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
     VARIANTS[variant.name] = variant
 
 
@@ -252,8 +270,7 @@ def _place(variant: Variant) -> str:
     return f"{type(variant).__module__}:{type(variant).__qualname__}"
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+plugins.import_folder(__name__, __path__)
 
 
 def load(reference: str) -> str:

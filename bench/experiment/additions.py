@@ -4,7 +4,7 @@ Snakemake merges an overlay into params.yaml key by key and replaces lists. A ke
 stays beside the list that it adds to. If two overlays add to the same list, the last one counts.
 """
 
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, unknown
 
 
 def split(mapping: dict) -> tuple[dict, dict]:
@@ -34,6 +34,8 @@ def check(mapping: dict, added: dict, path: str, outer: str = "") -> None:
             check(present, value, path, f"{outer}{key}.")
         elif not isinstance(value, list):
             raise BenchError(f"{path}: {outer}{key}: expected a list, found {value!r}")
+        elif mapping and name not in mapping:
+            raise BenchError(f"{path}: {outer}{key}: {unknown('key', name, mapping)}")
         elif not isinstance(present, list):
             raise BenchError(
                 f"{path}: {outer}{key}: expected a list {outer}{name} to add to, found {present!r}"
@@ -51,3 +53,10 @@ def extend(mapping: dict, added: dict) -> dict:
         elif name == key and isinstance(present, dict):
             extended[name] = extend(present, value)
     return extended
+
+
+def only_adds(value: object) -> bool:
+    """Whether a section of an overlay only adds to lists, at every depth."""
+    return isinstance(value, dict) and all(
+        str(key).endswith("+") or only_adds(inner) for key, inner in value.items()
+    )

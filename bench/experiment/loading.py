@@ -9,7 +9,8 @@ setting that has this list, in whichever file it is. `load` returns the experime
 raises an error of one line that names the file and the key.
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,21 @@ from bench.runtime import files
 from bench.runtime.errors import BenchError, dotted, problem, shown, unknown
 from bench.scores import extractors
 
+PARAMS = "params.yaml"
 TEMPLATE = "__use_yte__"  # the key with which Snakemake runs the Python expressions of a file
 
 
-def load(path: str | Path = "params.yaml", overlays: Iterable[str | Path] = ()) -> Experiment:
+def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Experiment:
     """The experiment of a YAML file, with overlays merged into it as Snakemake's --configfile does.
 
     path: params.yaml, beside the folder workflows/ that has the settings, or a resolved file.
     Raises BenchError naming the file and the key.
     """
+    if str(path) == PARAMS and not Path(path).exists():
+        raise BenchError(
+            f"{path}: no such file in {Path.cwd()}; start the command in the clone, or name the "
+            "file: --config path/to/params.yaml"
+        )
     raw, changes = read_yaml(path), {}
     if overlays:
         from snakemake.utils import update_config
@@ -41,7 +48,20 @@ def load(path: str | Path = "params.yaml", overlays: Iterable[str | Path] = ()) 
         for overlay in overlays:
             update_config(changes, read_yaml(overlay))
         update_config(raw, changes)
-    return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent)
+        check_name(changes, overlays[-1])
+    return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
+
+
+def check_name(changes: dict[str, Any], overlay: str | Path) -> None:
+    """BenchError unless `changes` have a name: else their tables would replace others.
+
+    overlay: what the error calls the file that they are from.
+    """
+    if "name" not in changes:
+        raise BenchError(
+            f"{overlay}: name: missing; expected a line such as `name: mine`, with which the "
+            "tables are in results/mine-tables/ and replace no others"
+        )
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -64,26 +84,31 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def resolve(
-    raw: dict[str, Any], path: str | Path = "params.yaml", folder: str | Path = "."
+    raw: dict[str, Any],
+    path: str | Path = PARAMS,
+    folder: str | Path = ".",
+    changes: Mapping[str, Any] | None = None,
 ) -> Experiment:
     """Validates the merged mapping `raw` and reads the settings it names.
 
     raw["settings"]: a list of settings. Each is the name of a file in workflows/settings/ of
     `folder`, or the path of a YAML file, relative to the working folder. In a resolved file it is
-    the mapping of the settings themselves. path: what an error calls the file. BenchError for the
-    first mistake.
+    the mapping of the settings themselves. path: what an error calls the file. changes: what of
+    `raw` is from overlays or the command line. BenchError for the first mistake.
     """
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
     raw, shared_rows = additions.extend(raw, added), []
     if not isinstance(raw.get("settings"), dict):
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
-        settings = {}
+        settings, owners = {}, {}
         for name, file in _setting_files(raw.get("settings"), path, folder).items():
             own = additions.extend(read_yaml(file), added)
+            owners |= {key: [*owners.get(key, []), file] for key in own}
             settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
             if "processes" not in own:
                 shared_rows.append(name)
+        _check_effect(changes or {}, owners, len(settings), path)
         raw["settings"] = settings
     experiment = _complete(_validate(Experiment, raw, path), path, shared_rows)
     _check_names(experiment, path)
@@ -102,6 +127,12 @@ def _setting_files(entries, path, folder):
         file = Path(entry) if is_path else settings / f"{entry}.yaml"
         if not is_path and not file.is_file():
             raise unknown("setting", entry, [other.stem for other in settings.glob("*.yaml")])
+        known = settings / f"{file.stem}.yaml"
+        if known.is_file() and file.resolve() != known.resolve():
+            raise BenchError(
+                f"{path}: settings: {_shown(file)} has the name of {_shown(known)}, and would take "
+                f"over results/{file.stem}/; rename it"
+            )
         if file.stem in chosen:
             raise BenchError(
                 f"{path}: settings: expected no repetitions, found {_shown(chosen[file.stem])} "
@@ -109,6 +140,25 @@ def _setting_files(entries, path, folder):
             )
         chosen[file.stem] = file
     return chosen
+
+
+def _check_effect(changes, owners, count, path):
+    """BenchError for a section of an overlay that no setting takes, as all have their own.
+
+    If only some of the settings take it, a line on stderr says so. owners: {section: the settings'
+    files that have it}; count: how many settings there are.
+    """
+    for key, value in changes.items():
+        if key not in owners or additions.only_adds(value):
+            continue
+        having = ", ".join(str(_shown(file)) for file in owners[key])
+        if len(owners[key]) < count:
+            print(f"{path}: {key}: not for {having}, which has its own", file=sys.stderr)
+            continue
+        raise BenchError(
+            f"{path}: {key}: no setting takes it, as {having} has its own; change it there, or in "
+            "a copy with another name: `settings: [path/to/mine.yaml]`"
+        )
 
 
 def _complete(experiment, path, shared_rows):

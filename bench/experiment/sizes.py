@@ -1,4 +1,4 @@
-"""Numbers of a setting that are so large that their arrays do not fit this machine's memory."""
+"""Numbers of a setting that are too large for its data set or for this machine's memory."""
 
 import math
 
@@ -6,19 +6,22 @@ from bench import second_moments
 from bench.data import dataset
 from bench.experiment.resolved import Setting
 from bench.runtime import memory
+from bench.runtime.errors import BenchError
 
 SCHEDULE = 8 * 8  # bytes of a step: β and what follows from it (`bench.schedule.Schedule`)
 BATCH = 3 * 8  # bytes of a coordinate: x_0, ε and x_t, or x_t, ε̂ and x̂_0
 
 
 def check(setting: Setting) -> None:
-    """BenchError for the first number that cannot fit.
+    """BenchError for the first number that cannot fit, and for more test images than there are.
 
-    Only arrays that are certain to be made are counted, without what networks need.
+    A data set whose size is not known before it is read is left to its job. Only arrays that are
+    certain to be made are counted, without what networks need.
     """
-    N, samples, shape = setting.schedule.N, setting.samples, _shape(setting)
-    dim = math.prod(shape or (1,))
-    numbers = second_moments.numbers(setting.moments_by_coordinate(), shape) if shape else 0
+    N, samples, size = setting.schedule.N, setting.samples, _size(setting)
+    dim = math.prod(size.shape) if size else 1
+    by_coordinate = setting.moments_by_coordinate()
+    numbers = second_moments.numbers(by_coordinate, size.shape) if size else 0
     at_a_step = SCHEDULE + 4 * numbers
     memory.check("schedule.N", N, N * at_a_step, "the schedule and the moments")
     if "optimal" in setting.trajectories():
@@ -37,11 +40,14 @@ def check(setting: Setting) -> None:
     memory.check("bound.images", images, 8 * images * cells, "the bounds of all cells")
     resamples = setting.fidelity.resamples
     memory.check("fidelity.resamples", resamples, 8 * resamples, "the scores of the resamples")
+    if size and images > size.test:
+        raise BenchError(
+            f"bound.images: expected at most the {size.test} test images of the data set "
+            f"{setting.data.name}, found {images}"
+        )
 
 
-def _shape(setting):
-    """The shape of an image, None if the reader does not know it beforehand."""
+def _size(setting):
+    """The size of the data set; None if the reader does not know it beforehand."""
     module = dataset.reader(setting.data.name)
-    if not hasattr(module, "size"):
-        return None
-    return module.size(**setting.data.options).shape
+    return module.size(**setting.data.options) if hasattr(module, "size") else None

@@ -1,5 +1,6 @@
 """How a mean model is kept: `unet/` in diffusers' layout, its heads, and `mean.json`."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,4 +155,19 @@ def check_channels(unet: torch.nn.Module, shape: tuple[int, ...], folder: str | 
         raise BenchError(
             f"{folder}: the network has {inputs} input and {outputs} output channels, "
             f"expected {shape[0]} of each for this data set"
+        )
+
+
+def note_size(unet: torch.nn.Module, shape: tuple[int, ...], folder: str | Path) -> None:
+    """A line on stderr if the config says that the network was made for images of another size.
+
+    It is no error, as a U-Net runs at other sizes. shape: (channels, height, width).
+    """
+    size = unet.config.sample_size
+    height, width = (size, size) if size is None or isinstance(size, int) else size
+    if size is not None and (height, width) != tuple(shape[1:]):
+        print(
+            f"{folder}: the network was made for images of {height}×{width} (its sample_size), "
+            f"and the data have {shape[1]}×{shape[2]}",
+            file=sys.stderr,
         )

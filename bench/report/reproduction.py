@@ -13,7 +13,7 @@ same cell contradicts it: one of them has a misprint. So each published cell is 
 classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -256,16 +256,23 @@ another copy contradicts has no verdict. The tolerance is absolute + relative ·
 declared below, half a unit of the last printed digit, and two standard errors of the measured
 value. 96 cells of Bao2022a's Table 7 follow from the schedules alone and are attempted in every
 run. Cell by cell: `reproduction.csv`.
+
+Settings of this run: {settings}. Of the others only cells that follow from schedules are attempted.
 """
 
 
-def markdown(comparison: pandas.DataFrame, tolerances: dict[str, dict]) -> str:
-    """reproduction.md: counts, cells that are off, reasons of those without verdict, tolerances."""
+def markdown(
+    comparison: pandas.DataFrame, tolerances: dict[str, dict], settings: Iterable[str]
+) -> str:
+    """reproduction.md: counts, cells that are off, reasons of those without verdict, tolerances.
+
+    comparison: as `compare`. settings: names of those that were run.
+    """
     comparison = comparison.rename(columns={"source": "paper", "dataset": "setting"})
     off = comparison[comparison.status == OFF]
     other = comparison[comparison.status.isin((OTHER, CONTRADICTED))]
     parts = [
-        INTRODUCTION,
+        INTRODUCTION.format(settings=", ".join(settings)),
         _markdown(summary(comparison, "paper", "table", "provenance")),
         _markdown(summary(comparison, "setting")),
         f"## Off: {len(off)}\n",

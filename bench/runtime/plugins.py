@@ -1,9 +1,45 @@
-"""Classes from outside this tree: by an entry point, or as `package.module:Class`."""
+"""Classes that are found by name: in a folder of this tree, or from outside it by an entry point
+or as `package.module:Class`.
+"""
 
-from collections.abc import Iterable
+import importlib.util
+import os
+import pkgutil
+import traceback
+from collections.abc import Collection, Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from bench.runtime.errors import BenchError, reason, unknown
+
+
+def import_folder(package: str, folders: Iterable[str], but: Collection[str] = ()) -> None:
+    """Imports the modules of a package, except those that `but` names.
+
+    folders: the package's `__path__`. BenchError for the first module that cannot be imported; it
+    names the file and the line.
+    """
+    for module in pkgutil.iter_modules(folders):
+        if module.name in but:
+            continue
+        try:
+            importlib.import_module(f"{package}.{module.name}")
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a module does when it is imported
+            file = importlib.util.find_spec(f"{package}.{module.name}").origin
+            raise BenchError(
+                f"{_place(error, file)}: cannot be imported "
+                f"({type(error).__name__}: {getattr(error, 'msg', reason(error))})"
+            ) from error
+
+
+def _place(error, file):
+    """The file and the line that an error is about: of a SyntaxError, or the last of `file`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    if isinstance(error, SyntaxError) and error.lineno:
+        file, lines = error.filename, [error.lineno]
+    return f"{os.path.relpath(file)}, line {lines[-1]}" if lines else os.path.relpath(file)
 
 
 def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> type:
@@ -27,6 +63,8 @@ def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> 
         (point,) = points.select(name=name)
     try:
         plugin = point.load()
+    except BenchError:
+        raise
     except Exception as error:  # whatever a module does when it is imported
         raise BenchError(
             f"{kind} {name!r} cannot be imported ({reason(error)}); expected package.module:Class "

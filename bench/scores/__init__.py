@@ -8,8 +8,6 @@ live elsewhere: as an entry point of the group `bench.metrics`, or as `package.m
 The configuration imports every metric. So import torch inside `compute`: it takes seconds.
 """
 
-import importlib
-import pkgutil
 from typing import Any
 
 from bench.runtime import plugins
@@ -102,9 +100,7 @@ class Metric:
         return None
 
 
-for _module in pkgutil.iter_modules(__path__):
-    if _module.name not in HELPERS:
-        importlib.import_module(f"{__name__}.{_module.name}")
+plugins.import_folder(__name__, __path__, HELPERS)
 
 
 def get(name: str) -> Metric:

@@ -26,9 +26,9 @@ def train_mean(experiment, name):
             if setting.mean.published
             else checkpoint.read(setting.mean.checkpoint, setting.schedule)
         )
-        storage.check_channels(
-            found["unet"], data.shape, setting.mean.checkpoint or setting.mean.published.path
-        )
+        source = setting.mean.checkpoint or setting.mean.published.path
+        storage.check_channels(found["unet"], data.shape, source)
+        storage.note_size(found["unet"], data.shape, source)
         if setting.heads:
             heads.check_imported(setting.heads.imported, found["heads"])
         storage.save(folder=place.mean, **found)

@@ -46,7 +46,8 @@ def gather_cells(experiment: Experiment) -> None:
         row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
-    files.write_text(written.reproduction_report, reproduction.markdown(comparison, tolerances))
+    text = reproduction.markdown(comparison, tolerances, experiment.settings)
+    files.write_text(written.reproduction_report, text)
     files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
 
 

@@ -19,6 +19,10 @@ OVERLAYS = {
         "samples: {count: 1000000000000000}",
         "samples.count: found 1000000000000000, with which the images of a cell would take",
     ),
+    "more test images than there are": (
+        "bound: {images: 181}",
+        "bound.images: expected at most the 180 test images of the data set digits, found 181",
+    ),
     "code": ("__use_yte__: true\nname: tiny", "bad.yaml: __use_yte__"),
 }
 
@@ -36,16 +40,31 @@ def test_overlays(case, tmp_path):
 
 
 def test_a_mistake_that_only_a_job_can_see(copy):
-    """More test images than there are: the data job says so in a line among Snakemake's own, and
+    """More training images than there are: the job says so in a line among Snakemake's own, and
     leaves nothing.
     """
-    (copy / "bad.yaml").write_text(TINY.read_text().replace("images: 16", "images: 181"))
-    target = ["results/tiny/data", "--forcerun", "data", "--configfile", "bad.yaml"]
-    run = snakemake(copy, *target)
+    overlay = TINY.read_text().replace("resamples: 10", "resamples: 10\n  reference_images: 1618")
+    (copy / "bad.yaml").write_text(overlay)
+    target = "results/tiny/reference.json"
+    run = snakemake(copy, target, "--forcerun", "reference", "--configfile", "bad.yaml")
     assert run.returncode == 1 and "Traceback" not in run.stderr
-    (line,) = {line for line in run.stderr.splitlines() if line.startswith("bench data: error")}
-    assert (
-        line == "bench data: error: bound.images: expected at most the 180 test images "
-        "of tiny, found 181"
-    )
-    assert not (copy / "results" / "tiny" / "data").exists()
+    lines = {line for line in run.stderr.splitlines() if line.startswith("bench reference: error")}
+    assert lines == {
+        "bench reference: error: fidelity.reference_images: expected at most the 1617 training "
+        "images of tiny, found 1618"
+    }
+    assert not (copy / target).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--configfile", "noname.yaml"], "error: noname.yaml: name: missing; expected a line"),
+        (["--config", "bound={images: 30}"], "params.yaml + --config: bound.images: input should"),
+    ],
+)
+def test_where_a_mistake_is_from(arguments, message, tmp_path):
+    (tmp_path / "noname.yaml").write_text("moments: {draws: 3}")
+    run = snakemake(tmp_path, "tables", "--dry-run", *arguments)
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert message in run.stderr.splitlines()[-1]

@@ -116,6 +116,7 @@ def test_beta_may_be_clipped_otherwise():
         ("moments.draws", "many", "moments.draws: .*valid integer, found 'many'"),
         ("moments.drwas", 3, "moments.drwas: unknown key 'drwas'; did you mean 'draws'"),
         ("bogus", 1, "unknown key 'bogus'"),
+        ("bound.images", 181, "bound.images: expected at most the 180 test images .*, found 181"),
         ("settings", ["digit"], "unknown setting 'digit'; did you mean 'digits'"),
         ("settings", [], "settings: expected a list of setting names, found \\[\\]"),
         ("settings", "digits", "settings: expected a list of setting names"),
@@ -248,8 +249,8 @@ def test_mistakes_in_a_setting(changes, message):
 
 
 def of_setting(folder, own):
-    """The default experiment, of one setting: `own`, which is written to a file in `folder`."""
-    path = folder / "digits.yaml"
+    """The default experiment, of one setting: `own`, which is written to mine.yaml in `folder`."""
+    path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(own))
     return RAW | {"settings": [str(path)]}
 
@@ -259,13 +260,11 @@ def test_rows_of_all_settings_without_a_head_are_left_out(tmp_path, capsys):
     own = loading.read_yaml(DIGITS)
     own["heads"] = {"targets": {"npr": "simple"}, "train": own["heads"]["train"]}
     raw = of_setting(tmp_path, own)
-    digits = loading.resolve(raw).setting("digits")
-    assert "npr" in digits.variants("ddim") and digits.head_names == ["npr"]
-    assert not {"sn", "improved_ddpm"} & {*digits.variants("ddpm"), *digits.variants("ddim")}
+    mine = loading.resolve(raw).setting("mine")
+    assert "npr" in mine.variants("ddim") and mine.head_names == ["npr"]
+    assert not {"sn", "improved_ddpm"} & {*mine.variants("ddpm"), *mine.variants("ddim")}
     said = capsys.readouterr().err
-    assert said.startswith(
-        "settings.digits: no head is configured for improved_ddpm, sn; their rows"
-    )
+    assert said.startswith("settings.mine: no head is configured for improved_ddpm, sn; their rows")
     assert said.count("\n") == 1
     with pytest.raises(BenchError, match="ddim.variants: every variant needs a head that is not"):
         loading.resolve(changed("processes.ddim.variants", ["sn"], raw))
@@ -284,7 +283,7 @@ def test_heads_have_a_default_mode(tmp_path):
         "targets": {"sn": "simple"},
         "train": own["heads"]["train"],
     }
-    heads = loading.resolve(of_setting(tmp_path, own)).setting("digits").heads
+    heads = loading.resolve(of_setting(tmp_path, own)).setting("mine").heads
     assert list(heads.targets.items()) == [
         ("sn", "simple"),
         ("improved_ddpm", "complex"),
@@ -328,3 +327,77 @@ def test_unreadable_files(tmp_path, text, message):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(BenchError, match=f"bad.yaml: {message}"):
         loading.load(tmp_path / "bad.yaml")
+
+
+def written(folder, **overlay):
+    """The path of an overlay file with these keys."""
+    path = folder / "overlay.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    return path
+
+
+PARAMS = ROOT / "params.yaml"
+
+
+def test_an_overlay_needs_a_name(tmp_path):
+    """Without one its tables would replace those of the default experiment."""
+    overlay = written(tmp_path, moments={"draws": 3})
+    message = "overlay.yaml: name: missing; expected a line such as `name: mine`"
+    with pytest.raises(BenchError, match=message):
+        loading.load(PARAMS, [overlay])
+    named = loading.load(PARAMS, [overlay, ROOT / "workflows" / "experiments" / "tiny.yaml"])
+    assert named.name == "tiny"
+
+
+def test_a_section_of_an_overlay_that_every_setting_has_itself(tmp_path):
+    """It would do nothing. One that adds to lists reaches the settings' own."""
+    overlay = written(tmp_path, name="mine", heads={"default": "mlp"})
+    message = (
+        "overlay.yaml: heads: no setting takes it, as workflows/settings/digits.yaml has its own"
+    )
+    with pytest.raises(BenchError, match=message):
+        loading.load(PARAMS, [overlay])
+    adds = {"ddpm": {"variants+": ["beta"]}}
+    overlay = written(tmp_path, name="mine", settings=["lsun_bedroom"], processes=adds)
+    experiment = loading.load(PARAMS, [overlay])
+    assert experiment.setting("lsun_bedroom").variants("ddpm")[-1] == "beta"
+
+
+def test_a_section_of_an_overlay_that_one_setting_has_itself(tmp_path, capsys):
+    grid = {"images": 30}
+    overlay = written(tmp_path, name="mine", settings=["digits", "cifar10_ls"], bound=grid)
+    experiment = loading.load(PARAMS, [overlay])
+    assert experiment.setting("digits").bound.images == 30
+    assert experiment.setting("cifar10_ls").bound.images == 10000
+    said = capsys.readouterr().err
+    assert "bound: not for workflows/settings/cifar10_ls.yaml, which has its own" in said
+
+
+def test_a_setting_with_the_name_of_another(tmp_path):
+    """Both would have their results in one folder."""
+    copy = tmp_path / "digits.yaml"
+    copy.write_text(DIGITS.read_text())
+    message = "digits.yaml has the name of workflows/settings/digits.yaml, and .* results/digits/"
+    with pytest.raises(BenchError, match=message):
+        loading.resolve({**RAW, "settings": [str(copy)]})
+    known = loading.resolve({**RAW, "settings": [str(DIGITS)]})
+    assert list(known.settings) == ["digits"]
+
+
+@pytest.mark.parametrize(
+    "key, message",
+    [
+        ("Ks", r"bound.Ks\+: unknown key 'Ks'; did you mean 'K'\? \(known: K, images, traj"),
+        ("images", r"bound.images\+: expected a list bound.images to add to, found 180"),
+    ],
+)
+def test_an_addition_to_what_is_no_list(key, message, tmp_path):
+    with pytest.raises(BenchError, match=message):
+        loading.load(PARAMS, [written(tmp_path, name="mine", bound={f"{key}+": [3]})])
+
+
+def test_another_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = "params.yaml: no such file in .*; start the command in the clone, or name the file"
+    with pytest.raises(BenchError, match=message):
+        loading.load()

@@ -212,3 +212,20 @@ def test_saved_weights_are_safetensors(unet, tmp_path):
     assert set(load_file(tmp_path / "mean/unet/diffusion_pytorch_model.safetensors")) == set(
         unet.state_dict()
     )
+
+
+@pytest.mark.parametrize(
+    "size, line",
+    [
+        ((8, 8), ""),
+        (8, ""),
+        (None, ""),
+        ([16, 8], "mine: the network was made for images of 16×8 (its sample_size), and the data "),
+        (32, "mine: the network was made for images of 32×32 (its sample_size), and the data have"),
+    ],
+)
+def test_images_of_another_size_than_the_network_is_for(unet, size, line, capsys):
+    unet.register_to_config(sample_size=size)
+    storage.note_size(unet, (1, 8, 8), "mine")
+    said = capsys.readouterr().err
+    assert said.startswith(line) and said.count("\n") == (line != "")

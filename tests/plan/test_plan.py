@@ -496,6 +496,7 @@ def test_overlays_are_merged_as_snakemake_merges_them(tmp_path):
     """What a Snakefile sees of the same files."""
     overlays = [
         {
+            "name": "both",
             "settings": ["tiny"],
             "samples": {"K": [5], "count": 40},
             "processes": {"ddim": {"variants": ["zero"]}},
@@ -562,7 +563,7 @@ def test_the_command_plans_without_a_file_and_refuses_before_torch_is_loaded(tmp
         and float(lines["total"][-2]) > 0
         and os.listdir(tmp_path) == []
     )
-    (tmp_path / "bad.yaml").write_text("moments: {draws: 0}\n")
+    (tmp_path / "bad.yaml").write_text("name: bad\nmoments: {draws: 0}\n")
     refused = (
         "import sys; from bench import cli\n"
         f"config = {str(ROOT / 'params.yaml')!r}\n"

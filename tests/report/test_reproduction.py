@@ -243,7 +243,7 @@ def test_a_quoted_number_that_another_copy_contradicts_never_fails():
         seen = frame[frame.status != "not attempted"].set_index("value")
         assert dict(seen.status) == {"13.45": status, "13.54": "contradicted"}
         assert seen.reason["13.54"] == "quoted as 13.54, in another copy 13.45"
-        text = reproduction.markdown(frame, published.tolerances())
+        text = reproduction.markdown(frame, published.tolerances(), ["celeba64"])
         assert "## Without verdict: 1\n" in text and seen.reason["13.54"] in text
         (row,) = reproduction.beside(frame).values()
         assert row["published"] == 13.45 and row["within"] == (status == "within")
@@ -330,7 +330,7 @@ def test_the_least_number_of_steps():
 def test_a_target_that_is_not_reached_is_off():
     found = least({("ddim", "quadratic_ddim", "zero"): {30: 7.0}})
     assert found.status["ddim"] == "off" and math.isinf(found.measured["ddim"])
-    assert "| inf" in reproduction.markdown(found.reset_index(), published.tolerances())
+    assert "| inf" in reproduction.markdown(found.reset_index(), published.tolerances(), ["digits"])
 
 
 def test_another_target_or_fewer_samples_are_other_circumstances():
@@ -519,7 +519,8 @@ def test_the_report_lists_what_is_off():
     rows = measured()
     rows[0]["value"] += 3.0
     frame = compare(rows)
-    text = reproduction.markdown(frame, published.tolerances())
+    text = reproduction.markdown(frame, published.tolerances(), ["cifar10_ls", "digits"])
+    assert "\nSettings of this run: cifar10_ls, digits. Of the others" in text
     assert "## Off: 1\n" in text and "| 77.95" in text and "| 74.95" in text and "| +3" in text
     assert "M = 50000, published with 100" in text and "quoted" in text
     for row in published.tolerances().values():

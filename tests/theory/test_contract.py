@@ -53,6 +53,8 @@ def test_values_that_are_wrong(broken):
 def test_shape_range_determinism_and_batch(broken):
     calls = itertools.count(1)
     assert "has another shape" in broken(spectrum=lambda self, seen: np.ones(3))
+    of_images = broken(spectrum=lambda self, seen: seen.eps_hat.numpy() ** 2)  # not `conditional`
+    assert "has another shape" in of_images
     assert "is another number" in broken(spectrum=lambda self, seen: 0.01 / next(calls))
     below = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e-9))
     assert "is below λ²" in below
@@ -66,6 +68,28 @@ def test_shape_range_determinism_and_batch(broken):
         conditional=True, spectrum=lambda self, seen: abs(seen.eps_hat - seen.eps_hat.mean(0))
     )
     assert "alone in its batch" in together
+
+
+@pytest.mark.parametrize(
+    "v, missed",
+    [
+        (-5.0, "v is nowhere in [0, 1]"),
+        (1e9, "v is nowhere in [0, 1]"),
+        (np.inf, "σ² of unbounded data is negative or not finite"),
+    ],
+)
+def test_nonsense_of_a_variant_that_assumes_nothing(broken, v, missed):
+    assert missed in broken(spectrum=lambda self, seen: v)
+
+
+def test_what_a_variant_that_assumes_nothing_promises(broken):
+    """σ² itself may not be negative or above that of any data; one number is that of any batch."""
+    below = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), -1.0))
+    assert "σ² of unbounded data is negative or not finite" in below
+    above = broken(reverse_variance=lambda self, process, s, seen: np.full((1, 1), 1e3))
+    assert "is above what the range" in above
+    one_number = broken(spectrum=lambda self, seen: float(seen.eps_hat.square().mean()))
+    assert "alone in its batch" in one_number
 
 
 def test_a_head_that_learns_another_thing(broken):

@@ -304,7 +304,7 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
 
 def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
     overlay = tmp_path / "bad.yaml"
-    overlay.write_text("settings: [tiny]\nmoments: {draws: -3}\n")
+    overlay.write_text("name: bad\nsettings: [tiny]\nmoments: {draws: -3}\n")
     found = again(tmp_path, overlay=overlay)
     assert found.returncode == 1 and "Traceback" not in found.stderr
     (told,) = [line for line in found.stderr.splitlines() if "error" in line.lower()]

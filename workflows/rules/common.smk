@@ -27,12 +27,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.experiment import loading
+from bench.runtime.errors import BenchError, unexpected
+
+try:  # a file of bench/covariance/ or bench/scores/ may be broken
+    from bench.experiment import loading
+except BenchError as error:
+    sys.exit(f"error: {error}")
+
 from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
-from bench.runtime.errors import BenchError, unexpected
 from bench.stages import VERSIONS, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
@@ -45,7 +50,11 @@ try:
     # Snakemake has read the files itself, and takes of a key that stands twice the last value.
     for file in CONFIG_FILES:
         loading.read_yaml(file)
-    experiment = loading.resolve(config, " + ".join(CONFIG_FILES), workflow.basedir)
+    changes = workflow.config_settings.overwrite_config
+    if CONFIG_FILES[1:]:
+        loading.check_name(changes, CONFIG_FILES[-1])
+    SOURCES = " + ".join(CONFIG_FILES + ["--config"] * bool(workflow.config_settings.config))
+    experiment = loading.resolve(config, SOURCES, workflow.basedir, changes)
 except BenchError as error:
     sys.exit(f"error: {error}")
 except Exception as error:

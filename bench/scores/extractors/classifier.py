@@ -77,7 +77,8 @@ def prepare(
     """
     if data.train_labels is None:
         raise BenchError(
-            f"extractor.name: classifier needs labels; data set {data.name!r} has none"
+            f"extractor.name: classifier needs labels; data set {data.name!r} has none; for images "
+            "expected `extractor: {name: inception}`, for vectors `extractor: {name: coordinates}`"
         )
     if section.train is None:
         raise BenchError(

@@ -1,12 +1,15 @@
-"""The classifier extractor as torch-fidelity calls it."""
+"""The classifier extractor as torch-fidelity calls it, and data that extractors are not for."""
 
 import numpy as np
+import pytest
 import torch
 
 from bench.data import dataset
 from bench.experiment import sections
 from bench.runtime import files
+from bench.runtime.errors import BenchError
 from bench.scores import extractors, fidelity
+from tests.helpers.models import make_data
 
 
 def test_classifier_learns_the_digits_and_extracts(tmp_path):
@@ -29,3 +32,20 @@ def test_classifier_learns_the_digits_and_extracts(tmp_path):
     np.testing.assert_allclose(found["logits"], logits, rtol=1e-5, atol=1e-5)
     predicted = found["logits"].argmax(1)  # of the recorded classifier, with its accuracy
     assert np.isclose((predicted == data.test_labels).mean(), about["test_accuracy"], atol=1 / 180)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        (
+            "classifier",
+            "classifier needs labels; data set 'random' has none; for images expected `ext",
+        ),
+        ("coordinates", "coordinates needs vectors; data set 'random' has images; expected `extra"),
+    ],
+)
+def test_data_that_an_extractor_is_not_for(name, message, tmp_path):
+    section = sections.ExtractorSection(name=name)
+    with pytest.raises(BenchError, match=f"extractor.name: {message}") as caught:
+        extractors.get(name).prepare(make_data(), section, (0, "test"), tmp_path / "made", None)
+    assert "{name: inception}" in str(caught.value) and not (tmp_path / "made").exists()
