@@ -254,15 +254,20 @@ def start():
 
 
 def prepare_store():
-    """Begins to make the MLflow store, which takes seconds, while the data are read.
+    """Makes the MLflow store; ends if MLFLOW_TRACKING_URI names none that can be used.
 
-    A job that logs meanwhile waits for it. This is not a rule: the rules that log would take its
-    output as ancient, and Snakemake (9.27) then forgets every other reason that they have to run.
+    That takes seconds. So the default one is made while the data are read, and a job that logs
+    meanwhile waits for it. This is not a rule: the rules that log would take its output as ancient,
+    and Snakemake (9.27) then forgets every other reason that they have to run.
     """
-    if not store.prepared(experiment):
-        store.check()
-        command = [*BENCH, "store", "--config", TABLES.config]
-        threading.Thread(target=subprocess.run, args=(command,)).start()
+    store.check()
+    if store.prepared(experiment):
+        return
+    if not address.is_default():
+        store.prepare(experiment)
+        return
+    command = [*BENCH, "store", "--config", TABLES.config]
+    threading.Thread(target=subprocess.run, args=(command,)).start()
 
 
 def announce(started):
