@@ -234,8 +234,8 @@ def measured(name):
 def start():
     """Writes config.yaml and begins to prepare the MLflow store; ends if another run is here.
 
-    Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel
-    releases this one when its process ends, however it ends.
+    Snakemake's lock outlives a killed run, so profiles/default turns it off. The kernel releases
+    this one when its process ends, however it ends.
     """
     global RUNNING  # a lock is held as long as there is the object
     RUNNING = FileLock(".snakemake/run.lock")
