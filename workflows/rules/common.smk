@@ -93,17 +93,23 @@ for folder in (Path("results"), Path(".")):
 # -P: a folder called bench in the working folder is not it.
 BENCH = [sys.executable, "-P", "-m", "bench"]
 
-# What errors of jobs name: the command that makes a file begins with the options of this run. And
+
+def run_options(path_of):
+    """The options of this run as a line of the shell. path_of: how it writes a path."""
+    options = []
+    if Path(workflow.basedir) != Path.cwd():
+        options += ["--snakefile", path_of(os.path.relpath(workflow.main_snakefile))]
+    if CONFIG_FILES[1:]:
+        options += ["--configfile", *map(path_of, CONFIG_FILES[1:])]
+    if workflow.config_settings.config:
+        pairs = workflow.config_settings.config.items()
+        options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
+    return shlex.join(options)
+
+
+# What errors of jobs name: the command that makes a file ends with the options of this run. And
 # the name of this run, as a job does not check again the large files that another one has checked.
-options = []
-if Path(workflow.basedir) != Path.cwd():
-    options += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
-if CONFIG_FILES[1:]:
-    options += ["--configfile", *CONFIG_FILES[1:]]
-if workflow.config_settings.config:
-    pairs = workflow.config_settings.config.items()
-    options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
-os.environ.setdefault(files.OPTIONS, shlex.join(options))
+os.environ.setdefault(files.OPTIONS, run_options(str))
 os.environ.setdefault(records.RUN, uuid.uuid4().hex)
 
 # glibc keeps the memory that a network pass has freed for the next one. By default it gives it
@@ -232,7 +238,7 @@ def measured(name):
 
 
 def start():
-    """Writes config.yaml and begins to prepare the MLflow store; ends if another run is here.
+    """Writes config.yaml and makes the MLflow store; ends if another run is here.
 
     Snakemake's lock outlives a killed run, so profiles/default turns it off. The kernel releases
     this one when its process ends, however it ends.
@@ -248,6 +254,7 @@ def start():
         )
     try:
         loading.write(experiment, TABLES.config)
+        files.write_text(TABLES.options, run_options(os.path.abspath))
         prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")
