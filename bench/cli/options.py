@@ -129,9 +129,9 @@ def stage(example: str, target: str, text: str, *options: Callable) -> click.Com
         experiment = loading.load(config)
         if threads is not None:
             set_threads(threads)
-        from bench.runtime import stopwatch
+        from bench.runtime import files, stopwatch
 
-        with stopwatch.fresh() as account:
+        with files.options_beside(config), stopwatch.fresh() as account:
             pkgutil.resolve_name(target)(experiment, **values)
         if account.first is not None and "name" in values:
             which = {"process": values.get("process_name")}

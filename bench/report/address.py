@@ -9,7 +9,9 @@ import base64
 import os
 import re
 import urllib.parse
+from pathlib import Path
 
+from bench.runtime import files
 from bench.runtime.errors import BenchError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -24,7 +26,25 @@ def _given():
 
 def is_server() -> bool:
     """Whether the store is a tracking server."""
-    return _given().startswith(("http://", "https://"))
+    return _given().lower().startswith(("http://", "https://"))
+
+
+def is_default() -> bool:
+    """Whether the store is the one of this folder."""
+    return _given() == DEFAULT_URI
+
+
+def database() -> Path | None:
+    """The file of a sqlite store, None of another. BenchError if there is something else."""
+    if not _given().startswith("sqlite"):
+        return None
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", _given())
+    if not match or match[1] == ":memory:":
+        raise BenchError(f"{named()}: names no file; {expected()}")
+    path = Path(match[1]).resolve()
+    if path.exists() and not path.is_file():
+        raise BenchError(f"{named()}: found {files.kind(path)}; {expected()}")
+    return path
 
 
 def uri() -> str:
@@ -36,7 +56,7 @@ def uri() -> str:
         return _given()
     if re.search(r"//[^/?#]*[/?#].*@", _given()):
         raise BenchError(
-            f"MLFLOW_TRACKING_URI: {shown()}: found /, ? or # before @; expected %2F, %3F or %23 "
+            f"{named()}: found /, ? or # before @; expected %2F, %3F or %23 "
             "in a password, %40 for an @ behind it"
         )
     return re.sub(r"//.*@", "//", _given(), count=1)
@@ -48,6 +68,23 @@ def shown() -> str:
     if not text.startswith(LOCAL):
         text = re.sub(r"//.*@", f"//{HIDDEN}@", text)
     return re.sub(r"\?.*", f"?{HIDDEN}", text)
+
+
+def named() -> str:
+    """The store at the beginning of an error: with the variable, if that says where it is."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return f"MLFLOW_TRACKING_URI: {shown()}"
+    return f"MLflow store {shown()}"
+
+
+def expected() -> str:
+    """The end of an error about a store that cannot be used."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return "expected a database of MLflow, or nothing there"
+    what = "sqlite:///FILE, or http:// and the address of a running MLflow server"
+    if is_server():
+        what = "a running MLflow server"
+    return f"expected {what}, or unset it for {DEFAULT_URI}"
 
 
 def credentials() -> dict[str, str]:

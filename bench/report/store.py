@@ -1,8 +1,12 @@
 """The MLflow store: one process opens it at a time, and writers try again while it is locked.
 
 It is MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db. The first-time migration of a database
-must not run twice at once (hydraflow#245). It takes seconds, so a run of the workflow does it while
-the data are read (`prepare`). sqlite is locked while another process writes (mlflow#6490).
+must not run twice at once (hydraflow#245), from whichever folder. It takes seconds, so a run of the
+workflow does it while the data are read (`prepare`). sqlite is locked while another process writes
+(mlflow#6490).
+
+MLflow waits 120 seconds for a server, and asks it 8 times. `WAITING` are the variables that it has
+for this; whoever sets them is obeyed.
 """
 
 import contextlib
@@ -26,6 +30,11 @@ KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI shows
 LOCK_RETRIES = 8
+WAITING = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",  # seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour
+}
 
 
 @contextlib.contextmanager
@@ -39,7 +48,9 @@ def one_line_errors() -> Iterator[None]:
     except BenchError:
         raise
     except Exception as error:
-        _refuse(f"MLflow store {address.shown()}: cannot be read or written ({_reason(error)})")
+        _refuse(
+            f"{address.named()}: cannot be read or written ({_reason(error)}); {address.expected()}"
+        )
 
 
 def _refuse(message):
@@ -48,12 +59,14 @@ def _refuse(message):
 
 
 def _reason(error):
-    return reason(address.without_secrets(str(error)) or type(error).__name__)
+    text = str(error).rpartition("Caused by ")[2]  # urllib3's cause stands behind a long address
+    return reason(address.without_secrets(text) or type(error).__name__)
 
 
 def check() -> None:
-    """Raises BenchError if the store is a server that does not answer."""
+    """Raises BenchError if the store is no file, or a server that does not answer."""
     if not address.is_server():
+        address.database()
         return
     server = address.uri()
     try:
@@ -62,10 +75,7 @@ def check() -> None:
             request.add_unredirected_header(name, value)
         urllib.request.urlopen(request, timeout=SERVER_TIMEOUT).close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        _refuse(
-            f"MLFLOW_TRACKING_URI: {address.shown()} does not answer ({_reason(error)}); expected "
-            f"a running MLflow server, or unset it for {address.DEFAULT_URI}"
-        )
+        _refuse(f"{address.named()} does not answer ({_reason(error)}); {address.expected()}")
 
 
 def prepared(experiment: Experiment) -> bool:
@@ -99,9 +109,16 @@ def open_experiment(name: str) -> tuple[Any, str]:
 
     if not address.is_server():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-    with files.alone(paths.STORE):
+    with alone():
         client = _client()
         return client, _experiment_id(client, name)
+
+
+def alone() -> contextlib.AbstractContextManager[None]:
+    """Lets one process at a time into the `with` block: of all that use a sqlite store, or of those
+    in this folder.
+    """
+    return files.alone(address.database() or paths.STORE)
 
 
 def _client():
@@ -112,19 +129,22 @@ def _client():
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It shows a traceback of what `one_line_errors` says in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # It tells of every request that it makes again.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     os.environ.update(address.credentials())
+    for variable, value in WAITING.items():
+        os.environ.setdefault(variable, value)
     try:
         return MlflowClient(tracking_uri=address.uri())
     except MlflowException as error:
-        _refuse(f"MLFLOW_TRACKING_URI: {address.shown()} cannot be used ({_reason(error)})")
+        _refuse(f"{address.named()} cannot be used ({_reason(error)}); {address.expected()}")
 
 
 def _experiment_id(client, name):
     """The id of the experiment called `name`, created or restored if necessary."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        is_default = address.uri() == address.DEFAULT_URI
-        location = (ARTIFACTS / name).resolve().as_uri() if is_default else None
+        location = (ARTIFACTS / name).resolve().as_uri() if address.is_default() else None
         return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
@@ -147,6 +167,11 @@ def find_run(client: Any, experiment_id: str, key: str) -> Any:
     has_key = f"tags.`{KEY_TAG}` = '{key}'"
     runs = client.search_runs([experiment_id], filter_string=has_key, max_results=1)
     return runs[0] if runs else None
+
+
+def is_replaced(client: Any, run_id: str) -> bool:
+    """Whether the run was deleted: another folder that uses this store replaced it."""
+    return client.get_run(run_id).info.lifecycle_stage == "deleted"
 
 
 def has_digest(run: Any, digest: str) -> bool:

@@ -29,12 +29,14 @@ def live_run(experiment: Experiment, name: str, stage: str) -> Iterator[Callable
     digest = digests.digest([experiment.seed, name, section])
     with store.one_line_errors():
         client, experiment_id = store.open_experiment(name)
-        run = store.find_run(client, experiment_id, stage)
-        if store.has_digest(run, digest) and run.info.status != "FINISHED":
-            run_id = run.info.run_id
-        else:
-            parameters = {"seed": experiment.seed, **_flat(section), "config": experiment.digest()}
-            run_id = store.create_run(client, experiment_id, stage, digest, parameters)
+        with store.alone():
+            run = store.find_run(client, experiment_id, stage)
+            if store.has_digest(run, digest) and run.info.status != "FINISHED":
+                run_id = run.info.run_id
+            else:
+                parameters = {"seed": experiment.seed, **_flat(section)}
+                parameters["config"] = experiment.digest()
+                run_id = store.create_run(client, experiment_id, stage, digest, parameters)
     try:
         yield _step_logger(client, run_id)
     except BaseException:
@@ -42,11 +44,15 @@ def live_run(experiment: Experiment, name: str, stage: str) -> Iterator[Callable
             store.retry(client.set_terminated, run_id, "FAILED")
         raise
     with store.one_line_errors():
-        store.retry(client.set_terminated, run_id, "FINISHED")
+        if not store.is_replaced(client, run_id):
+            store.retry(client.set_terminated, run_id, "FINISHED")
 
 
 def _step_logger(client, run_id):
-    """A function (step, {metric: value}) that logs steps after the last one of the run."""
+    """A function (step, {metric: value}) that logs steps after the last one of the run.
+
+    It logs nothing more if another folder has replaced the run.
+    """
     from mlflow.entities import Metric
 
     last_steps = {}
@@ -60,7 +66,7 @@ def _step_logger(client, run_id):
                 last_steps[key] = max((point.step for point in history), default=-1)
             if step > last_steps[key]:
                 fresh.append(Metric(key, value, _now(), step))
-        if fresh:
+        if fresh and not store.is_replaced(client, run_id):
             store.retry(client.log_batch, run_id, metrics=fresh)
 
     return log
@@ -163,13 +169,14 @@ def _log_once(name, key, parameters, metrics, artifacts):
     for folder, members in artifacts.items():
         contents[folder] = [[path.name, digests.digest(path.read_bytes())] for path in members]
     digest = digests.digest([parameters, metrics, contents])
-    run = store.find_run(client, experiment_id, key)
-    if store.has_digest(run, digest) and run.info.status == "FINISHED":
-        return
-    run_id = store.create_run(client, experiment_id, key, digest, parameters)
     points = [Metric(label, value, _now(), int(step)) for label, value, step in metrics]
-    store.retry(client.log_batch, run_id, metrics=points)
-    for folder, members in artifacts.items():
-        for path in members:
-            client.log_artifact(run_id, str(path), folder)
-    store.retry(client.set_terminated, run_id, "FINISHED")
+    with store.alone():
+        run = store.find_run(client, experiment_id, key)
+        if store.has_digest(run, digest) and run.info.status == "FINISHED":
+            return
+        run_id = store.create_run(client, experiment_id, key, digest, parameters)
+        store.retry(client.log_batch, run_id, metrics=points)
+        for folder, members in artifacts.items():
+            for path in members:
+                client.log_artifact(run_id, str(path), folder)
+        store.retry(client.set_terminated, run_id, "FINISHED")

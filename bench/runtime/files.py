@@ -213,12 +213,30 @@ def remake(path: str | Path) -> str:
     """The command that makes a file: the end of an error about it. It forces an existing target."""
     target, options = paths.target(path), shlex.split(os.environ.get(OPTIONS, ""))
     if target.exists():
-        options += ["--forcerun", str(target)]
+        options = ["--forcerun", str(target), *options]
     if options:
         options += ["--"]  # or --configfile and --forcerun take the target, too
     again = " again" if Path(path).exists() else ""
     command = shlex.join(["snakemake", "--cores", "all", *options, str(target)])
     return f"make it{again} with: {command}"
+
+
+@contextlib.contextmanager
+def options_beside(config: str | Path) -> Iterator[None]:
+    """`remake` names in the `with` block the options of the run that wrote a configuration.
+
+    That run left them beside it: a configuration does not say which files it was made of. Those of
+    a run that is going on come first.
+    """
+    path = Path(config).with_name(paths.Tables().options.name)
+    if OPTIONS in os.environ or not path.is_file():
+        yield
+        return
+    os.environ[OPTIONS] = path.read_text(encoding="utf-8")
+    try:
+        yield
+    finally:
+        del os.environ[OPTIONS]
 
 
 def read_json(path: str | Path, kind: Any = Any, remedy: str | None = None) -> Any:

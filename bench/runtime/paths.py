@@ -60,6 +60,7 @@ class Tables:
     def __init__(self, name: str = DEFAULT) -> None:
         self.folder = RESULTS if name == DEFAULT else RESULTS / f"{name}-tables"
         self.config = self.folder / "config.yaml"
+        self.options = self.folder / ".options"  # of the run of Snakemake that wrote config.yaml
         self.cells = self.folder / "cells.csv"
         self.paired = self.folder / "paired.csv"
         self.reproduction = self.folder / "reproduction.csv"

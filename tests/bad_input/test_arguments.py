@@ -130,7 +130,17 @@ def started(arguments, **extra):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fetch", "--help"], ["config"]], ids=" ".join)
+EXPECTED = "tests/expected/tiny_cells.csv"
+PRINTING = [
+    ["--help"],
+    ["fetch", "--help"],
+    ["config"],
+    ["plan", "--images-per-second", "100"],
+    ["compare", EXPECTED, EXPECTED],
+]
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 def test_output_that_nobody_reads(arguments):
     """`bench … | head`: it ends without a word."""
     process = started(arguments)
@@ -142,6 +152,13 @@ LOCALES = {
     "C": {"LC_ALL": "C"},
     "POSIX without UTF-8 mode": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_output_in_a_locale_without_letters_beyond_ascii(arguments):
+    process = started(arguments, **LOCALES["POSIX without UTF-8 mode"])
+    out, err = process.communicate()
+    assert process.returncode == 0 and out and err == b""
 
 
 @pytest.mark.parametrize("locale", LOCALES)

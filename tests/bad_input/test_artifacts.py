@@ -27,7 +27,7 @@ CUT = {
     "tiny/mean/unet/diffusion_pytorch_model.safetensors": (
         ["moments", *SETTING],
         0.5,
-        f"{AGAIN}mean -- results/tiny/mean",
+        f"{AGAIN}mean --snakefile ",
     ),
     "tiny/heads/npr.safetensors": (["bound", *SETTING], 0.5, "npr.safetensors: corrupt or tru"),
     "tiny/trajectories/even.json": (["bound", *SETTING], 0.5, "even.json: corrupt or truncated"),

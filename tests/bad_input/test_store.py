@@ -9,7 +9,7 @@ import pytest
 
 from bench import cli
 from bench.report import address
-from tests.helpers.runs import snakemake
+from tests.helpers.runs import TINY, snakemake
 
 NOWHERE = "127.0.0.1:9"
 SECRET = "hunter2"  # noqa: S105
@@ -28,6 +28,19 @@ ADDRESSES = {
     "no database": (f"nosql://me:{SECRET}@{NOWHERE}/db", f"nosql://***@{NOWHERE}/db"),
     "no port": (f"http://me:{SECRET}@127.0.0.1:port", "http://***@127.0.0.1:port"),
     "half an address": (f"http://me:{SECRET}@[::1", "http://***@[::1"),
+    "a word": ("foo", "MLFLOW_TRACKING_URI: foo cannot be used ("),
+    "no host": ("http://", "MLFLOW_TRACKING_URI: http:// does not answer ("),
+    "capitals": (f"HTTP://{NOWHERE}", f"MLFLOW_TRACKING_URI: HTTP://{NOWHERE} does not answer ("),
+    "one slash": ("http:/x", "MLFLOW_TRACKING_URI: http:/x: cannot be read or written ("),
+    "no slash": ("sqlite:x.db", "MLFLOW_TRACKING_URI: sqlite:x.db: names no file; expected"),
+    "two slashes": ("sqlite://", "MLFLOW_TRACKING_URI: sqlite://: names no file; expected"),
+    "no file": ("sqlite:///", "MLFLOW_TRACKING_URI: sqlite:///: names no file; expected"),
+    "in memory": ("sqlite:///:memory:", "sqlite:///:memory:: names no file; expected"),
+    "a folder": ("sqlite:////tmp", "MLFLOW_TRACKING_URI: sqlite:////tmp: found a folder; expected"),
+    "a device": ("sqlite:////dev/null", "sqlite:////dev/null: found a device; expected"),
+    "another file": ("sqlite:///config.yaml", "(sqlite3.DatabaseError) file is not a database"),
+    "a plain folder": ("file:/dev/null", "MLFLOW_TRACKING_URI: file:/dev/null cannot be used ("),
+    "a bucket": ("s3://bucket", "MLFLOW_TRACKING_URI: s3://bucket cannot be used ("),
 }
 
 
@@ -106,6 +119,15 @@ def test_a_name_and_a_password_work(server, configured, monkeypatch):
     assert len(headers) >= 2
     written = (configured({}) / "results" / ".store").read_text()
     assert json.loads(written) == [f"http://***@127.0.0.1:{port}", ["tiny"]]
+
+
+@pytest.mark.parametrize("uri", ["foo", "sqlite://"])
+def test_a_run_of_snakemake_ends_before_its_jobs(uri, tmp_path):
+    run = snakemake(tmp_path, "tables", "--configfile", str(TINY), MLFLOW_TRACKING_URI=uri)
+    (line,) = [line for line in run.stderr.splitlines() if "error" in line.lower()]
+    assert run.returncode == 1 and line.startswith(f"error: MLFLOW_TRACKING_URI: {uri}")
+    assert line.endswith("running MLflow server, or unset it for sqlite:///mlflow.db")
+    assert "rule " not in run.stderr and not (tmp_path / "results" / "tiny").exists()
 
 
 def test_through_snakemake(tmp_path):

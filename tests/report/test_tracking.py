@@ -124,6 +124,17 @@ def test_a_training_is_logged_live_and_resumed(client):
     assert [(point.step, point.value) for point in points] == [(20, 1.0), (40, 0.5), (60, 0.25)]
 
 
+def test_a_training_whose_run_another_folder_replaces_goes_on(client):
+    with tracking.live_run(client.bench, "digits", "mean") as on_loss:
+        on_loss(20, {"loss": 1.0})
+        changed = client.bench.model_copy(update={"seed": 7})
+        with tracking.live_run(changed, "digits", "mean") as on_loss_of_other:
+            on_loss_of_other(20, {"loss": 2.0})
+        on_loss(40, {"loss": 0.5})
+    (run,) = client.runs()
+    assert run.data.params["seed"] == "7" and history(client, run, "loss") == {20: 2.0}
+
+
 def test_a_deleted_experiment_is_restored(client):
     client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
     log(client)

@@ -211,6 +211,21 @@ def test_a_remedy_has_the_options_of_the_run(moments, monkeypatch):
     with pytest.raises(BenchError) as caught:
         read_a()
     assert str(caught.value).endswith(
-        "make it with: snakemake --cores all --configfile 'my tiny.yaml' "
-        "--forcerun results/tiny/moments -- results/tiny/moments"
+        "make it with: snakemake --cores all --forcerun results/tiny/moments "
+        "--configfile 'my tiny.yaml' -- results/tiny/moments"
     )
+
+
+def test_a_remedy_of_a_stage_by_hand_has_the_options_that_are_left_beside_its_configuration(
+    moments, monkeypatch
+):
+    monkeypatch.delenv(files.OPTIONS, raising=False)
+    (moments / "a.npy").unlink()
+    (moments / ".options").write_text("--configfile tiny.yaml")
+    with files.options_beside(moments / "config.yaml"), pytest.raises(BenchError) as caught:
+        read_a()
+    assert str(caught.value).endswith(
+        "make it with: snakemake --cores all --forcerun results/tiny/moments "
+        "--configfile tiny.yaml -- results/tiny/moments"
+    )
+    assert "--configfile" not in files.remake(moments / "a.npy")

@@ -14,7 +14,7 @@ import pytest
 
 from bench import cli
 from bench.runtime import files
-from tests.helpers.runs import CONFIG, TABLES, TINY, environment, snakemake
+from tests.helpers.runs import CONFIG, TABLES, environment
 
 SETTING = ["--config", CONFIG, "--setting", "tiny"]
 ALL = ["--config", CONFIG]
@@ -224,10 +224,44 @@ def test_samples_that_are_kept_are_whole(run, tiny_run, capsys, damage):
     assert line.startswith(f"{CELL}: ")
 
 
-def test_every_command_that_an_error_prints_mends_what_it_names(run, tiny_run):
-    """Typed as one command of Snakemake, which takes several targets. What is made of what was
-    damaged is newer: so the command forces the target.
+COMMAND = re.compile(
+    r"; make it(?: again)? with: (?:rm -r (?P<deleted>.+) && )?"
+    r"snakemake --cores all --forcerun (?P<target>\S+) (?P<options>.*)-- (?P=target)$"
+)
+
+
+def mend(run, damaged):
+    """Damages files, each in a copy of the results of its own, and then all of them. Types the
+    commands that the errors print as one, as Snakemake takes several targets. What is made of what
+    was damaged is newer: so the command forces the target.
+
+    damaged: {name of a file: what damages it}.
     """
+    found = []
+    for name, damage in damaged.items():
+        whole = shutil.copytree("results", run / "whole")
+        damage(find(name))
+        found.append(COMMAND.search(refused(READ.get(name, FIDELITY))))
+        shutil.rmtree("results")
+        whole.rename("results")
+    paths = [find(name) for name in damaged]
+    for path, damage in zip(paths, damaged.values(), strict=True):
+        damage(path)
+    for command in found:
+        for folder in (command["deleted"] or "").split():
+            shutil.rmtree(folder)
+    (options,) = {command["options"] for command in found}
+    targets = " ".join(command["target"] for command in found)
+    typed = f"snakemake --cores all --forcerun {targets} {options}-- {targets}"
+    finished = subprocess.run(
+        typed, shell=True, cwd=run, env=environment(), capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr[-4000:]
+    return paths
+
+
+def test_every_command_that_an_error_prints_mends_what_it_names(run, tiny_run):
+    """What is scored and what the tables are made of."""
     features_narrower = features("train", lambda rows: rows[:, :-1])
     damaged = {
         "results/tiny/extractor/classifier.safetensors": flip,
@@ -238,30 +272,24 @@ def test_every_command_that_an_error_prints_mends_what_it_names(run, tiny_run):
         "results/tiny/fidelity/ddpm.json": flip,
         f"{TABLES}/cells.csv": cut_in_a_line,
     }
-    targets, deleted = [], []
-    for name, damage in damaged.items():
-        whole = shutil.copytree("results", run / "whole")
-        damage(find(name))
-        line = refused(READ.get(name, FIDELITY))
-        command = re.search(
-            r"; make it(?: again)? with: (?:rm -r (.+) && )?"
-            r"snakemake --cores all --forcerun (\S+) -- \2$",
-            line,
-        )
-        deleted += (command[1] or "").split()
-        targets.append(command[2])
-        shutil.rmtree("results")
-        whole.rename("results")
-    paths = [find(name) for name in damaged]
-    for path, damage in zip(paths, damaged.values(), strict=True):
-        damage(path)
-    for folder in deleted:
-        shutil.rmtree(folder)
-    finished = snakemake(run, "--configfile", str(TINY), "--forcerun", *targets, "--", *targets)
-    assert finished.returncode == 0, finished.stderr[-4000:]
-    for path in paths:
+    for path in mend(run, damaged):
         assert path.read_bytes() == (tiny_run / path).read_bytes(), path
     cli.main(["tables", *ALL])
+
+
+def test_the_commands_that_make_data_networks_and_estimates_mend_them(run, tiny_run):
+    """What the other test does not make again."""
+    damaged = {
+        "results/tiny/data/train.npy": flip,
+        "results/tiny/data/train_labels.npy": flip,
+        "results/tiny/mean/unet/diffusion_pytorch_model.safetensors": flip,
+        "results/tiny/moments/eps_sq_mean.npy": flip,
+        "results/tiny/heads/npr.safetensors": flip,
+        "results/tiny/trajectories/even.json": flip,
+    }
+    for path in mend(run, damaged):
+        assert path.read_bytes() == (tiny_run / path).read_bytes(), path
+    cli.main(["trajectories", *SETTING])
 
 
 def test_a_stage_twice_at_once(run, tiny_run):

@@ -102,17 +102,23 @@ for folder in (Path("results"), Path(".")):
 # -P: a folder called bench in the working folder is not it.
 BENCH = [sys.executable, "-P", "-m", "bench"]
 
-# What errors of jobs name: the command that makes a file begins with the options of this run. And
+
+def run_options(path_of):
+    """The options of this run as a line of the shell. path_of: how it writes a path."""
+    options = []
+    if Path(workflow.basedir) != Path.cwd():
+        options += ["--snakefile", path_of(os.path.relpath(workflow.main_snakefile))]
+    if CONFIG_FILES[1:]:
+        options += ["--configfile", *map(path_of, CONFIG_FILES[1:])]
+    if workflow.config_settings.config:
+        pairs = workflow.config_settings.config.items()
+        options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
+    return shlex.join(options)
+
+
+# What errors of jobs name: the command that makes a file ends with the options of this run. And
 # the name of this run, as a job does not check again the large files that another one has checked.
-options = []
-if Path(workflow.basedir) != Path.cwd():
-    options += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
-if CONFIG_FILES[1:]:
-    options += ["--configfile", *CONFIG_FILES[1:]]
-if workflow.config_settings.config:
-    pairs = workflow.config_settings.config.items()
-    options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
-os.environ.setdefault(files.OPTIONS, shlex.join(options))
+os.environ.setdefault(files.OPTIONS, run_options(str))
 os.environ.setdefault(records.RUN, uuid.uuid4().hex)
 
 # glibc keeps the memory that a network pass has freed for the next one. By default it gives it
@@ -241,10 +247,10 @@ def measured(name):
 
 
 def start():
-    """Writes config.yaml and begins to prepare the MLflow store; ends if another run is here.
+    """Writes config.yaml and makes the MLflow store; ends if another run is here.
 
-    Snakemake's lock covers the files of a run only; the configuration is every run's. The kernel
-    releases this one when its process ends, however it ends.
+    Snakemake's lock outlives a killed run, so profiles/default turns it off. The kernel releases
+    this one when its process ends, however it ends.
     """
     global RUNNING  # a lock is held as long as there is the object
     RUNNING = FileLock(".snakemake/run.lock")
@@ -257,21 +263,27 @@ def start():
         )
     try:
         loading.write(experiment, TABLES.config)
+        files.write_text(TABLES.options, run_options(os.path.abspath))
         prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")
 
 
 def prepare_store():
-    """Begins to make the MLflow store, which takes seconds, while the data are read.
+    """Makes the MLflow store; ends if MLFLOW_TRACKING_URI names none that can be used.
 
-    A job that logs meanwhile waits for it. This is not a rule: the rules that log would take its
-    output as ancient, and Snakemake (9.27) then forgets every other reason that they have to run.
+    That takes seconds. So the default one is made while the data are read, and a job that logs
+    meanwhile waits for it. This is not a rule: the rules that log would take its output as ancient,
+    and Snakemake (9.27) then forgets every other reason that they have to run.
     """
-    if not store.prepared(experiment):
-        store.check()
-        command = [*BENCH, "store", "--config", TABLES.config]
-        threading.Thread(target=subprocess.run, args=(command,)).start()
+    store.check()
+    if store.prepared(experiment):
+        return
+    if not address.is_default():
+        store.prepare(experiment)
+        return
+    command = [*BENCH, "store", "--config", TABLES.config]
+    threading.Thread(target=subprocess.run, args=(command,)).start()
 
 
 def announce(started):
