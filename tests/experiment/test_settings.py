@@ -26,10 +26,7 @@ ROWS = [
 
 def resolved(overlay):
     """The experiment that params.yaml and an overlay make, as Snakemake merges them."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for key, value in yaml.safe_load(overlay.read_text()).items():
-        raw[key] = {**raw[key], **value} if isinstance(value, dict) else value
-    return loading.resolve(raw, str(overlay))
+    return loading.load(ROOT / "params.yaml", [overlay])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +44,7 @@ def test_settings_of_no_experiment_are_valid_with_the_default_grid():
     ]
     named = {name for overlay in overlays for name in overlay["settings"]}
     rest = {path.stem for path in (ROOT / "workflows" / "settings").glob("*.yaml")} - named
-    assert {"digits", "fashion_mnist"} <= rest
+    assert "fashion_mnist" in rest
     assert set(loading.resolve({**raw, "settings": sorted(rest)}).settings) == rest
 
 

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
-from bench import bound, covariance, heads, process, sampler, schedule, training
+from bench import bound, covariance, heads, process, sampler, schedule, second_moments, training
 from bench.denoiser import Denoiser
 from bench.mean import train
 from bench.mean.model import MeanModel
@@ -47,13 +48,17 @@ def elsewhere():
     model = MeanModel(
         train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META
     )
-    made = heads.make({"npr": "simple", "sn": "complex", "improved_ddpm": "simple"}, model).to(META)
+    modes = {**dict.fromkeys(covariance.head_names(), "simple"), "sn": "complex"}
+    made = heads.make(modes, model).to(META)
     random = torch.rand(MADE.N + 1, data.dim, dtype=torch.float64).numpy()
     moments = {
         name: random
         for name in ("eps_sq", "error_sq", "x0_hat", "x0_hat_sq", "x0_error_sq", "total_variance")
     }
     moments |= {f"{name}_mean": values.mean(axis=1) for name, values in moments.items()}
+    read = {name for variant in covariance.VARIANTS.values() for name in variant.moments}
+    for name in filter(second_moments.is_one, read):
+        moments[name] = np.ones((MADE.N + 1, *second_moments.shape_of(name, data.shape)))
     return Denoiser(model, dict(made.items()), moments, data, MADE)
 
 
