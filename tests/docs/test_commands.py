@@ -28,7 +28,7 @@ PAGES = [
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
     "needs a cluster": r"--executor ",
-    "needs 20 minutes": r"^snakemake .*experiments/(frontier|jacobian)\.yaml",
+    "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian)\.yaml",
     "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) ",
     "needs your model": r"\bmine\.yaml|\.pth\b",
     "keeps running: open http://127.0.0.1:5000": r"^mlflow ui ",
