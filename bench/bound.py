@@ -124,12 +124,15 @@ def _add_step(
     in_pixels = error**2
     total_error = in_pixels.sum(1)
     for name, jumps in variants.items():
+        if last is not None and 0 in jumps:
+            part[jumps[0]] += last
+            jumps = {s: columns for s, columns in jumps.items() if s > 0}
+            if not jumps:
+                continue  # what `seen` gives may cost products with the Jacobian
         variant, seen = covariance.get(name), prediction.seen(name)
         frame = seen.frame
         error_sq = in_pixels if frame is PIXEL else frame.energies(error)
-        if 0 in jumps and last is not None:
-            part[jumps[0]] += last
-        elif 0 in jumps:
+        if 0 in jumps:
             sigma_sq = variant.reverse_variance(process, 0, seen)
             sigma_sq = torch.as_tensor(sigma_sq, device=part.device)
             part[jumps[0]] += terms.last_term_continuous(

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from typing_extensions import TypedDict
 
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
+from bench.jacobian import Jacobian
 from bench.process import Process
 from bench.runtime import files, imports, stopwatch, weights
 from bench.runtime.errors import BenchError
@@ -49,7 +50,7 @@ class Batch:
 
     x_0, eps, x_t, eps_hat: float64 (batch, dim). t: int64 (batch,), the step of each row. process:
     the one that has a bound, on the setting's schedule. names: the root of random numbers of this
-    training step.
+    training step. model: the mean model.
     """
 
     x_0: torch.Tensor
@@ -60,16 +61,24 @@ class Batch:
     process: Process
     data: Data
     names: tuple
+    model: Any = None
 
     @cached_property
     def x0_hat(self) -> torch.Tensor:
         """x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range, (batch, dim)."""
         schedule = self.process.schedule
-        a, b = (
-            torch.from_numpy(values).to(self.t.device)[self.t][:, None]
-            for values in (schedule.signal, schedule.noise)
-        )
+        a, b = (self._of_rows(values) for values in (schedule.signal, schedule.noise))
         return ((self.x_t - b * self.eps_hat) / a).clamp(self.data.lo, self.data.hi)
+
+    @cached_property
+    def jacobian(self) -> Jacobian:
+        """v from derivatives of the mean model."""
+        noise_of_rows = self._of_rows(self.process.schedule.noise)
+        return Jacobian(self.model, self.x_t, self.t, noise_of_rows)
+
+    def _of_rows(self, of_steps):
+        """(batch, 1): the entry of (N + 1,) at the step of each row."""
+        return torch.from_numpy(of_steps).to(self.t.device)[self.t][:, None]
 
 
 class Head(nn.Module):
@@ -176,7 +185,7 @@ def train(
         )
         with torch.no_grad():
             eps_hat, features = model(x_t, t)
-        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data, (*names, "heads", step))
+        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data, (*names, "heads", step), model)
         weight = 1.0 if weights is None else weights[t - 1]
         losses = {}
         for name, head in heads.items():

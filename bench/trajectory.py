@@ -56,6 +56,11 @@ TRAJECTORIES = (*FIXED, "optimal")
 ROWS = 64  # rows of the cost matrix that are added and searched at once: they fit in the cache
 
 
+def length(name: str, N: int, K: int) -> int:
+    """How many steps the trajectory `name`, one of `TRAJECTORIES`, has: at most K."""
+    return K if name == "optimal" else len(fixed(name, N, K))
+
+
 def fixed(name: str, N: int, K: int) -> list[int]:
     """The steps of the trajectory `name`, one of `FIXED`, which depends on N and K alone.
 

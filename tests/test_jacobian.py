@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench import covariance, mixture, schedule
+from bench import bound, covariance, mixture, process, sampler, schedule, trajectory
 from bench.denoiser import Denoiser
 from bench.jacobian import LARGEST, Jacobian
 from bench.mean import train
 from bench.mean.model import MeanModel
 from bench.mean.oracle import OracleModel
+from bench.plan import passes
 from bench.runtime.errors import BenchError
 from bench.theory.ground import data_of
-from tests.helpers.models import OPTIONS, SHAPE
+from tests.helpers.models import OPTIONS, SHAPE, LinearModel, make_data
 
 MADE, DIM = schedule.make("linear", 20), 6
 LAW = mixture.random(("toy",), 3, DIM)
@@ -98,22 +99,52 @@ def test_a_matrix_of_large_images_is_refused():
         _ = Jacobian(lambda x_t, t: (x_t, None), x_t, torch.ones(1), 1.0).eigen
 
 
+class Counting(OracleModel):
+    """The exact mean, which counts its calls. Every pass and every product is one."""
+
+    calls = 0
+
+    def __call__(self, x_t, t):
+        self.calls += 1
+        return super().__call__(x_t, t)
+
+
+def counting():
+    return Denoiser(Counting(LAW, MADE), {}, None, data_of(LAW, (0, "toy"), test=10), MADE)
+
+
 @pytest.mark.parametrize("name, expected", [("jacobian", DIM), ("lanczos-3", 3), ("tmpd", 1)])
-def test_products_are_those_that_are_made(name, expected):
-    """Counted at the model, in a step of the sampler."""
-    calls = []
-    oracle = OracleModel(LAW, MADE)
+def test_evaluations_of_a_sample_are_those_that_are_made(name, expected):
+    """Four steps, of which the last takes no variance."""
+    denoiser, variant = counting(), covariance.get(name)
+    ddpm = process.make("ddpm", MADE)
+    sampler.sample(denoiser, ddpm, name, [1, 7, 14, 20], 0, 3, None, (0, "toy"))
+    assert denoiser.model.calls == 4 + 3 * expected and variant.products(DIM) == expected
+    assert variant.network_evaluations(4, DIM) == 4 + 3 * expected * covariance.PRODUCT
 
-    def model(x_t, t):
-        calls.append(len(x_t))
-        return oracle(x_t, t)
 
-    denoiser = Denoiser(model, {}, None, data_of(LAW, (0, "toy"), test=10), MADE)
-    x_t = torch.randn(4, DIM, dtype=torch.float64)
-    prediction = denoiser.predict(x_t, 5)
-    direction = torch.randn(4, DIM, dtype=torch.float64)
-    covariance.get(name).spectrum(prediction.seen(name, direction))
-    assert len(calls) == 1 + expected == 1 + covariance.get(name).products(DIM)
+def test_products_of_the_bound_are_those_that_are_made():
+    """The matrix is made once a step for all variants that read it."""
+    denoiser, ddpm = counting(), process.make("ddpm", MADE)
+    names = [("jacobian", 4), ("lanczos-3", 4), ("lanczos-3", 3), ("tmpd", 3), ("beta", 20)]
+    cells = [
+        bound.Cell("even", name, K, tuple(trajectory.fixed("even", 20, K))) for name, K in names
+    ]
+    bound.evaluate(denoiser, ddpm, cells, 2, (0, "toy"))
+    planned = passes.bound_products(20, DIM, None, [(name, "even", K) for name, K in names])
+    # 4 steps: 1, 7, 14, 20; 3 steps: 1, 10, 20
+    assert denoiser.model.calls - 20 == planned == 5 * DIM + 3
+    with_levels = passes.bound_products(20, DIM, 256, [(name, "even", K) for name, K in names])
+    assert with_levels == 4 * DIM + 2  # the step 1 is that of the last term alone
+
+
+def test_the_last_term_of_levels_takes_no_products():
+    data = make_data()
+    denoiser = Denoiser(LinearModel(), {}, None, data, MADE)
+    cells = [bound.Cell("even", "tmpd", 3, (1, 10, 20))]
+    bound.evaluate(denoiser, process.make("ddpm", MADE), cells, 4, (0, "toy"))
+    products = passes.bound_products(20, data.dim, data.levels, [("tmpd", "even", 3)])
+    assert denoiser.model.rows == 4 * (3 + products) == 4 * (3 + 2)
 
 
 def test_tmpd_is_the_row_sums():

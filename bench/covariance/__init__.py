@@ -38,6 +38,7 @@ Jacobian = ForwardRef("bench.jacobian.Jacobian")
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel", "dct", "eigen")
 NEEDS = ("nothing", "moments", "heads")
+PRODUCT = 2  # passes of the mean network that take as long as a product with its Jacobian
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
@@ -60,11 +61,13 @@ class Head:
 
     outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform' or
     'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
-    these terms needs the latter.
+    these terms needs the latter. products: with the mean network's Jacobian that the loss of a row
+    takes.
     """
 
     outputs: str = "pixel"
     steps: str = "uniform"
+    products: int = 0
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -176,17 +179,26 @@ class Variant:
             return "heads"
         return "moments" if self.moments else "nothing"
 
-    def products(self, dim: int) -> int:
-        """How many Jacobian products a step of the sampler takes; dim: coordinates of an image."""
+    def products(self, dim: int, in_bound: bool = False) -> int:
+        """How many Jacobian products of the mean network a step of the sampler takes, or a step of
+        the bound. dim: coordinates of an image.
+        """
         return 0
+
+    def network_evaluations(self, steps: int, dim: int) -> int:
+        """What a sample of `steps` steps takes, in passes of the mean network.
+
+        The last step takes no variance. The pass of a head is not counted: heads are small.
+        """
+        return steps + PRODUCT * (steps - 1) * self.products(dim)
 
     def basis(self, seen: Seen) -> Frame:
         """The frame at the step of `seen`; it is `seen.frame` in all that follows."""
         return PIXEL
 
     def spectrum(self, seen: Seen) -> Array | float:
-        """The diagonal of v(x_t, t) in the frame, a number for each of its groups: (batch, groups)
-        if conditional, else (groups,) or one number for all. A pixel is a group.
+        """The diagonal of v(x_t, t) in the frame, a number for each of its groups or one for all:
+        (batch, groups or 1) if conditional, else (groups,) or a number. A pixel is a group.
         """
         raise NotImplementedError
 
@@ -195,8 +207,8 @@ class Variant:
         raise NotImplementedError
 
     def estimate(self, seen: Seen) -> Array:
-        """Σ_0(x_t) in the frame, clipped to what the range of the data allows: (batch, groups) if
-        conditional, else (1, 1 or groups).
+        """Σ_0(x_t) in the frame, clipped to what the range of the data allows: (batch, groups or 1)
+        if conditional, else (1, groups or 1).
         """
         v = self.spectrum(seen)
         if not self.conditional:
@@ -206,8 +218,8 @@ class Variant:
     def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Array:
         """σ²_{s|t} of the reverse step from seen.t to s, 0 ≤ s < t, in the shape of `estimate`.
 
-        s: a step, or for a variant that is not conditional steps (n, 1), which make (n, 1 or
-        groups).
+        s: a step, or for a variant that is not conditional steps (n, 1), which make (n,
+        groups or 1).
         """
         lambda_sq = process.lambda_sq(s, seen.t)
         return lambda_sq + process.gamma(s, seen.t) ** 2 * self.estimate(seen)

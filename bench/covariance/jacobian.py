@@ -17,7 +17,7 @@ class FullJacobian(Variant):
     frame = "eigen"
     conditional = True
 
-    def products(self, dim: int) -> int:
+    def products(self, dim: int, in_bound: bool = False) -> int:
         return dim
 
     def basis(self, seen: Seen) -> Frame:
@@ -40,8 +40,8 @@ class Lanczos(FullJacobian):
     def __init__(self, products: int):
         self.name, self.taken = f"{self.family}-{products}", products
 
-    def products(self, dim: int) -> int:
-        return min(self.taken, dim)
+    def products(self, dim: int, in_bound: bool = False) -> int:
+        return dim if in_bound else min(self.taken, dim)
 
     def basis(self, seen: Seen) -> Frame:
         if seen.direction is None:

@@ -34,3 +34,12 @@ class Sn(Variant):
 
     def spectrum(self, seen: Seen) -> Tensor:
         return seen.head - seen.eps_hat**2
+
+
+class SnMean(Sn):
+    """The mean of that v over the coordinates of each image: `avg_cov` in the authors' code."""
+
+    name = "sn_mean"
+
+    def spectrum(self, seen: Seen) -> Tensor:
+        return super().spectrum(seen).mean(1)[:, None]

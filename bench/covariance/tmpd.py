@@ -14,7 +14,7 @@ class Tmpd(Variant):
     assumes = "perfect mean"
     conditional = True
 
-    def products(self, dim: int) -> int:
+    def products(self, dim: int, in_bound: bool = False) -> int:
         return 1
 
     def spectrum(self, seen: Seen) -> Tensor:

@@ -5,14 +5,16 @@ All of it follows from the configuration:
     mean        steps · batch of the training
     extractor   steps · batch of the training, and the test images
     moments     N · draws; fewer where moments.relative_error ends them early
-    heads       steps · batch of the training
+    heads       steps · batch of the training, of which the trunk's pass serves all heads
     bound       images · steps t that any cell visits: one pass serves all cells
     samples     count · steps of the trajectory, summed over cells
     reference   training images, and as many test images as a cell has; once for equal data
     fidelity    count of every cell
 
-A scoring pass is repeated for every resizing of the images. The steps of an optimal trajectory
-are not known before the moments are; the plan counts the most that it can visit.
+A product with the Jacobian of the mean network counts as `covariance.PRODUCT` passes, wherever a
+head's loss or a variant takes one. A scoring pass is repeated for every resizing of the images. The
+steps of an optimal trajectory are not known before the moments are; the plan counts the most that
+it can visit.
 """
 
 import math
@@ -20,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from bench import second_moments, trajectory
+from bench import covariance, second_moments, trajectory
 from bench.moments import SCALARS
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
@@ -90,10 +92,27 @@ def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:
     return most, len(visited) < most
 
 
-def steps_taken(N: int, cells: Iterable[tuple]) -> int:
-    """The lengths of the trajectories of `cells`, summed."""
+def bound_products(N: int, dim: int, levels: int | None, cells: Iterable[tuple]) -> int:
+    """How many products with the network's Jacobian an image takes in the bound.
+
+    cells: [(variant, trajectory, K), …]. Variants that take all `dim` share them. If the data have
+    levels, the last term takes no variance.
+    """
+    taken = {}  # of each (step, variants that share)
+    for name, kind, K in cells:
+        products = covariance.get(name).products(dim, in_bound=True)
+        if products:  # no variant that has an optimal trajectory takes products
+            shared = "all" if products == dim else name
+            steps = trajectory.fixed(kind, N, K)[1 if levels else 0 :]
+            taken |= {(t, shared): products for t in steps}
+    return sum(taken.values())
+
+
+def sample_evaluations(N: int, dim: int, cells: Iterable[tuple]) -> int:
+    """Network evaluations of an image of each of `cells`, summed."""
     return sum(
-        K if kind == "optimal" else len(trajectory.fixed(kind, N, K)) for _, kind, K in cells
+        covariance.get(name).network_evaluations(trajectory.length(kind, N, K), dim)
+        for name, kind, K in cells
     )
 
 
@@ -124,17 +143,21 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
         at_most = setting.moments.relative_error is not None
         add("moments", name, N * setting.moments.draws, disk=(N + 1) * at_a_step, at_most=at_most)
     if need.heads:
-        add("heads", name, _training(setting.heads.train) if setting.heads.trained else 0)
+        heads = [covariance.get(head).head for head in setting.heads.trained]
+        evaluations = 1 + covariance.PRODUCT * sum(head.products for head in heads)
+        images = _training(setting.heads.train) if heads else 0
+        add("heads", name, images * evaluations)
     add("trajectories")
     if need.bound:
         images, (steps, at_most) = setting.bound.images, steps_visited(N, need.bound)
         disk = len(need.bound) * images * BOUND_ROW
+        steps += covariance.PRODUCT * bound_products(N, dim, size.levels, need.bound)
         add("bound", name, images * steps, disk=disk, at_most=at_most)
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)
         jobs = setting.samples.shards * len(setting.variants_by_need(process))
-        steps = count * steps_taken(N, cells)
+        steps = count * sample_evaluations(N, dim, cells)
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
         section, resizings = setting.fidelity, len(experiment.resizings)

@@ -1,4 +1,4 @@
-"""Figures: a metric against the number of steps, and samples of vectors."""
+"""Figures: a metric against the network evaluations of a sample, and samples of vectors."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from bench.runtime import files  # noqa: E402
 
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
-TAB20 = matplotlib.colormaps["tab20"].colors
-COLOURS = [*TAB20[::2], *TAB20[1::2]]  # the ten dark ones, and then the light ones
+TAB20, TAB20B, TAB20C = (matplotlib.colormaps[f"tab20{part}"].colors for part in ("", "b", "c"))
+COLOURS = [*TAB20[::2], *TAB20[1::2], *TAB20B, *TAB20C]  # the ten strongest first
 HOLLOW = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}  # published values
 
 
 def styles(variants: list[str]) -> dict[str, dict]:
-    """{variant: colour and marker}, the same in every figure and different for twenty variants.
+    """{variant: colour and marker}, the same in every figure and different for sixty variants.
 
     They follow from the order of the registered variants. Other names come after those, in order.
     """
@@ -37,11 +37,12 @@ def styles(variants: list[str]) -> dict[str, dict]:
 
 
 def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
-    """Draws a metric against K: a panel per process, a colour per variant, a dash per trajectory.
+    """Draws a metric against network evaluations: a panel per process, a colour per variant, a dash
+    per trajectory. Without products with the network's Jacobian these are K, the number of steps.
 
     Error bars are ±1 standard error. If −E log p(x) is known, it is subtracted. A published value
-    is a larger, hollow marker of the same shape. K is logarithmic. The metric is logarithmic too,
-    unless higher is better. Without cells the figure says so.
+    is a larger, hollow marker of the same shape. Evaluations are on a logarithmic axis. So is the
+    metric, unless higher is better. Without cells the figure says so.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     trajectories = list(block.trajectory.unique())
     dashes = {name: DASHES[index % len(DASHES)] for index, name in enumerate(trajectories)}
     processes = list(block.process.unique())
+    only_steps = (block.network_evaluations == block.K).all()
+    unit = "K, number of steps" if only_steps else "network evaluations an image"
     figure, axes = pyplot.subplots(
         1,
         len(processes),
@@ -71,6 +74,7 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
         panel = block[block.process == process]
         _panel(axis, panel, looks, dashes)
         _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
+        axis.set_xlabel(unit)
     axes[0][0].set_ylabel(metric.label)
     handles = _legend(looks, dashes, block.published.notna().any())
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
@@ -87,9 +91,9 @@ def _nothing(group, path):
 def _panel(axis, panel, looks, dashes):
     """The curves of one process, and the published values."""
     for (variant, trajectory), line in panel.groupby(["variant", "trajectory"], sort=False):
-        line = line.sort_values("K")
+        line = line.sort_values("network_evaluations")
         axis.errorbar(
-            line.K,
+            line.network_evaluations,
             line.value,
             yerr=line.stderr,
             markersize=4,
@@ -98,18 +102,18 @@ def _panel(axis, panel, looks, dashes):
             linestyle=dashes[trajectory],
             **looks[variant],
         )
-        axis.plot(line.K, line.published, **HOLLOW, **looks[variant])
+        axis.plot(line.network_evaluations, line.published, **HOLLOW, **looks[variant])
 
 
 def _decorate(axis, panel, yscale):
-    """Scales, ticks at the K of the first trajectory, and the grid."""
-    axis.set(xscale="log", yscale=yscale, xlabel="K, number of steps", title=panel.process.iloc[0])
+    """Scales, ticks at the evaluations of the first trajectory, and the grid."""
+    axis.set(xscale="log", yscale=yscale, title=panel.process.iloc[0])
     main = panel[panel.trajectory == panel.trajectory.iloc[0]]
     ticks = []
-    for K in sorted(main.K.unique()):
-        if not ticks or 1.2 * ticks[-1] <= K:  # labels of closer ticks overlap
-            ticks.append(K)
-    axis.set_xticks(ticks, [str(K) for K in ticks])
+    for evaluations in sorted(main.network_evaluations.unique()):
+        if not ticks or 1.2 * ticks[-1] <= evaluations:  # labels of closer ticks overlap
+            ticks.append(evaluations)
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     if yscale == "log":

@@ -4,6 +4,9 @@ cells.csv is tidy: a row for each cell and metric. table1 has the papers' layout
 least number of steps that reaches a target FID. paired.csv has the differences between variants, of
 the bound and of FID. The variants share images, noise and steps, so a difference has a smaller
 standard error than its parts.
+
+`network_evaluations` is what a sample of the row takes, in passes of the mean network, also in the
+rows of the bound: K steps, and more for a variant that takes products with the network's Jacobian.
 """
 
 import numpy as np
@@ -19,6 +22,7 @@ COLUMNS = [
     "trajectory",
     "variant",
     "K",
+    "network_evaluations",
     "metric",
     "value",
     "stderr",
@@ -47,7 +51,17 @@ PAIRED = [
     "stderr",
 ]
 BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
-TABLE2 = ["setting", "process", "variant", "target_fid", "least_K", "trajectory", "fid", "stderr"]
+TABLE2 = [
+    "setting",
+    "process",
+    "variant",
+    "target_fid",
+    "least_K",
+    "network_evaluations",
+    "trajectory",
+    "fid",
+    "stderr",
+]
 LEGEND = (
     "Value ± standard error, the best of a column in bold. In brackets the published value: "
     "`[1.00]` from the paper itself,\n"
@@ -270,9 +284,10 @@ def table2(frame: pandas.DataFrame, targets: dict[str, float]) -> pandas.DataFra
         reached = block[block.value <= target].sort_values(["K", "value"])
         if len(reached):
             first = reached.iloc[0]
-            least = str(first.K), first.trajectory, first.value, first.stderr
+            evaluations = first.network_evaluations
+            least = str(first.K), evaluations, first.trajectory, first.value, first.stderr
         else:
-            least = f">{block.K.max()}", None, None, None
+            least = f">{block.K.max()}", None, None, None, None
         rows.append((setting, process, variant, target, *least))
     return pandas.DataFrame(rows, columns=TABLE2)
 
@@ -295,10 +310,11 @@ def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
 
 
 def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:
-    """A metric against K on the first trajectory, a row for each cell; for `dvc plots`.
+    """A metric against K and network evaluations on the first trajectory, a row for each cell; for
+    `dvc plots`.
 
     group: of metrics, see `bench.scores.Metric.group`.
     """
     names = [metric.name for metric in scores.in_group(group)]
     block = frame[frame.metric.isin(names) & (frame.trajectory == frame.trajectory.iloc[0])]
-    return block[["setting", "process", "variant", "K", "value"]]
+    return block[["setting", "process", "variant", "K", "network_evaluations", "value"]]

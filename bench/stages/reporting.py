@@ -3,9 +3,11 @@
 An experiment's tables are in results/ or results/<name>-tables/, see `bench.runtime.paths.Tables`.
 """
 
+import math
+
 import pandas
 
-from bench import scores
+from bench import covariance, scores, trajectory
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
@@ -38,6 +40,7 @@ def gather_cells(experiment: Experiment) -> None:
                 report = files.read_json(place.fidelity(process), Scores)
                 rows += tables.fidelity_cells(name, process, report)
                 pairs += tables.paired_scores(name, process, report)
+    _add_network_evaluations(experiment, rows)
     tolerances = published.tolerances()
     comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
     for row in rows:
@@ -49,6 +52,18 @@ def gather_cells(experiment: Experiment) -> None:
     text = reproduction.markdown(comparison, tolerances, experiment.settings)
     files.write_text(written.reproduction_report, text)
     files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
+
+
+def _add_network_evaluations(experiment, rows):
+    """Adds that column to rows of cells.csv."""
+    dims = {}
+    for name in experiment.settings:
+        dims[name] = math.prod(dataset.read_about(paths.Setting(name).data)["shape"])
+    for row in rows:
+        schedule, variant = experiment.setting(row["setting"]).schedule, row["variant"]
+        steps = trajectory.length(row["trajectory"], schedule.N, row["K"])
+        evaluations = covariance.get(variant).network_evaluations(steps, dims[row["setting"]])
+        row["network_evaluations"] = evaluations
 
 
 def _measured(experiment, rows):
@@ -153,16 +168,16 @@ def _grids(experiment, name, process, variant):
     setting, place = experiment.setting(name), paths.Setting(name)
     data = dataset.load(place.data)
 
-    def grid(trajectory, K):
+    def grid(kind, K):
         def draw(path):
-            images = read_samples(setting, place, data, process, variant, trajectory, K)
+            images = read_samples(setting, place, data, process, variant, kind, K)
             pictures.samples(images, data, path)
 
         return draw
 
     grids = {}
-    for trajectory, K in setting.grid("samples", process, variant):
-        grids[paths.cell_name(trajectory, K)] = grid(trajectory, K)
+    for kind, K in setting.grid("samples", process, variant):
+        grids[paths.cell_name(kind, K)] = grid(kind, K)
     return grids
 
 

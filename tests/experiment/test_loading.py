@@ -58,6 +58,7 @@ def test_variants_are_grouped_by_what_they_need():
                 "total_variance",
                 "mle_scalar",
                 "mle_diagonal",
+                "mle_dct",
             ],
         ),
         ("heads", ["npr", "sn", "improved_ddpm"]),
@@ -308,11 +309,11 @@ def test_moments_that_the_rows_read():
     few = changed("processes", {"ddim": {"variants": ["zero", "mle_scalar"]}})
     few["settings"] = ["lsun_bedroom"]
     lsun = loading.resolve(few).setting("lsun_bedroom")
-    assert lsun.moment_names() == ["eps_sq_mean"]
+    assert lsun.moment_names() == ["eps_sq_mean", "error_colours", "error_dct"]
     digits = loading.resolve(RAW).setting("digits")
     assert "x0_error_sq_mean" in digits.moment_names() and "error_sq_mean" in digits.moment_names()
-    assert lsun.moments_by_coordinate() == []
-    assert digits.moments_by_coordinate() == ["eps_sq", "error_sq"]
+    assert lsun.moments_by_coordinate() == ["error_colours", "error_dct"]
+    assert digits.moments_by_coordinate() == ["eps_sq", "error_colours", "error_dct", "error_sq"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ def test_curves_are_drawn(tmp_path):
                 "trajectory": "even",
                 "variant": variant,
                 "K": K,
+                "network_evaluations": K,
                 "metric": "fid",
                 "value": 100.0 / K,
                 "stderr": 1.0,
@@ -45,7 +46,10 @@ def test_nothing_to_draw_and_a_linear_scale(tmp_path):
         "published": None,
     }
     cells = pandas.DataFrame(
-        [{**row, "K": K, "metric": "recall", "value": value} for K, value in ((5, 0.0), (10, 0.5))]
+        [
+            {**row, "K": K, "network_evaluations": K, "metric": "recall", "value": value}
+            for K, value in ((5, 0.0), (10, 0.5))
+        ]
     )
     figures.curves(cells, "isc", tmp_path / "isc.png")
     assert image.imread(tmp_path / "isc.png").std() > 0.01
@@ -70,7 +74,7 @@ def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     }
     cells = pandas.DataFrame(
         [
-            {**row, "K": K, "value": 100.0 / K, "published": published}
+            {**row, "K": K, "network_evaluations": K, "value": 100.0 / K, "published": published}
             for K, published in ((5, 21.0), (10, None), (20, 6.0))
         ]
     )
@@ -87,6 +91,33 @@ def test_a_published_value_is_a_hollow_marker(tmp_path, monkeypatch):
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "published"]
 
 
+def test_products_with_the_jacobian_move_the_points(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.pyplot, "close", drawn.append)
+    row = {
+        "setting": "toy",
+        "process": "ddpm",
+        "trajectory": "even",
+        "metric": "fid",
+        "stderr": 1.0,
+        "exact": None,
+        "published": None,
+    }
+    cells = pandas.DataFrame(
+        [
+            {**row, "variant": variant, "K": K, "network_evaluations": cost * K, "value": 100.0 / K}
+            for variant, cost in (("a", 1), ("b", 7))
+            for K in (5, 10)
+        ]
+    )
+    figures.curves(cells, "fid", tmp_path / "fid.png")
+    axis = drawn[0].axes[0]
+    curves = [list(line.lines[0].get_xdata()) for line in axis.containers]
+    assert curves == [[5, 10], [35, 70]] and axis.get_xlabel() == "network evaluations an image"
+    figures.curves(cells[cells.variant == "a"], "fid", tmp_path / "fid.png")
+    assert drawn[1].axes[0].get_xlabel() == "K, number of steps"
+
+
 def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
     """Both figures are the same to the pixel: bounds above 2.5, and as far above 0."""
     row = {
@@ -100,18 +131,21 @@ def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
     }
     for name, exact in (("above", 2.5), ("plain", 0.0)):
         cells = pandas.DataFrame(
-            [{**row, "K": K, "value": exact + 5.0 / K, "exact": exact} for K in (5, 10)]
+            [
+                {**row, "K": K, "network_evaluations": K, "value": exact + 5.0 / K, "exact": exact}
+                for K in (5, 10)
+            ]
         )
         figures.curves(cells, "nll", tmp_path / f"{name}.png")
     assert (tmp_path / "above.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 def test_a_variant_looks_the_same_in_every_figure():
-    """And unlike any other, up to twenty of them."""
+    """And unlike any other, up to sixty of them."""
     registered = list(covariance.VARIANTS)
-    names = [*registered, *(f"new_{index}" for index in range(20 - len(registered)))]
+    names = [*registered, *(f"new_{index}" for index in range(60 - len(registered)))]
     looks = figures.styles(names)
-    assert len({look["color"] for look in looks.values()}) == 20
+    assert len({look["color"] for look in looks.values()}) == 60
     for name in registered:
         assert figures.styles([name])[name] == looks[name]
         assert figures.styles(["new", name])[name] == looks[name]

@@ -446,6 +446,8 @@ def simulated(folder, fid):
             for image in range(4)
         ]
     )
+    about = {"name": "cifar10", "levels": 256, "shape": [3, 32, 32], "train": 50000, "test": 10000}
+    files.write_json(folder / place.data / "data.json", {**about, "sha256": "0" * 16})
     with files.writing(folder / place.bound) as partial:
         frame.to_parquet(partial)
     cells = [

@@ -73,9 +73,8 @@ def frame():
         },
         ("toy", "fid", "ddim", "even", "bad", 10): {**said, "tolerance": None, "within": None},
     }
-    return tables.cells(
-        tables.bound_cells("toy", per_image(), scores.in_group("nll")) + fid_rows(), published
-    )
+    rows = tables.bound_cells("toy", per_image(), scores.in_group("nll")) + fid_rows()
+    return tables.cells([{**row, "network_evaluations": 3 * row["K"]} for row in rows], published)
 
 
 def test_cells(frame):
@@ -212,6 +211,7 @@ def test_paired_scores():
 def test_table2(frame):
     found = tables.table2(frame, {"toy": 10.0}).set_index("variant")
     assert found.loc["good", "least_K"] == "10" and found.loc["good", "fid"] == 9
+    assert found.loc["good", "network_evaluations"] == 30
     assert found.loc["bad", "least_K"] == ">50"
 
 
@@ -221,6 +221,13 @@ def test_metrics_and_curves(frame):
         "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}},
     }
     curve = tables.curves(frame, "nll")
-    assert list(curve.columns) == ["setting", "process", "variant", "K", "value"]
+    assert list(curve.columns) == [
+        "setting",
+        "process",
+        "variant",
+        "K",
+        "network_evaluations",
+        "value",
+    ]
     wide = curve.pivot(index="K", columns="variant", values="value")
     assert list(wide.index) == [10, 50] and list(wide.columns) == ["bad", "good"]

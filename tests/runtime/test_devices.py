@@ -44,7 +44,7 @@ def elsewhere():
     read.
     """
     torch.manual_seed(0)
-    data = make_data(shape=(1, 8, 8))
+    data = make_data(shape=(1, 4, 4))
     model = MeanModel(
         train.make_unet(OPTIONS, data.shape), "epsilon", MADE, data.shape, device=META
     )

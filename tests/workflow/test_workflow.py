@@ -23,6 +23,7 @@ VARIANTS = {
         "total_variance",
         "mle_scalar",
         "mle_diagonal",
+        "mle_dct",
         "npr",
         "sn",
         "improved_ddpm",
@@ -34,6 +35,7 @@ VARIANTS = {
         "total_variance",
         "mle_scalar",
         "mle_diagonal",
+        "mle_dct",
         "npr",
         "sn",
     ],
@@ -92,7 +94,7 @@ def test_tables_hold_the_cells(tiny_run):
     assert (
         "**" in (results / "table1.md").read_text() and "±" in (results / "table1.md").read_text()
     )
-    assert len(pandas.read_csv(results / "table2.csv")) == 18
+    assert len(pandas.read_csv(results / "table2.csv")) == 20
     table3 = pandas.read_csv(tiny_run / "results" / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
     assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {
