@@ -93,7 +93,8 @@ def evaluate(
                 eps = noise.normal((*names, "bound", t), start, len(x_0), data.dim)
                 eps = torch.from_numpy(eps).to(denoiser.device)
                 x_t = process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps
-                _add_step(part, edges[t], x_0, denoiser.predict(x_t, t), process, data)
+                prediction = denoiser.predict(x_t, t, edges[t])
+                _add_step(part, edges[t], x_0, prediction, process, data)
                 bar.update()
     unit = 1.0 if data.levels is None else data.dim * LN2
     return (result / unit).cpu().numpy()

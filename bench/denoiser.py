@@ -6,9 +6,8 @@ the sampler both use them.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 from bench import covariance, heads
 from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
-from bench.jacobian import Jacobian
+from bench.jacobian import Jacobian, differentiate
 from bench.schedule import Schedule
 
 
@@ -45,23 +44,36 @@ class Denoiser:
         """Where the networks run. x_t must be there."""
         return self.model.device
 
-    def predict(self, x_t: Float64[Tensor, "batch dim"], t: int) -> "Prediction":
-        """One pass at step t, 1..N."""
+    def predict(
+        self, x_t: Float64[Tensor, "batch dim"], t: int, variants: Iterable[str] = ()
+    ) -> "Prediction":
+        """One pass at step t, 1..N.
+
+        variants: of which some may read products with the Jacobian. Then the pass keeps what these
+        need, and takes longer.
+        """
+        of_rows, jacobian = torch.full((len(x_t),), t, device=x_t.device), None
+        products = any(covariance.get(name).products(self.data.dim) for name in variants)
         cast = contextlib.nullcontext()
         if self.precision == "bf16":
             cast = torch.autocast(x_t.device.type, torch.bfloat16)
         with cast:
-            eps_hat, features = self.model(x_t, torch.full((len(x_t),), t, device=x_t.device))
+            if products:
+                eps_hat, features, jacobian = differentiate(
+                    self.model, x_t, of_rows, self.schedule.noise[t]
+                )
+            else:
+                eps_hat, features = self.model(x_t, of_rows)
             outputs = heads.outputs(self.heads, features)
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
         x0_hat = x0_hat.clamp(self.data.lo, self.data.hi)
-        return Prediction(self, t, x_t, eps_hat, x0_hat, outputs)
+        return Prediction(self, t, x_t, eps_hat, x0_hat, outputs, jacobian)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one pass at step t gives: ε̂, x̂_0 clipped to the data range, and {name of the variant:
-    output of its head}.
+    """What one pass at step t gives: ε̂, x̂_0 clipped to the data range, {name of the variant: output
+    of its head}, and v from derivatives of the mean model, the same for all variants that read it.
     """
 
     denoiser: Denoiser
@@ -70,12 +82,7 @@ class Prediction:
     eps_hat: Float64[Tensor, "batch dim"]
     x0_hat: Float64[Tensor, "batch dim"]
     heads: Mapping[str, Shaped[Tensor, "batch dim"]]
-
-    @cached_property
-    def jacobian(self) -> Jacobian:
-        """v from derivatives of the mean model, the same for all variants that read it."""
-        t = torch.full((len(self.x_t),), self.t, device=self.x_t.device)
-        return Jacobian(self.denoiser.model, self.x_t, t, self.denoiser.schedule.noise[self.t])
+    jacobian: Jacobian | None
 
     def seen(self, variant: str, direction: Float64[Tensor, "batch dim"] | None = None) -> Seen:
         """What the variant called `variant` reads of this pass.

@@ -24,16 +24,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Int64
 from torch import nn
 from typing_extensions import TypedDict
 
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
-from bench.jacobian import Jacobian
+from bench.jacobian import Jacobian, differentiate
 from bench.process import Process
 from bench.runtime import files, imports, stopwatch, weights
 from bench.runtime.errors import BenchError
@@ -50,7 +51,8 @@ class Batch:
 
     x_0, eps, x_t, eps_hat: float64 (batch, dim). t: int64 (batch,), the step of each row. process:
     the one that has a bound, on the setting's schedule. names: the root of random numbers of this
-    training step. model: the mean model.
+    training step. jacobian: v from derivatives of the mean model; None if no head is trained on
+    them.
     """
 
     x_0: torch.Tensor
@@ -61,24 +63,23 @@ class Batch:
     process: Process
     data: Data
     names: tuple
-    model: Any = None
+    jacobian: Jacobian | None = None
 
     @cached_property
     def x0_hat(self) -> torch.Tensor:
         """x̂_0 = (x_t − b_t ε̂)/a_t, clipped to the data range, (batch, dim)."""
-        schedule = self.process.schedule
-        a, b = (self._of_rows(values) for values in (schedule.signal, schedule.noise))
+        a, b = (
+            of_rows(values, self.t)
+            for values in (self.process.schedule.signal, self.process.schedule.noise)
+        )
         return ((self.x_t - b * self.eps_hat) / a).clamp(self.data.lo, self.data.hi)
 
-    @cached_property
-    def jacobian(self) -> Jacobian:
-        """v from derivatives of the mean model."""
-        noise_of_rows = self._of_rows(self.process.schedule.noise)
-        return Jacobian(self.model, self.x_t, self.t, noise_of_rows)
 
-    def _of_rows(self, of_steps):
-        """(batch, 1): the entry of (N + 1,) at the step of each row."""
-        return torch.from_numpy(of_steps).to(self.t.device)[self.t][:, None]
+def of_rows(
+    of_steps: Float64[np.ndarray, " steps"], t: Int64[torch.Tensor, " batch"]
+) -> Float64[torch.Tensor, "batch 1"]:
+    """The entry of (N + 1,) at the step of each row."""
+    return torch.from_numpy(of_steps).to(t.device)[t][:, None]
 
 
 class Head(nn.Module):
@@ -183,9 +184,13 @@ def train(
         x_t, t, eps, x_0 = training.draw(
             data, schedule, (*names, "heads"), step, section.train.batch, chances, model.device
         )
-        with torch.no_grad():
-            eps_hat, features = model(x_t, t)
-        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data, (*names, "heads", step), model)
+        jacobian = None
+        if any(covariance.get(name).head.products for name in section.trained):
+            eps_hat, features, jacobian = differentiate(model, x_t, t, of_rows(schedule.noise, t))
+        else:
+            with torch.no_grad():
+                eps_hat, features = model(x_t, t)
+        batch = Batch(x_0, eps, x_t, t, eps_hat, forward, data, (*names, "heads", step), jacobian)
         weight = 1.0 if weights is None else weights[t - 1]
         losses = {}
         for name, head in heads.items():

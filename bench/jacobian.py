@@ -4,18 +4,19 @@ If the mean is perfect, ε̂ = E[ε | x_t], then (Tweedie's second-order formula
 
     Cov[ε | x_t] = v(x_t) = I − b_t ∂ε̂/∂x_t.
 
-A product with v is one Jacobian-vector product, in forward mode, beside the pass that gives ε̂. The
-Jacobian of a network is not quite symmetric. Where v is needed as a matrix, its symmetric part is
-taken.
+A pass that keeps what derivatives need (`differentiate`) gives ε̂, and then each product with v is
+one backward pass to x_t. The Jacobian of a network is not quite symmetric, so this is a product
+with the transpose of v. Where v is needed as a matrix, its symmetric part is taken.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.frames import Eigen
 from bench.runtime.errors import BenchError
@@ -26,24 +27,21 @@ LARGEST = 784  # coordinates of an image whose v may be a matrix: so many produc
 class Jacobian:
     """v(x_t) of a batch.
 
-    model: of (x_t, t), gives ε̂ first. t: the step of each row, (batch,). noise: b_t, a number or
-    (batch, 1).
+    x_t: a leaf of the graph of `eps_hat`. noise: b_t, a number or (batch, 1).
     """
 
     def __init__(
-        self, model: Callable, x_t: Float64[Tensor, "batch dim"], t: Tensor, noise: float | Tensor
+        self,
+        x_t: Float64[Tensor, "batch dim"],
+        eps_hat: Float64[Tensor, "batch dim"],
+        noise: float | Tensor,
     ):
-        self.model, self.x_t, self.t, self.noise = model, x_t, t, noise
+        self.x_t, self.eps_hat, self.noise = x_t, eps_hat, noise
 
     def times(self, z: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
-        """v z, by one product."""
-        # Tensors of inference mode have no derivatives, and the kernels of attention that are fused
-        # have none in forward mode.
-        with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            t = self.t.clone()
-            _, slope = torch.func.jvp(
-                lambda x_t: self.model(x_t, t)[0], (self.x_t.clone(),), (z.clone(),)
-            )
+        """vᵀ z, by one product."""
+        with torch.inference_mode(False):  # its tensors have no derivatives
+            (slope,) = torch.autograd.grad(self.eps_hat, self.x_t, z.clone(), retain_graph=True)
         return z - self.noise * slope
 
     @cached_property
@@ -89,3 +87,18 @@ class Jacobian:
         values, rotation = torch.linalg.eigh(tridiagonal)
         rest = values.new_zeros(len(values), 1 if products < z.shape[1] else 0)
         return Eigen(vectors @ rotation, torch.cat([values, rest], dim=1))
+
+
+def differentiate(
+    model: Callable, x_t: Float64[Tensor, "batch dim"], t: Tensor, noise: float | Tensor
+) -> tuple[Float64[Tensor, "batch dim"], Any, Jacobian]:
+    """ε̂ and the features of one pass of a mean model, and v from its derivatives.
+
+    model: `bench.mean.model.MeanModel`, or another with the same call. t: the step of each row,
+    (batch,). noise: b_t, a number or (batch, 1).
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        x_t = x_t.clone().requires_grad_()
+        eps_hat, features = model(x_t, t.clone())
+    features = replace(features, hidden=features.hidden.detach(), time=features.time.detach())
+    return eps_hat.detach(), features, Jacobian(x_t, eps_hat, noise)

@@ -54,7 +54,8 @@ def sample(
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
                 limit = at_last if s == steps[0] else np.inf
                 eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
-                x = step(denoiser.predict(x, t), x, s, process, variant, limit, eps)
+                prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
+                x = step(prediction, x, s, process, variant, limit, eps)
                 if progress:
                     progress(size)
             parts.append(data.to_levels(x.cpu().numpy()))

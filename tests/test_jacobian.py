@@ -6,9 +6,9 @@ import torch
 
 from bench import bound, covariance, mixture, process, sampler, schedule, trajectory
 from bench.denoiser import Denoiser
-from bench.jacobian import LARGEST, Jacobian
+from bench.jacobian import LARGEST, Jacobian, differentiate
 from bench.mean import train
-from bench.mean.model import MeanModel
+from bench.mean.model import Features, MeanModel
 from bench.mean.oracle import OracleModel
 from bench.plan import passes
 from bench.runtime.errors import BenchError
@@ -25,7 +25,8 @@ def at(t, batch=5):
     generator = torch.Generator().manual_seed(t)
     eps = torch.randn(batch, DIM, generator=generator, dtype=torch.float64)
     x_t = MADE.signal[t] * LAW.draw(("toy", t), batch) + MADE.noise[t] * eps
-    return Jacobian(model, x_t, torch.full((batch,), t), MADE.noise[t]), x_t
+    _, _, jacobian = differentiate(model, x_t, torch.full((batch,), t), MADE.noise[t])
+    return jacobian, x_t
 
 
 @pytest.mark.parametrize("t", [1, 5, 20])
@@ -45,7 +46,7 @@ def test_at_perfect_mean_it_is_the_covariance_of_the_noise(t):
 
 
 def test_of_a_network_it_is_autograds(tmp_path):
-    """Row by row, in reverse mode. The network computes in fp32."""
+    """Row by row, by the whole matrix. The network computes in fp32."""
     torch.manual_seed(0)
     model = MeanModel(train.make_unet(OPTIONS, SHAPE), "epsilon", MADE, SHAPE)
     torch.nn.init.normal_(model.unet.conv_out.weight, std=0.1)
@@ -53,10 +54,12 @@ def test_of_a_network_it_is_autograds(tmp_path):
     noise = torch.from_numpy(MADE.noise)[t][:, None]
     z = torch.randn(2, 64, dtype=torch.float64)
     whole = torch.autograd.functional.jacobian(lambda x: model(x, t)[0], x_t)
-    slopes = torch.stack([whole[row, :, row] @ z[row] for row in range(2)])
+    slopes = torch.stack([z[row] @ whole[row, :, row] for row in range(2)])
     with torch.inference_mode():
-        found = Jacobian(model, x_t + 0.0, t, noise).times(z)
-    torch.testing.assert_close(found, z - noise * slopes, rtol=0, atol=1e-4)
+        eps_hat, features, jacobian = differentiate(model, x_t + 0.0, t, noise)
+        torch.testing.assert_close(jacobian.times(z), z - noise * slopes, rtol=0, atol=1e-4)
+        expected = model(x_t, t)
+    assert torch.equal(eps_hat, expected[0]) and torch.equal(features.hidden, expected[1].hidden)
 
 
 def exact_root(jacobian, z):
@@ -85,8 +88,8 @@ def test_lanczos_comes_nearer_with_every_product():
 
 def test_lanczos_where_v_is_a_multiple_of_the_identity():
     """One product finds all; what follows has no direction left and must not be NaN."""
-    model = lambda x_t, t: (0.5 * x_t, None)
-    jacobian = Jacobian(model, torch.randn(3, DIM).double(), torch.ones(3), 1.0)
+    x_t = torch.randn(3, DIM, dtype=torch.float64, requires_grad=True)
+    jacobian = Jacobian(x_t, 0.5 * x_t, 1.0)
     z = torch.randn(3, DIM, dtype=torch.float64)
     frame = jacobian.krylov(z, 3)
     found = frame.colour((1 + frame.values).sqrt(), z)
@@ -96,55 +99,65 @@ def test_lanczos_where_v_is_a_multiple_of_the_identity():
 def test_a_matrix_of_large_images_is_refused():
     x_t = torch.zeros(1, LARGEST + 1, dtype=torch.float64)
     with pytest.raises(BenchError, match=r"each of 785 coordinates; expected at most 784"):
-        _ = Jacobian(lambda x_t, t: (x_t, None), x_t, torch.ones(1), 1.0).eigen
+        _ = Jacobian(x_t, x_t, 1.0).eigen
 
 
-class Counting(OracleModel):
-    """The exact mean, which counts its calls. Every pass and every product is one."""
+@pytest.fixture
+def products(monkeypatch):
+    """A list that grows by one with every product."""
+    made, times = [], Jacobian.times
 
-    calls = 0
+    def counted(jacobian, z):
+        made.append(len(z))
+        return times(jacobian, z)
 
-    def __call__(self, x_t, t):
-        self.calls += 1
-        return super().__call__(x_t, t)
+    monkeypatch.setattr(Jacobian, "times", counted)
+    return made
 
 
-def counting():
-    return Denoiser(Counting(LAW, MADE), {}, None, data_of(LAW, (0, "toy"), test=10), MADE)
+def exact():
+    """The exact mean of the mixture."""
+    law_data = data_of(LAW, (0, "toy"), test=10)
+    return Denoiser(OracleModel(LAW, MADE), {}, None, law_data, MADE)
 
 
 @pytest.mark.parametrize("name, expected", [("jacobian", DIM), ("lanczos-3", 3), ("tmpd", 1)])
-def test_evaluations_of_a_sample_are_those_that_are_made(name, expected):
+def test_evaluations_of_a_sample_are_those_that_are_made(name, expected, products):
     """Four steps, of which the last takes no variance."""
-    denoiser, variant = counting(), covariance.get(name)
-    ddpm = process.make("ddpm", MADE)
-    sampler.sample(denoiser, ddpm, name, [1, 7, 14, 20], 0, 3, None, (0, "toy"))
-    assert denoiser.model.calls == 4 + 3 * expected and variant.products(DIM) == expected
+    variant, ddpm = covariance.get(name), process.make("ddpm", MADE)
+    sampler.sample(exact(), ddpm, name, [1, 7, 14, 20], 0, 3, None, (0, "toy"))
+    assert len(products) == 3 * expected and variant.products(DIM) == expected
     assert variant.network_evaluations(4, DIM) == 4 + 3 * expected * covariance.PRODUCT
 
 
-def test_products_of_the_bound_are_those_that_are_made():
+def test_products_of_the_bound_are_those_that_are_made(products):
     """The matrix is made once a step for all variants that read it."""
-    denoiser, ddpm = counting(), process.make("ddpm", MADE)
+    ddpm = process.make("ddpm", MADE)
     names = [("jacobian", 4), ("lanczos-3", 4), ("lanczos-3", 3), ("tmpd", 3), ("beta", 20)]
     cells = [
         bound.Cell("even", name, K, tuple(trajectory.fixed("even", 20, K))) for name, K in names
     ]
-    bound.evaluate(denoiser, ddpm, cells, 2, (0, "toy"))
+    bound.evaluate(exact(), ddpm, cells, 2, (0, "toy"))
     planned = passes.bound_products(20, DIM, None, [(name, "even", K) for name, K in names])
     # 4 steps: 1, 7, 14, 20; 3 steps: 1, 10, 20
-    assert denoiser.model.calls - 20 == planned == 5 * DIM + 3
+    assert len(products) == planned == 5 * DIM + 3
     with_levels = passes.bound_products(20, DIM, 256, [(name, "even", K) for name, K in names])
     assert with_levels == 4 * DIM + 2  # the step 1 is that of the last term alone
 
 
-def test_the_last_term_of_levels_takes_no_products():
+class WithFeatures(LinearModel):
+    def __call__(self, x_t, t):
+        eps_hat, _ = super().__call__(x_t, t)
+        return eps_hat, Features(x_t[:, :, None, None], x_t)
+
+
+def test_the_last_term_of_levels_takes_no_products(products):
     data = make_data()
-    denoiser = Denoiser(LinearModel(), {}, None, data, MADE)
+    denoiser = Denoiser(WithFeatures(), {}, None, data, MADE)
     cells = [bound.Cell("even", "tmpd", 3, (1, 10, 20))]
     bound.evaluate(denoiser, process.make("ddpm", MADE), cells, 4, (0, "toy"))
-    products = passes.bound_products(20, data.dim, data.levels, [("tmpd", "even", 3)])
-    assert denoiser.model.rows == 4 * (3 + products) == 4 * (3 + 2)
+    planned = passes.bound_products(20, data.dim, data.levels, [("tmpd", "even", 3)])
+    assert denoiser.model.rows == 4 * 3 and len(products) == planned == 2
 
 
 def test_tmpd_is_the_row_sums():

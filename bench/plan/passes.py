@@ -108,7 +108,7 @@ def bound_products(N: int, dim: int, levels: int | None, cells: Iterable[tuple])
     return sum(taken.values())
 
 
-def sample_evaluations(N: int, dim: int, cells: Iterable[tuple]) -> int:
+def sample_evaluations(N: int, dim: int, cells: Iterable[tuple]) -> float:
     """Network evaluations of an image of each of `cells`, summed."""
     return sum(
         covariance.get(name).network_evaluations(trajectory.length(kind, N, K), dim)
@@ -146,18 +146,18 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
         heads = [covariance.get(head).head for head in setting.heads.trained]
         evaluations = 1 + covariance.PRODUCT * sum(head.products for head in heads)
         images = _training(setting.heads.train) if heads else 0
-        add("heads", name, images * evaluations)
+        add("heads", name, math.ceil(images * evaluations))
     add("trajectories")
     if need.bound:
         images, (steps, at_most) = setting.bound.images, steps_visited(N, need.bound)
         disk = len(need.bound) * images * BOUND_ROW
         steps += covariance.PRODUCT * bound_products(N, dim, size.levels, need.bound)
-        add("bound", name, images * steps, disk=disk, at_most=at_most)
+        add("bound", name, math.ceil(images * steps), disk=disk, at_most=at_most)
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)
         jobs = setting.samples.shards * len(setting.variants_by_need(process))
-        steps = count * sample_evaluations(N, dim, cells)
+        steps = math.ceil(count * sample_evaluations(N, dim, cells))
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
         section, resizings = setting.fidelity, len(experiment.resizings)

@@ -113,7 +113,7 @@ def _decorate(axis, panel, yscale):
     for evaluations in sorted(main.network_evaluations.unique()):
         if not ticks or 1.2 * ticks[-1] <= evaluations:  # labels of closer ticks overlap
             ticks.append(evaluations)
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     if yscale == "log":

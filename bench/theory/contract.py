@@ -35,7 +35,7 @@ from bench.covariance import MomentsAt, Seen, Variant
 from bench.data.readers.mixture import law_of
 from bench.denoiser import Denoiser
 from bench.experiment.sections import HeadsSection, TrainSection
-from bench.jacobian import Jacobian
+from bench.jacobian import differentiate
 from bench.mean.oracle import OracleModel
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED
@@ -95,14 +95,14 @@ class Ground:
     def seen(self, variant: Variant, t: int, part: int = 0, radius: float = np.inf) -> Seen:
         """What a variant sees of a batch at step t; a head's output is uniform in [−1, 1]."""
         x_t = self.noised("seen", t, BATCH)
-        eps_hat, _ = self.model(x_t, torch.full((BATCH,), t))
-        x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
+        noise_of_t = self.schedule.noise[t]
+        eps_hat, _, jacobian = differentiate(self.model, x_t, torch.full((BATCH,), t), noise_of_t)
+        x0_hat = (x_t - noise_of_t * eps_hat) / self.schedule.signal[t]
         output = None
         if variant.head is not None:
             numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=(BATCH, DIM))
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)
-        jacobian = Jacobian(self.model, x_t, torch.full((BATCH,), t), self.schedule.noise[t])
         return Seen(
             t, self.schedule, radius, eps_hat, x0_hat, at, output, self.data.shape, jacobian
         ).framed(variant)
@@ -185,8 +185,9 @@ def _rows(variant: Variant, seen: Seen):
     for i in range(BATCH):
         one = slice(i, i + 1)
         head = None if seen.head is None else seen.head[one]
-        whole = seen.jacobian
-        jacobian = Jacobian(whole.model, whole.x_t[one], whole.t[one], whole.noise)
+        x_t, noise_of_t = seen.jacobian.x_t.detach()[one], seen.jacobian.noise
+        model = ground(variant).model
+        _, _, jacobian = differentiate(model, x_t, torch.full((1,), seen.t), noise_of_t)
         eps_hat, x0_hat = seen.eps_hat[one], seen.x0_hat[one]
         alone = replace(seen, eps_hat=eps_hat, x0_hat=x0_hat, head=head, jacobian=jacobian)
         yield alone.framed(variant)
@@ -313,11 +314,12 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
             moments=made.moments[0],
         )
     x_t, t, eps, x_0 = draw(made.data, made.schedule, (*made.names, "fresh"), 0, 10_000)
-    eps_hat, features = made.model(x_t, t)
+    of_rows = heads.of_rows(made.schedule.noise, t)
+    eps_hat, features, jacobian = differentiate(made.model, x_t, t, of_rows)
     output = trained[variant.name](features)
     forward = process.make(process.BOUND_PROCESS, made.schedule)
     names = (*made.names, "fresh")
-    batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data, names, made.model)
+    batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data, names, jacobian)
     gain = variant.loss(batch, output) - variant.loss(batch, torch.zeros_like(output))
     stderr = gain.std().item() / len(gain) ** 0.5
     yield row(

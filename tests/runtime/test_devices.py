@@ -67,7 +67,7 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
     x = torch.zeros(3, elsewhere.data.dim, dtype=torch.float64, device=META)
     variant = covariance.get(name)
     with torch.inference_mode():
-        prediction = elsewhere.predict(x, 5)
+        prediction = elsewhere.predict(x, 5, [name])
         for kind in variant.processes:
             eps = x.new_zeros(x.shape, device="cpu").numpy()
             assert (
