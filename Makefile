@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test lint install benchmark
+.PHONY: test test-slow lint install benchmark
 
 install: .venv/installed
 
@@ -14,8 +14,14 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+TESTS := -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python $(TESTS) -m "not slow"
+
+# The pages of docs/, the benchmark, and the mending of damaged files: minutes of whole runs.
+test-slow: .venv/installed
+	$(BIN)/python $(TESTS) -m slow
 
 # What continuous integration checks beside the tests. The tools come with the extra `dev`.
 # `snakemake --lint` always asks for a conda environment and so never passes: a test runs it and

@@ -11,7 +11,10 @@ import pytest
 
 from bench.benchmark import estimates, grid, levers, report, trained, trajectories, whole
 
-pytestmark = pytest.mark.xdist_group("benchmark")  # they share what takes seconds to make
+pytestmark = [
+    pytest.mark.xdist_group("benchmark"),  # they share what takes a minute to make
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")

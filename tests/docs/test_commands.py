@@ -37,7 +37,7 @@ MARKS = {
 # Part of a command → what is run in its place.
 SMALLER_COMMANDS = {
     "--setting digits": "--setting tiny",
-    "make test": "make --dry-run test",  # these tests would start themselves
+    "make test": "make --dry-run test",  # these tests would start themselves, and test-slow too
     "make lint": "make --dry-run lint",  # it installs the linters
 }
 
@@ -141,7 +141,9 @@ def run(command, folder):
     )
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", ["README.md", *(pytest.param(page, marks=pytest.mark.slow) for page in PAGES[1:])]
+)
 def test_a_page_does_what_it_says(page, tree):
     for language, text in blocks(page):
         place = re.match(r"# ([\w./]+\.(py|yaml))\n", text)

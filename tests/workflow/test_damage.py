@@ -260,6 +260,7 @@ def mend(run, damaged):
     return paths
 
 
+@pytest.mark.slow
 def test_every_command_that_an_error_prints_mends_what_it_names(run, tiny_run):
     """What is scored and what the tables are made of."""
     features_narrower = features("train", lambda rows: rows[:, :-1])
@@ -277,6 +278,7 @@ def test_every_command_that_an_error_prints_mends_what_it_names(run, tiny_run):
     cli.main(["tables", *ALL])
 
 
+@pytest.mark.slow
 def test_the_commands_that_make_data_networks_and_estimates_mend_them(run, tiny_run):
     """What the other test does not make again."""
     damaged = {
