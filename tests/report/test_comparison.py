@@ -150,5 +150,5 @@ def test_a_broken_estimator_is_found(copy, monkeypatch, capsys, version):
     moved = {row[3] for row in rows}, {row[5] for row in rows}, {row[-1] for row in rows}
     change = "moved, same version" if version == 1 else "moved"
     assert moved == ({"mle_scalar"}, {"nll_bpd"}, {change}) and len(rows) >= 6
-    assert f"{len(rows)} of 240 cells moved, {len(rows) if version == 1 else 0} of them" in summary
+    assert f"{len(rows)} of 265 cells moved, {len(rows) if version == 1 else 0} of them" in summary
     assert {row[-2] for row in rows} == {"" if version == 1 else "mle_scalar 1 → 2"}
