@@ -81,7 +81,7 @@ class Prediction:
     x_t: Float64[Tensor, "batch dim"]
     eps_hat: Float64[Tensor, "batch dim"]
     x0_hat: Float64[Tensor, "batch dim"]
-    heads: Mapping[str, Shaped[Tensor, "batch dim"]]
+    heads: Mapping[str, Shaped[Tensor, "batch _"]]
     jacobian: Jacobian | None
 
     def seen(self, variant: str, direction: Float64[Tensor, "batch dim"] | None = None) -> Seen:

@@ -49,25 +49,31 @@ PIXEL = Frame()
 class Dct(Frame):
     """The two-dimensional DCT-II of each channel, after a rotation of the channels.
 
-    shape: (channels, height, width). rotation: orthonormal, (channels, channels), a new channel in
-    each column.
+    shape: (channels, height, width). rotation: orthonormal, a new channel in each column, the same
+    for all images, (channels, channels), or a tensor with one for each, (batch, channels,
+    channels).
     """
 
-    def __init__(self, shape: Sequence[int], rotation: Float64[np.ndarray, "channels channels"]):
-        self.shape, self.rotation = tuple(shape), np.asarray(rotation, dtype=np.float64)
+    def __init__(self, shape: Sequence[int], rotation: Array):
+        self.shape, self.rotation = tuple(shape), rotation
 
     @cached_property
-    def caps(self) -> Float64[np.ndarray, " dim"]:
+    def caps(self) -> Array:
+        """(dim,), or (batch, dim) if the rotation is that of each image."""
         _, height, width = self.shape
-        factors = (self.rotation.T, dct_matrix(height), dct_matrix(width))
-        norms = (np.abs(factor).sum(axis=1) ** 2 for factor in factors)
-        return np.einsum("c,h,w->chw", *norms).reshape(-1)
+        of_columns, of_rows = (_squared_1_norms(dct_matrix(n)) for n in (height, width))
+        of_frequencies = np.outer(of_columns, of_rows).reshape(-1)
+        of_colours = abs(self.rotation).sum(-2) ** 2
+        if not isinstance(of_colours, np.ndarray):
+            of_frequencies = of_colours.new_tensor(of_frequencies)
+        caps = of_colours[..., :, None] * of_frequencies
+        return caps.reshape(*caps.shape[:-2], -1)
 
     def transform(self, x: Array) -> Array:
         """Fᵀx, (batch, dim)."""
         rotation, rows, columns = self._factors(x)
         channels = x.reshape(len(x), self.shape[0], -1)
-        images = (rotation.T @ channels).reshape(len(x), *self.shape)
+        images = (rotation.swapaxes(-1, -2) @ channels).reshape(len(x), *self.shape)
         return (rows @ images @ columns.T).reshape(len(x), -1)
 
     def back(self, y: Array) -> Array:
@@ -80,7 +86,7 @@ class Dct(Frame):
         """The rotation, and the DCT of columns and of rows as matrices, of the kind of `like`."""
         _, height, width = self.shape
         factors = (self.rotation, dct_matrix(height), dct_matrix(width))
-        return factors if isinstance(like, np.ndarray) else map(like.new_tensor, factors)
+        return factors if isinstance(like, np.ndarray) else [_beside(like, one) for one in factors]
 
     def energies(self, x: Array) -> Array:
         return self.transform(x) ** 2
@@ -119,7 +125,7 @@ class Eigen(Frame):
         return _with_last(energies, beside.clamp(min=0.0))
 
     def colour(self, scale: Tensor, z: Tensor) -> Tensor:
-        vectors, along, rest = self._like(z), self._along(z), 0.0
+        vectors, along, rest = _beside(z, self.vectors), self._along(z), 0.0
         if self.rest:
             scale, rest = scale[:, :-1], scale[:, -1:]
         within = (vectors @ ((scale - rest) * along)[:, :, None])[:, :, 0]
@@ -127,11 +133,17 @@ class Eigen(Frame):
 
     def _along(self, x):
         """The components of x along the vectors, (batch, k)."""
-        return (x[:, None, :] @ self._like(x))[:, 0, :]
+        return (x[:, None, :] @ _beside(x, self.vectors))[:, 0, :]
 
-    def _like(self, x):
-        """The vectors as a tensor beside x."""
-        return x.new_tensor(self.vectors) if isinstance(self.vectors, np.ndarray) else self.vectors
+
+def _beside(x, values):
+    """`values` as a tensor beside the tensor x."""
+    return x.new_tensor(values) if isinstance(values, np.ndarray) else values
+
+
+def _squared_1_norms(rows):
+    """‖f‖_1² of each row f of a matrix."""
+    return np.abs(rows).sum(axis=1) ** 2
 
 
 def _with_last(values, last):

@@ -5,12 +5,14 @@ each variant is trained on the variant's own loss (`bench.covariance`): a condit
 given x_t by least squares, or a variance by the bound.
 
 A `simple` head is GroupNorm → SiLU → 3×3 convolution on the trunk's last hidden feature map. A
-`complex` one has a residual block in front, which takes the time as those of the trunk do. An
-`imported` one is either of them, trained with the trunk by others and read with it. For vectors an
-`mlp` has two hidden layers on the features, their squares (sn must learn a square of ε̂ to subtract
-it) and the time embedding. The last layer starts at zero. All heads of a setting are trained
-together, in one pass of the trunk a step, each on its own output. The loss is summed over
-coordinates and averaged over the batch, with t uniform on 1..N. The EMA of the weights is kept.
+`complex` one has a residual block in front, which takes the time as those of the trunk do. A head
+that gives numbers of an image as a whole has the mean over pixels and a linear layer in place of
+the convolution. An `imported` one is either of them, trained with the trunk by others and read with
+it. For vectors an `mlp` has two hidden layers on the features, their squares (sn must learn a
+square of ε̂ to subtract it) and the time embedding. The last layer starts at zero. All heads of a
+setting are trained together, in one pass of the trunk a step, each on its own output. The loss is
+summed over coordinates and averaged over the batch, with t uniform on 1..N. The EMA of the weights
+is kept.
 
 The terms L_t of the bound differ by orders of magnitude. Where a head is trained on them, t is
 drawn from p_t = ½/N + ½ L_t/Σ L_t, with L_t at σ² = √(β β̃) from the moments, and every head's loss
@@ -83,9 +85,12 @@ def of_rows(
 
 
 class Head(nn.Module):
-    """A convolutional head of mode 'simple' or 'complex' on a `bench.mean.model.Trunk`."""
+    """A convolutional head of mode 'simple' or 'complex' on a `bench.mean.model.Trunk`.
 
-    def __init__(self, mode, trunk):
+    numbers: how many it gives for an image as a whole; None for one of each coordinate.
+    """
+
+    def __init__(self, mode, trunk, numbers=None):
         super().__init__()
         self.mode, self.block = mode, None
         if mode == "complex":
@@ -100,21 +105,29 @@ class Head(nn.Module):
                 time_embedding_norm=trunk.time_scale_shift,
             )
         self.norm = nn.GroupNorm(trunk.groups, trunk.channels, eps=trunk.eps)
-        self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
+        self.whole = numbers is not None
+        if self.whole:
+            self.linear = _zero(nn.Linear(trunk.channels, numbers))
+        else:
+            self.conv = _zero(nn.Conv2d(trunk.channels, trunk.out_channels, 3, padding=1))
 
     def forward(self, features):
-        """(batch, dim) from `bench.mean.model.Features`, in fp32."""
+        """(batch, dim or numbers) from `bench.mean.model.Features`, in fp32."""
         # On channels_last input without gradient the backward of GroupNorm crashes in torch 2.13.
         hidden = features.hidden.contiguous()
         if self.block is not None:
             hidden = self.block(hidden, features.time)
-        return self.conv(nn.functional.silu(self.norm(hidden))).flatten(1)
+        hidden = nn.functional.silu(self.norm(hidden))
+        return self.linear(hidden.mean((2, 3))) if self.whole else self.conv(hidden).flatten(1)
 
 
 class VectorHead(nn.Module):
-    """A head of mode 'mlp', for vectors: images of one pixel, whose channels are coordinates."""
+    """A head of mode 'mlp', for vectors: images of one pixel, whose channels are coordinates.
 
-    def __init__(self, mode, trunk):
+    numbers: as in `Head`.
+    """
+
+    def __init__(self, mode, trunk, numbers=None):
         super().__init__()
         self.mode = mode
         self.layers = nn.Sequential(
@@ -122,11 +135,11 @@ class VectorHead(nn.Module):
             nn.SiLU(),
             nn.Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
-            _zero(nn.Linear(HIDDEN, trunk.out_channels)),
+            _zero(nn.Linear(HIDDEN, numbers or trunk.out_channels)),
         )
 
     def forward(self, features):
-        """(batch, dim) from `bench.mean.model.Features`, in fp32."""
+        """(batch, dim or numbers) from `bench.mean.model.Features`, in fp32."""
         hidden = features.hidden.flatten(1)
         return self.layers(torch.cat([hidden, hidden**2, features.time], dim=1))
 
@@ -142,8 +155,14 @@ def _zero(layer):
 
 
 def make(targets: Mapping[str, str], model) -> nn.ModuleDict:
-    """Heads {name: network} for {name: mode}, shaped to the trunk of `model`."""
-    return nn.ModuleDict({name: MODES[mode](mode, model.trunk) for name, mode in targets.items()})
+    """Heads {name: network} for {name: mode}, shaped to the trunk and the images of `model`."""
+    made = {}
+    for name, mode in targets.items():
+        variant, numbers = covariance.get(name), None
+        if variant.head.outputs == "image":
+            numbers = variant.numbers(model.shape)
+        made[name] = MODES[mode](mode, model.trunk, numbers)
+    return nn.ModuleDict(made)
 
 
 def train(
@@ -294,7 +313,11 @@ def load(folder: Path, model, wanted: Iterable[str]) -> dict[str, nn.Module]:
 
 
 def outputs(heads: Mapping[str, nn.Module] | nn.ModuleDict, features) -> dict[str, torch.Tensor]:
-    """{name: output (batch, dim), float64} of every head, from the features of one pass."""
+    """{name: output, float64} of every head, from the features of one pass.
+
+    An output is (batch, dim), or (batch, numbers) of a head that gives those of an image as a
+    whole.
+    """
     results = {}
     for name, head in heads.items():
         with stopwatch.inside(features.hidden.device):

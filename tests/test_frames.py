@@ -38,6 +38,9 @@ def for_each_image(k):
 FRAMES = {
     "pixel": PIXEL,
     "dct": Dct(SHAPE, rotation(3)),
+    "dct for each image": Dct(
+        SHAPE, torch.from_numpy(np.stack([rotation(3, seed) for seed in range(5)]))
+    ),
     "eigen": Eigen(rotation(DIM), np.arange(1.0, DIM + 1)),
     "largest": with_rest(5),
     "for each image": for_each_image(DIM),
@@ -82,7 +85,9 @@ def test_the_root_is_symmetric_and_its_square_has_the_quadratic_form_and_determi
     np.testing.assert_allclose(log_det, torch.linalg.slogdet(root)[1], atol=100 * ROUNDING)
 
 
-@pytest.mark.parametrize("name", ["dct", "eigen", "largest", "for each image"])
+@pytest.mark.parametrize(
+    "name", ["dct", "dct for each image", "eigen", "largest", "for each image"]
+)
 def test_the_cap_is_the_largest_variance_of_bounded_data(name):
     """Along f the variance of data in [−1, 1] is largest for x = ± sign(f): ‖f‖_1²."""
     frame = FRAMES[name]

@@ -59,7 +59,8 @@ MOMENTS = (*QUANTITIES, *(f"{name}_mean" for name in QUANTITIES))
 class Head:
     """What is learned for a variant, by a network on the frozen mean model (`bench.heads`).
 
-    outputs: 'pixel', a number for each coordinate. steps: how t is drawn in training, 'uniform' or
+    outputs: 'pixel', a number for each coordinate, or 'image', numbers of each image as a whole, as
+    many as `Variant.numbers` says. steps: how t is drawn in training, 'uniform' or
     'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
     these terms needs the latter. products: with the mean network's Jacobian that the loss of a row
     takes.
@@ -109,10 +110,10 @@ class Seen:
     t: the step, 1..N; for `spectrum` alone also a step of each row, (batch,). radius: (hi − lo)/2
     of the data, infinite for unbounded data. eps_hat, x0_hat: ε̂(x_t, t) and x̂_0, clipped to the
     data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
-    output of the variant's head, (batch, dim). shape: of an image, (channels, height, width).
-    jacobian: v from derivatives of the mean model, by products. direction: the standard normal
-    noise of the sampler's step, (batch, dim); None in the bound. frame: the variant's own
-    (`Variant.basis`). Fields that a variant does not read may be None.
+    output of the variant's head, (batch, dim) or (batch, numbers). shape: of an image, (channels,
+    height, width). jacobian: v from derivatives of the mean model, by products. direction: the
+    standard normal noise of the sampler's step, (batch, dim); None in the bound. frame: the
+    variant's own (`Variant.basis`). Fields that a variant does not read may be None.
     """
 
     t: int | Array
@@ -179,6 +180,10 @@ class Variant:
             return "heads"
         return "moments" if self.moments else "nothing"
 
+    def numbers(self, shape: tuple[int, ...]) -> int:
+        """How many numbers a head with outputs 'image' gives for an image of `shape`."""
+        raise NotImplementedError
+
     def products(self, dim: int, in_bound: bool = False) -> int:
         """How many Jacobian products of the mean network a step of the sampler takes, or a step of
         the bound. dim: coordinates of an image.
@@ -204,7 +209,9 @@ class Variant:
         raise NotImplementedError
 
     def loss(self, batch: Batch, output: Tensor) -> Tensor:
-        """The training loss of each row, (batch,), for the head's output (batch, dim), in fp32."""
+        """The training loss of each row, (batch,), for the head's output, in fp32: (batch, dim), or
+        (batch, numbers).
+        """
         raise NotImplementedError
 
     def estimate(self, seen: Seen) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench import noise
 from bench.covariance import Batch, Head, Seen, Variant, positive
+from bench.frames import PIXEL, Frame
 from bench.process import Tensor
 
 STEPS = (5, 10, 25, 50, 100, 200, 400)  # K is one of these below N, or N
@@ -27,16 +28,16 @@ class Jump(Variant):
     head = Head(outputs="pixel")
 
     def loss(self, batch: Batch, output: Tensor) -> Tensor:
-        return jump_loss(batch, positive(output.double()), (batch.x_0 - batch.x0_hat) ** 2)
+        return jump_loss(batch, positive(output.double()), PIXEL)
 
     def spectrum(self, seen: Seen) -> Tensor:
         return positive(seen.head)
 
 
-def jump_loss(batch: Batch, v: Tensor, error_sq: Tensor) -> Tensor:
+def jump_loss(batch: Batch, v: Tensor, frame: Frame) -> Tensor:
     """The bound's term of a jump of random length from each row's step, (batch,), in nats.
 
-    v, error_sq: the spectrum of the variant and the energies of x_0 − x̂_0, (batch, groups).
+    v: the spectrum of the variant in `frame`, (batch, groups).
     """
     import torch  # here, because reading the configuration imports this file
 
@@ -46,7 +47,9 @@ def jump_loss(batch: Batch, v: Tensor, error_sq: Tensor) -> Tensor:
     schedule = process.schedule
     s = jumps(t, schedule.N, batch.names)
     scale = torch.from_numpy(schedule.noise_sq[t] / schedule.alpha_bar[t]).to(v.device)[:, None]
-    estimate = (scale * v).clamp(max=batch.data.radius**2)
+    error_sq = frame.energies(batch.x_0 - batch.x0_hat)
+    caps = torch.as_tensor(batch.data.radius**2 * frame.caps, device=v.device).detach()
+    estimate = (scale * v).clamp(max=caps)
     lambda_sq, gamma_sq = (
         torch.from_numpy(values).to(v.device)[:, None]
         for values in (process.lambda_sq(s, t), process.gamma(s, t) ** 2)

@@ -46,6 +46,7 @@ class OracleModel:
 
     def __init__(self, law: Mixture, schedule: Schedule, imperfection: float = 0.0):
         self.oracle, self.N, self.imperfection = Oracle(law, schedule), schedule.N, imperfection
+        self.shape = (law.dim, 1, 1)
         draws = noise.generator("bias", law.dim)
         self.waves = torch.from_numpy(
             draws.normal(size=(law.dim, law.dim)) / (2 * SPREAD * law.dim**0.5)

@@ -100,7 +100,9 @@ class Ground:
         x0_hat = (x_t - noise_of_t * eps_hat) / self.schedule.signal[t]
         output = None
         if variant.head is not None:
-            numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=(BATCH, DIM))
+            whole = variant.head.outputs == "image"
+            size = (BATCH, variant.numbers(self.data.shape) if whole else DIM)
+            numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=size)
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)
         return Seen(
@@ -147,7 +149,7 @@ def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
         forward = process.make(kind, ground(variant).schedule)
         seen = ground(variant).seen(variant, t, radius=RADIUS)
         unbounded = replace(seen, radius=np.inf)
-        groups = len(seen.frame.energies(torch.ones(1, DIM, dtype=torch.float64))[0])
+        groups = len(seen.frame.energies(torch.ones(BATCH, DIM, dtype=torch.float64))[0])
         rows = BATCH if variant.conditional else 1
         for s in {1, t // 2, t - 1}:
             sigma_sq = np.asarray(variant.reverse_variance(forward, s, seen))
@@ -336,15 +338,25 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
 
 
 def _r_squared(variant: Variant, made: Ground, head: torch.nn.Module):
-    """The row that v with a trained head explains E[(ε − ε̂)² | x_t] over x_t and some t."""
+    """The row that v with a trained head explains E[(ε − ε̂)² | x_t] over x_t and some t, or, in a
+    frame other than pixels, the entries of E[(ε − ε̂)(ε − ε̂)ᵀ | x_t].
+    """
     missed, truths = [], []
     for t in STEPS:
         x_t = made.noised("fresh", t, 5000)
         eps_hat, features = made.model(x_t, torch.full((len(x_t),), t))
         at = MomentsAt(made.moments[0], t, variant)
-        seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=head(features).double())
-        v = variant.spectrum(seen)
-        truth = made.model.oracle.variance(x_t, t) + made.model.bias(x_t) ** 2
+        output, shape = head(features).double(), made.data.shape
+        seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=output, shape=shape).framed(
+            variant
+        )
+        v, truth = variant.spectrum(seen), _outer(made, x_t, t)
+        if variant.frame == "pixel":
+            truth = truth[:, :: DIM + 1]  # the diagonal
+        else:
+            units = torch.eye(DIM, dtype=v.dtype)
+            columns = [seen.frame.colour(v, unit.expand(len(v), DIM)) for unit in units]
+            v = torch.cat(columns, dim=1)
         if v.shape[1] == 1:
             truth = truth.mean(1, keepdim=True)
         truths.append(truth)
