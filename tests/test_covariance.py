@@ -89,7 +89,14 @@ def test_every_variant_is_tested_above():
     named = {name.partition("-")[0] for name in tested}
     known = {*covariance.VARIANTS, *covariance.FAMILIES}
     elsewhere = {"beta", "improved_ddpm"}  # below
-    elsewhere |= {"jacobian", "lanczos", "tmpd", "kdct", "jump_dct"}  # in files of their own
+    elsewhere |= {
+        "jacobian",
+        "lanczos",
+        "tmpd",
+        "jvp_dct",
+        "kdct",
+        "jump_dct",
+    }  # in files of their own
     assert named | elsewhere == {name.partition("-")[0] for name in known}
 
 
