@@ -24,11 +24,19 @@ search for β may choose; bins of half-width (hi − lo)/2/(levels − 1), the t
 continuous data it is the density of a Gaussian with the variant's own σ²_{0|τ1}, or β̃_{1|2} where
 that is zero. The unit is bits per dimension, L/(d ln 2), for data with levels, and nats, L, for
 continuous data.
+
+Beside the bound the pass tells where it is lost, and which variance is wrong at which step: the
+mean of every term, and the calibration of every variant,
+
+    E[(Fᵀ(x_0 − x̂_0))_i² / Σ_0,i],
+
+over images and directions i. It is 1 where Σ_0 is the covariance of x_0 around x̂_0, and infinite
+where an estimate is 0. So there is E‖x_0 − x̂_0‖² / E tr Σ_0 beside it.
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +53,7 @@ from bench.frames import PIXEL
 from bench.process import Process
 
 LN2 = float(np.log(2))
+Mean = tuple[float, float]  # over images, and its standard error
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,46 @@ class Cell:
         return list(itertools.pairwise(self.steps))
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What `measure` gives, in bits/dim or nats; row i belongs to cells[i].
+
+    total: the bound. prior, data: its first and its last part; the rest is that of the steps.
+    terms: {(variant, s, t): mean}, of which s = 0 is the last part. calibration: {(variant, t):
+    mean}, of the variants that estimate a covariance, and in_total: {(variant, t): ratio} of the
+    means, both without unit.
+    """
+
+    total: Float64[np.ndarray, "cells images"]
+    prior: Float64[np.ndarray, "cells images"]
+    data: Float64[np.ndarray, "cells images"]
+    terms: dict[tuple[str, int, int], Mean]
+    calibration: dict[tuple[str, int], Mean]
+    in_total: dict[tuple[str, int], float]
+
+
+class Means:
+    """Means over images of numbers with a key. What is summed stays on its device."""
+
+    def __init__(self) -> None:
+        self.sums = {}
+
+    def add(self, key: tuple, values: Float64[Tensor, " batch"]) -> None:
+        """Adds the values of some images."""
+        sums = torch.stack([values.sum(), (values**2).sum()])
+        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
+
+    def over(self, images: int, unit: float = 1.0) -> dict[tuple, Mean]:
+        """{key: (mean, standard error)}, both divided by `unit`. Of one image the latter is NaN."""
+        if not self.sums:
+            return {}
+        mean, square = (torch.stack(list(self.sums.values())) / images).cpu().numpy().T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stderr = np.sqrt(np.maximum(square - mean**2, 0) / np.float64(images - 1))
+        pairs = zip((mean / unit).tolist(), (stderr / unit).tolist(), strict=True)
+        return dict(zip(self.sums, pairs, strict=True))
+
+
 def evaluate(
     denoiser: Denoiser,
     process: Process,
@@ -70,14 +119,26 @@ def evaluate(
     names: tuple,
     batch: int = 512,
 ) -> Float64[np.ndarray, "cells images"]:
-    """The bound of the first `images` test images, in bits/dim or nats (see above); row i belongs
-    to cells[i].
+    """The bound alone; see `measure`."""
+    return measure(denoiser, process, cells, images, names, batch).total
+
+
+def measure(
+    denoiser: Denoiser,
+    process: Process,
+    cells: Sequence[Cell],
+    images: int,
+    names: tuple,
+    batch: int = 512,
+) -> Bounds:
+    """The bound of the first `images` test images and its parts.
 
     denoiser: with the heads and moments that the variants of `cells` read. process: one that has a
     bound. names: (seed, setting), the root of the noise. batch: images in a network pass.
     """
     data, edges = denoiser.data, _edges_by_step(cells)
-    result = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
+    parts = torch.zeros(3, len(cells), images, dtype=torch.float64, device=denoiser.device)
+    terms_of_edges, calibration, errors, estimates = Means(), Means(), Means(), Means()
     starts = range(0, images, batch)
     bar = tqdm(
         total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass", mininterval=1.0
@@ -86,18 +147,35 @@ def evaluate(
         for start in starts:
             x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, images)]))
             x_0 = x_0.to(denoiser.device)
-            part = result[:, start : start + len(x_0)]
+            total, prior, last = parts[:, :, start : start + len(x_0)]
             for column, cell in enumerate(cells):
-                part[column] += terms.prior_term(process.schedule, cell.steps[-1], x_0)
+                prior[column] = terms.prior_term(process.schedule, cell.steps[-1], x_0)
+            total += prior
             for t in sorted(edges):
                 eps = noise.normal((*names, "bound", t), start, len(x_0), data.dim)
                 eps = torch.from_numpy(eps).to(denoiser.device)
                 x_t = process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps
                 prediction = denoiser.predict(x_t, t, edges[t])
-                _add_step(part, edges[t], x_0, prediction, process, data)
+                of_step = _of_step(edges[t], x_0, prediction, process, data)
+                for variant, of_jumps, calibrated in of_step:
+                    for s, term in of_jumps.items():
+                        columns = edges[t][variant][s]
+                        total[columns] += term
+                        if s == 0:
+                            last[columns] = term
+                        terms_of_edges.add((variant, s, t), term)
+                    if calibrated is not None:
+                        for means, value in zip(
+                            (calibration, errors, estimates), calibrated, strict=True
+                        ):
+                            means.add((variant, t), value)
                 bar.update()
     unit = 1.0 if data.levels is None else data.dim * LN2
-    return (result / unit).cpu().numpy()
+    total, prior, last = (parts / unit).cpu().numpy()
+    error, estimate = errors.over(images), estimates.over(images)
+    in_total = {key: np.divide(error[key][0], estimate[key][0]) for key in error}
+    of_terms, of_calibration = terms_of_edges.over(images, unit), calibration.over(images)
+    return Bounds(total, prior, last, of_terms, of_calibration, in_total)
 
 
 def _edges_by_step(cells: Sequence[Cell]) -> dict[int, dict[str, dict[int, list[int]]]]:
@@ -109,15 +187,19 @@ def _edges_by_step(cells: Sequence[Cell]) -> dict[int, dict[str, dict[int, list[
     return edges
 
 
-def _add_step(
-    part: Tensor,
+def _of_step(
     variants: dict[str, dict[int, list[int]]],
     x_0: Tensor,
     prediction: Prediction,
     process: Process,
     data: Data,
-) -> None:
-    """Adds to every cell, a row of `part`, its edges that end at the step of `prediction`."""
+) -> Iterator[tuple[str, dict[int, Tensor], tuple[Tensor, Tensor, Tensor] | None]]:
+    """(variant, {s: term}, calibration) at the step t of `prediction`; of each image, (batch,).
+
+    The terms are those of the variant's edges s → t. The calibration is None for a variant that
+    estimates no covariance, and where there is the last term of data with levels alone: what
+    `Prediction.seen` gives may cost products with the Jacobian.
+    """
     error, last = x_0 - prediction.x0_hat, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
         sigma = terms.last_sigma(process.schedule, prediction.t)
@@ -125,31 +207,38 @@ def _add_step(
     in_pixels = error**2
     total_error = in_pixels.sum(1)
     for name, jumps in variants.items():
-        if last is not None and 0 in jumps:
-            part[jumps[0]] += last
-            jumps = {s: columns for s, columns in jumps.items() if s > 0}
-            if not jumps:
-                continue  # what `seen` gives may cost products with the Jacobian
+        found = {0: last} if last is not None and 0 in jumps else {}
+        left = [s for s in jumps if s not in found]
+        if not left:
+            yield name, found, None
+            continue
         variant, seen = covariance.get(name), prediction.seen(name)
         frame = seen.frame
         error_sq = in_pixels if frame is PIXEL else frame.energies(error)
-        if 0 in jumps:
+        if 0 in left:
             sigma_sq = variant.reverse_variance(process, 0, seen)
-            sigma_sq = torch.as_tensor(sigma_sq, device=part.device)
-            part[jumps[0]] += terms.last_term_continuous(
-                process.schedule, sigma_sq, error_sq, frame.sizes
-            )
-        middle = [s for s in jumps if s > 0]
+            sigma_sq = torch.as_tensor(sigma_sq, device=error.device)
+            found[0] = terms.last_term_continuous(process.schedule, sigma_sq, error_sq, frame.sizes)
+        middle = [s for s in left if s > 0]
         if variant.conditional:
             for s in middle:
                 sigma_sq = variant.reverse_variance(process, s, seen)
-                part[jumps[s]] += terms.middle_term(
-                    process, s, seen.t, sigma_sq, error_sq, frame.sizes
-                )
+                found[s] = terms.middle_term(process, s, seen.t, sigma_sq, error_sq, frame.sizes)
         elif middle:
             values = _middle_terms(process, variant, middle, seen, error_sq, total_error)
-            for s, value in zip(middle, values, strict=True):
-                part[jumps[s]] += value
+            found |= dict(zip(middle, values, strict=True))
+        estimates = variant.assumes != "nothing"
+        yield name, found, _calibration(variant, seen, error_sq) if estimates else None
+
+
+def _calibration(variant: Variant, seen: Seen, error_sq: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each image, (batch,): the mean over directions of (Fᵀ(x_0 − x̂_0))_i²/Σ_0,i, infinite where
+    Σ_0 is 0; ‖x_0 − x̂_0‖²; and tr Σ_0.
+    """
+    estimate = torch.as_tensor(variant.estimate(seen), device=error_sq.device)
+    sizes = torch.as_tensor(seen.frame.sizes, device=error_sq.device)
+    ratio = (error_sq / estimate).sum(1) / seen.eps_hat.shape[1]
+    return ratio, error_sq.sum(1), (sizes * estimate).expand_as(error_sq).sum(1)
 
 
 def _middle_terms(

@@ -171,6 +171,44 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
             assert row[image] == pytest.approx(total.item() / (data.dim * np.log(2)), rel=1e-10)
 
 
+def test_the_parts_add_up_to_the_bound(data, linear_model):
+    """Of each cell: the prior part, the mean terms of its steps, and the last part."""
+    moments = {"eps_sq": np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))}
+    denoiser = Denoiser(linear_model, {}, moments, data, MADE)
+    found = bound.measure(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
+    unit = data.dim * np.log(2)
+    for cell, total, prior, last in zip(cells(), found.total, found.prior, found.data, strict=True):
+        x_0 = torch.from_numpy(data.to_float(data.test[:6]))
+        expected = terms.prior_term(MADE, cell.steps[-1], x_0).numpy() / unit
+        np.testing.assert_allclose(prior, expected, rtol=1e-12)
+        steps = [found.terms[cell.variant, s, t][0] for s, t in cell.edges]
+        assert total.mean() == pytest.approx((prior + last).mean() + sum(steps), rel=1e-12)
+        mean, stderr = found.terms[cell.variant, 0, cell.steps[0]]
+        assert mean == pytest.approx(last.mean(), rel=1e-12)
+        assert stderr == pytest.approx(last.std(ddof=1) / 6**0.5, rel=1e-6)
+
+
+def test_calibration_is_the_error_over_its_estimate(data, linear_model):
+    """By numpy, of a variance of each coordinate. β and β̃ estimate none."""
+    eps_sq = np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))
+    denoiser = Denoiser(linear_model, {}, {"eps_sq": eps_sq}, data, MADE)
+    found = bound.measure(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
+    # The step 1 has the last term alone, which does not read the variance.
+    assert set(found.calibration) == {("analytic_diagonal", t) for t in range(2, 21)}
+    for t in (2, 14):
+        x_0 = data.to_float(data.test[:6])
+        eps = noise.normal((0, "test", "bound", t), 0, 6, data.dim)
+        x_t = MADE.signal[t] * x_0 + MADE.noise[t] * eps
+        x0_hat = ((x_t - MADE.noise[t] * 0.5 * x_t) / MADE.signal[t]).clip(-1, 1)
+        estimate = (MADE.noise_sq[t] / MADE.alpha_bar[t] * (1 - eps_sq[t])).clip(0, 1)
+        ratio = ((x_0 - x0_hat) ** 2 / estimate).mean(axis=1)
+        mean, stderr = found.calibration["analytic_diagonal", t]
+        assert mean == pytest.approx(ratio.mean(), rel=1e-10)
+        assert stderr == pytest.approx(ratio.std(ddof=1) / 6**0.5, rel=1e-6)
+        in_total = ((x_0 - x0_hat) ** 2).sum(axis=1).mean() / estimate.sum()
+        assert found.in_total["analytic_diagonal", t] == pytest.approx(in_total, rel=1e-10)
+
+
 def test_a_trajectory_that_does_not_begin_at_1_ends_with_its_own_noise(data, linear_model):
     """−log p(x_0 | x_τ1) is that of N(x̂_0, b_τ1²), integrated over the level's bin."""
     t, images, half = 7, 3, 1 / 16

@@ -14,6 +14,7 @@ class FullJacobian(Variant):
     name = "jacobian"
     source = "Meng 2021"
     assumes = "perfect mean"
+    version = 2  # products with the transpose of the Jacobian
     frame = "eigen"
     conditional = True
 

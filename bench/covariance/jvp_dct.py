@@ -25,7 +25,7 @@ class JvpDct(Variant):
         return 1
 
     def basis(self, seen: Seen) -> Dct:
-        return Dct(seen.shape, dct_matrix(seen.shape[0]).T)
+        return Dct(seen.shape, seen.eps_hat.new_tensor(dct_matrix(seen.shape[0]).T))
 
     def spectrum(self, seen: Seen) -> Tensor:
         import torch  # here, because reading the configuration imports this file
@@ -35,9 +35,10 @@ class JvpDct(Variant):
         signs = torch.from_numpy(signs).to(eps_hat)
         probe = seen.frame.back(signs).expand_as(eps_hat)
         found = signs * seen.frame.transform(seen.jacobian.times(probe))
-        ring = torch.from_numpy(rings(seen.shape)).to(found.device)
-        sums = found.new_zeros(len(found), int(ring.max()) + 1).index_add(1, ring, found)
-        return (sums / ring.bincount())[:, ring]
+        ring = rings(seen.shape)
+        sizes, ring = np.bincount(ring), torch.from_numpy(ring).to(found.device)
+        sums = found.new_zeros(len(found), len(sizes)).index_add(1, ring, found)
+        return (sums / found.new_tensor(sizes))[:, ring]
 
 
 def rings(shape: tuple[int, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ class Tmpd(Variant):
     name = "tmpd"
     source = "Boys 2023"
     assumes = "perfect mean"
+    version = 2  # products with the transpose of the Jacobian
     conditional = True
 
     def products(self, dim: int, in_bound: bool = False) -> int:

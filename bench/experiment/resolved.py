@@ -202,6 +202,11 @@ class Experiment(Section):
         return list(dict.fromkeys(metric.group for metric in self.all_metrics))
 
     @property
+    def figures(self) -> list[str]:
+        """Names of the figures of each setting."""
+        return [*self.metric_groups, *(["calibration"] if self.bound_metrics else [])]
+
+    @property
     def resizings(self) -> list[str | None]:
         """The ways in which the metrics resize images. None is the extractor's own."""
         return list(dict.fromkeys(metric.resizing for metric in self.sample_metrics))

@@ -82,6 +82,38 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     _save(figure, path, dpi=110)
 
 
+def calibration(rows: pandas.DataFrame, path: Path) -> None:
+    """Draws how right the variance of each variant is against the step t: 1 is right.
+
+    Left E[(x_0 − x̂_0)²/Σ_0] with ±1 standard error, which is infinite and not drawn where an
+    estimate is 0; right the ratio of the means. rows: of calibration.csv, of one setting. Without
+    rows the figure says so.
+    """
+    if rows.empty:
+        return _nothing("calibration", path)
+    looks = styles(list(rows.variant.unique()))
+    figure, axes = pyplot.subplots(1, 2, figsize=(10.4, 4.4), sharey=True, layout="constrained")
+    for variant, line in rows.sort_values("t").groupby("variant", sort=False):
+        colour, stderr = looks[variant]["color"], line.stderr.fillna(0)
+        low, high = (line["mean"] - stderr).clip(lower=0), line["mean"] + stderr
+        for axis, column in zip(axes, ("mean", "in_total"), strict=True):
+            drawn = line[column].where(np.isfinite(line[column]))
+            axis.plot(line.t, drawn, color=colour, linewidth=1.2, label=variant)
+        axes[0].fill_between(line.t, low, high, color=colour, alpha=0.2, linewidth=0)
+    titles = ("E[(x₀ − x̂₀)²/Σ₀], not drawn where infinite", "E‖x₀ − x̂₀‖² / E tr Σ₀")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+        axis.set(xscale="log", yscale="log", xlabel="t", title=title)
+        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("1: right, above: the variance is too small")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    figure.suptitle(str(rows.setting.iloc[0]))
+    _save(figure, path, dpi=110)
+
+
 def _nothing(group, path):
     figure = pyplot.figure(figsize=(4.4, 1.2))
     figure.text(0.5, 0.5, f"no cells of {group}", ha="center", va="center")

@@ -5,6 +5,9 @@ least number of steps that reaches a target FID. paired.csv has the differences 
 the bound and of FID. The variants share images, noise and steps, so a difference has a smaller
 standard error than its parts.
 
+calibration.csv has E[(x_0 − x̂_0)²/Σ_0] of each variant and step, and the ratio of the means of the
+two (`in_total`); see `bench.bound`.
+
 `network_evaluations` is what a sample of the row takes, in passes of the mean network, also in the
 rows of the bound: K steps, and more for a variant that takes products with the network's Jacobian.
 """
@@ -50,6 +53,7 @@ PAIRED = [
     "difference",
     "stderr",
 ]
+CALIBRATION = ["setting", "variant", "t", "mean", "stderr", "in_total"]
 BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
 TABLE2 = [
     "setting",

@@ -147,6 +147,12 @@ def write_csv(path: str | Path, frame: Any) -> None:
         frame.to_csv(partial, index=False)
 
 
+def write_parquet(path: str | Path, frame: Any) -> None:
+    """Writes a pandas frame without its index."""
+    with writing(path) as partial:
+        frame.to_parquet(partial, index=False)
+
+
 def write_npz(path: str | Path, **arrays: Any) -> None:
     """Writes named arrays as an uncompressed npz file; equal arrays give equal bytes."""
     with writing(path) as partial, open(partial, "wb") as file:

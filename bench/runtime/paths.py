@@ -24,6 +24,8 @@ class Setting:
         self.moments = self.folder / "moments"
         self.heads = self.folder / "heads"
         self.bound = self.folder / "bound.parquet"
+        self.terms = self.folder / "terms.parquet"
+        self.calibration = self.folder / "calibration.parquet"
         self.extractor = self.folder / "extractor"
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
@@ -63,6 +65,7 @@ class Tables:
         self.options = self.folder / ".options"  # of the run of Snakemake that wrote config.yaml
         self.cells = self.folder / "cells.csv"
         self.paired = self.folder / "paired.csv"
+        self.calibration = self.folder / "calibration.csv"
         self.reproduction = self.folder / "reproduction.csv"
         self.reproduction_report = self.folder / "reproduction.md"
         self.table1 = self.folder / "table1.csv"

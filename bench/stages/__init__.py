@@ -25,9 +25,9 @@ VERSIONS = {
     "samples": 2,  # bench/sampler.py
     "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
     "fidelity": 1,  # bench/scores/fidelity.py
-    "cells": 1,  # bench/report/tables.py, bench/report/reproduction.py
-    "tables": 1,  # bench/report/tables.py
-    "figures": 1,  # bench/report/figures.py
+    "cells": 2,  # bench/report/tables.py, bench/report/reproduction.py
+    "tables": 2,  # bench/report/tables.py
+    "figures": 2,  # bench/report/figures.py
     "thresholds": 1,  # bench/thresholds.py, bench/papers/table7.py
     "theory": 1,  # bench/theory/, bench/mixture.py
 }

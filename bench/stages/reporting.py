@@ -27,14 +27,18 @@ def write_thresholds() -> None:
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).cells)
 def gather_cells(experiment: Experiment) -> None:
-    """cells.csv and paired.csv; reproduction.csv and .md, which compare with published numbers."""
-    written, rows, pairs = paths.Tables(experiment.name), [], []
+    """cells.csv, paired.csv and calibration.csv; reproduction.csv and .md, which compare with
+    published numbers.
+    """
+    written, rows, pairs, calibration = paths.Tables(experiment.name), [], [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
         if experiment.wants_bound(name):
             frame = files.read_parquet(place.bound, tables.BOUND)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
             pairs += tables.paired_bounds(name, frame)
+            of_setting = files.read_parquet(place.calibration, tables.CALIBRATION[1:])
+            calibration.append(of_setting.assign(setting=name)[tables.CALIBRATION])
         if experiment.sample_metrics:
             for process, _ in setting.processes.items():
                 report = files.read_json(place.fidelity(process), Scores)
@@ -51,6 +55,8 @@ def gather_cells(experiment: Experiment) -> None:
     files.write_csv(written.reproduction, comparison)
     text = reproduction.markdown(comparison, tolerances, experiment.settings)
     files.write_text(written.reproduction_report, text)
+    empty = pandas.DataFrame(columns=tables.CALIBRATION)
+    files.write_csv(written.calibration, pandas.concat(calibration) if calibration else empty)
     files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
 
 
@@ -124,11 +130,14 @@ def _figures(experiment, name):
 
 @one_at_a_time(_figures)
 def draw_figures(experiment: Experiment, name: str) -> None:
-    """figures/<setting>/<metric>.png"""
+    """figures/<setting>/<metric>.png, and calibration.png if a metric needs the bound."""
     written = paths.Tables(experiment.name)
     frame = files.read_csv(written.cells, tables.COLUMNS)
     for group in experiment.metric_groups:
         figures.curves(frame[frame.setting == name], group, written.figure(name, group))
+    if experiment.bound_metrics:
+        rows = files.read_csv(written.calibration, tables.CALIBRATION)
+        figures.calibration(rows[rows.setting == name], written.figure(name, "calibration"))
 
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).tracking)
@@ -142,6 +151,7 @@ def log_runs(experiment: Experiment) -> None:
         written.table1_report,
         written.table2,
         written.paired,
+        written.calibration,
         written.metrics,
         written.reproduction,
         written.reproduction_report,
@@ -154,7 +164,7 @@ def log_runs(experiment: Experiment) -> None:
         for (process, variant), rows in of_setting.groupby(["process", "variant"], sort=False):
             grids = _grids(experiment, name, process, variant)
             tracking.log_cells(experiment, name, process, variant, rows, grids, about)
-        drawn = [written.figure(name, group) for group in experiment.metric_groups]
+        drawn = [written.figure(name, figure) for figure in experiment.figures]
         tracking.log_tables(experiment, name, shown + drawn, _numbers(experiment, name))
     files.write_json(
         written.tracking, {"tracking_uri": address.shown(), "config": experiment.digest()}

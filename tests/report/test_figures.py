@@ -5,7 +5,7 @@ import pandas
 from matplotlib import image
 
 from bench import covariance
-from bench.report import figures
+from bench.report import figures, tables
 
 
 def test_curves_are_drawn(tmp_path):
@@ -138,6 +138,24 @@ def test_a_bound_is_drawn_above_the_exact_value(tmp_path):
         )
         figures.curves(cells, "nll", tmp_path / f"{name}.png")
     assert (tmp_path / "above.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_calibration_is_drawn_for_every_variant(tmp_path, monkeypatch):
+    """Where it is infinite on the left there is a gap, and the right has all points."""
+    drawn = []
+    monkeypatch.setattr(figures.pyplot, "close", drawn.append)
+    rows = [("toy", "a", t, 1.0, 0.1, 1.1) for t in (2, 1, 3)]
+    rows += [("toy", "b", t, np.inf if t == 2 else 2.0, np.nan, 2.5) for t in (1, 2, 3)]
+    frame = pandas.DataFrame(rows, columns=tables.CALIBRATION)
+    figures.calibration(frame, tmp_path / "calibration.png")
+    left, right = drawn[0].axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
+    assert lines["a"] == [[1, 1], [2, 1], [3, 1]]
+    assert [y for _, y in lines["b"]][::2] == [2, 2] and np.isnan(lines["b"][1][1])
+    lines = {line.get_label(): list(line.get_ydata()) for line in right.lines}
+    assert lines["a"] == [1.1] * 3 and lines["b"] == [2.5] * 3
+    figures.calibration(frame[:0], tmp_path / "nothing.png")
+    assert image.imread(tmp_path / "nothing.png").std() > 0.01
 
 
 def test_a_variant_looks_the_same_in_every_figure():

@@ -448,8 +448,10 @@ def simulated(folder, fid):
     )
     about = {"name": "cifar10", "levels": 256, "shape": [3, 32, 32], "train": 50000, "test": 10000}
     files.write_json(folder / place.data / "data.json", {**about, "sha256": "0" * 16})
-    with files.writing(folder / place.bound) as partial:
-        frame.to_parquet(partial)
+    files.write_parquet(folder / place.bound, frame)
+    calibration = [("analytic_scalar", t, 1.0, 0.1, 1.0) for t in (1, 2)]
+    calibration = pandas.DataFrame(calibration, columns=tables.CALIBRATION[1:])
+    files.write_parquet(folder / place.calibration, calibration)
     cells = [
         {
             "variant": variant,

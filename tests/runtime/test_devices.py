@@ -78,7 +78,7 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "zero"])
-def test_the_bound_comes_back_from_the_device_once(elsewhere, monkeypatch, name):
+def test_the_bound_comes_back_from_the_device_at_the_end(elsewhere, monkeypatch, name):
     copied = []
 
     def cpu(tensor):
@@ -88,7 +88,8 @@ def test_the_bound_comes_back_from_the_device_once(elsewhere, monkeypatch, name)
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     cells = [bound.Cell("even", name, 2, (3, 5)), bound.Cell("even", name, 1, (5,))]
     bound.evaluate(elsewhere, process.make("ddpm", MADE), cells, 3, (0, "test"))
-    assert [tensor.device for tensor in copied] == [META]
+    # the bound with its parts, the terms and the calibration, whatever the number of steps
+    assert {tensor.device for tensor in copied} == {META} and len(copied) <= 5
 
 
 def test_the_loss_of_the_heads_stays_on_the_device(elsewhere):

@@ -107,9 +107,10 @@ def test_tables_hold_the_cells(tiny_run):
 
 def test_bounds_are_kept_per_image(tiny_run):
     frame = pandas.read_parquet(tiny_run / "results" / "tiny" / "bound.parquet")
-    assert list(frame.columns) == ["trajectory", "variant", "K", "image", "nll_bpd"] and set(
-        frame.image
-    ) == set(range(16))
+    parts = ["prior", "steps", "data"]
+    assert list(frame.columns) == ["trajectory", "variant", "K", "image", "nll_bpd", *parts]
+    assert set(frame.image) == set(range(16))
+    np.testing.assert_allclose(frame[parts].sum(axis=1), frame.nll_bpd, rtol=1e-6)  # float32
 
 
 def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):

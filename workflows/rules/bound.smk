@@ -9,6 +9,8 @@ rule bound:
         ),
     output:
         "results/{setting}/bound.parquet",
+        "results/{setting}/terms.parquet",
+        "results/{setting}/calibration.parquet",
     log:
         "results/.logs/{setting}/bound.log",
     priority: 6

@@ -238,7 +238,7 @@ def measured(name):
     """The files that the metrics of a setting come from."""
     setting, files = experiment.settings[name], []
     if experiment.wants_bound(name):
-        files.append(f"results/{name}/bound.parquet")
+        files += [f"results/{name}/bound.parquet", f"results/{name}/calibration.parquet"]
     if experiment.sample_metrics:
         files += [
             f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()

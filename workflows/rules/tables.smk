@@ -5,6 +5,7 @@ rule cells:
     output:
         TABLES.cells,
         TABLES.paired,
+        TABLES.calibration,
         TABLES.reproduction,
         TABLES.reproduction_report,
     log:
@@ -20,8 +21,9 @@ rule cells:
 rule figures:
     input:
         TABLES.cells,
+        TABLES.calibration,
     output:
-        [TABLES.figure("{setting}", group) for group in experiment.metric_groups],
+        [TABLES.figure("{setting}", figure) for figure in experiment.figures],
     log:
         f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
@@ -39,9 +41,9 @@ rule write_tables:
         TABLES.reproduction_report,
         paths.THRESHOLDS,
         [
-            TABLES.figure(name, group)
+            TABLES.figure(name, figure)
             for name in experiment.settings
-            for group in experiment.metric_groups
+            for figure in experiment.figures
         ],
     output:
         TABLES.table1,
