@@ -173,7 +173,9 @@ def measure(
     unit = 1.0 if data.levels is None else data.dim * LN2
     total, prior, last = (parts / unit).cpu().numpy()
     error, estimate = errors.over(images), estimates.over(images)
-    in_total = {key: np.divide(error[key][0], estimate[key][0]) for key in error}
+    in_total = {}
+    for key, (mean, _) in error.items():
+        in_total[key] = mean / estimate[key][0] if estimate[key][0] > 0 else np.inf
     of_terms, of_calibration = terms_of_edges.over(images, unit), calibration.over(images)
     return Bounds(total, prior, last, of_terms, of_calibration, in_total)
 

@@ -53,11 +53,11 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
             **exact,
         }
         frames.append(pandas.DataFrame(columns))
+    files.write_parquet(place.bound, pandas.concat(frames))
     files.write_parquet(place.terms, _means(bounds.terms, ["variant", "s", "t"]))
     calibration = _means(bounds.calibration, ["variant", "t"])
     calibration["in_total"] = list(bounds.in_total.values())
     files.write_parquet(place.calibration, calibration)
-    files.write_parquet(place.bound, pandas.concat(frames))
 
 
 def _means(means, key):
