@@ -133,7 +133,8 @@ def test_evaluations_of_a_sample_are_those_that_are_made(name, expected, product
 def test_products_of_the_bound_are_those_that_are_made(products):
     """The matrix is made once a step for all variants that read it."""
     ddpm = process.make("ddpm", MADE)
-    names = [("jacobian", 4), ("lanczos-3", 4), ("lanczos-3", 3), ("tmpd", 3), ("beta", 20)]
+    names = [("jacobian", 4), ("lanczos-3", 4), ("lanczos-3", 3), ("beta", 20)]
+    names += [("tmpd", 3), ("tmpd", 2)]  # two jumps from 20, to 1 and to 10
     cells = [
         bound.Cell("even", name, K, tuple(trajectory.fixed("even", 20, K))) for name, K in names
     ]
