@@ -73,7 +73,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What `measure` gives, in bits/dim or nats; row i belongs to cells[i].
+    """What `evaluate` gives, in bits/dim or nats; row i belongs to cells[i].
 
     total: the bound. prior, data: its first and its last part; the rest is that of the steps.
     terms: {(variant, s, t): mean}, of which s = 0 is the last part. calibration: {(variant, t):
@@ -112,18 +112,6 @@ class Means:
 
 
 def evaluate(
-    denoiser: Denoiser,
-    process: Process,
-    cells: Sequence[Cell],
-    images: int,
-    names: tuple,
-    batch: int = 512,
-) -> Float64[np.ndarray, "cells images"]:
-    """The bound alone; see `measure`."""
-    return measure(denoiser, process, cells, images, names, batch).total
-
-
-def measure(
     denoiser: Denoiser,
     process: Process,
     cells: Sequence[Cell],

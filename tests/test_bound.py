@@ -145,7 +145,7 @@ def test_one_pass_grid_equals_cell_by_cell(data, linear_model):
     moments = {"eps_sq": eps_sq, "eps_sq_mean": eps_sq.mean(axis=1)}
     found = bound.evaluate(
         Denoiser(linear_model, {}, moments, data, MADE), DDPM, cells(), 6, (0, "test"), batch=4
-    )
+    ).total
     assert linear_model.rows == 20 * 6
     for cell, row in zip(cells(), found, strict=True):
         variant = covariance.get(cell.variant)
@@ -175,7 +175,7 @@ def test_the_parts_add_up_to_the_bound(data, linear_model):
     """Of each cell: the prior part, the mean terms of its steps, and the last part."""
     moments = {"eps_sq": np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))}
     denoiser = Denoiser(linear_model, {}, moments, data, MADE)
-    found = bound.measure(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
+    found = bound.evaluate(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
     unit = data.dim * np.log(2)
     for cell, total, prior, last in zip(cells(), found.total, found.prior, found.data, strict=True):
         x_0 = torch.from_numpy(data.to_float(data.test[:6]))
@@ -192,7 +192,7 @@ def test_calibration_is_the_error_over_its_estimate(data, linear_model):
     """By numpy, of a variance of each coordinate. β and β̃ estimate none."""
     eps_sq = np.random.default_rng(0).uniform(0.2, 0.8, size=(21, data.dim))
     denoiser = Denoiser(linear_model, {}, {"eps_sq": eps_sq}, data, MADE)
-    found = bound.measure(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
+    found = bound.evaluate(denoiser, DDPM, cells(), 6, (0, "test"), batch=4)
     # The step 1 has the last term alone, which does not read the variance.
     assert set(found.calibration) == {("analytic_diagonal", t) for t in range(2, 21)}
     for t in (2, 14):
@@ -214,7 +214,7 @@ def test_a_trajectory_that_does_not_begin_at_1_ends_with_its_own_noise(data, lin
     t, images, half = 7, 3, 1 / 16
     cell = bound.Cell("optimal", "beta", 1, (t,))
     denoiser = Denoiser(linear_model, {}, None, data, MADE)
-    (found,) = bound.evaluate(denoiser, DDPM, [cell], images, (0, "test"))
+    (found,) = bound.evaluate(denoiser, DDPM, [cell], images, (0, "test")).total
     x_0 = data.to_float(data.test[:images])
     x_t = MADE.signal[t] * x_0 + MADE.noise[t] * noise.normal(
         (0, "test", "bound", t), 0, images, data.dim
@@ -233,7 +233,7 @@ def test_a_trajectory_that_does_not_begin_at_1_ends_with_its_own_noise(data, lin
 def test_batches_change_nothing(data, linear_model):
     whole = bound.evaluate(
         Denoiser(linear_model, {}, None, data, MADE), DDPM, cells()[:4], 20, (0, "test")
-    )
+    ).total
     for batch in (1, 7):
         parts = bound.evaluate(
             Denoiser(linear_model, {}, None, data, MADE),
@@ -242,7 +242,7 @@ def test_batches_change_nothing(data, linear_model):
             20,
             (0, "test"),
             batch=batch,
-        )
+        ).total
         np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
@@ -259,8 +259,8 @@ def test_a_cell_does_not_depend_on_the_others(data, linear_model):
         for variant in ("analytic_scalar", "mle_scalar", "mle_diagonal")
         for K in (2, 5, 11)
     ]
-    whole = bound.evaluate(denoiser, DDPM, several, 17, (0, "test"))
-    backwards = bound.evaluate(denoiser, DDPM, several[::-1], 17, (0, "test"))
+    whole = bound.evaluate(denoiser, DDPM, several, 17, (0, "test")).total
+    backwards = bound.evaluate(denoiser, DDPM, several[::-1], 17, (0, "test")).total
     assert (backwards[::-1] == whole).all()
     for cell, row in zip(several, whole, strict=True):
-        assert (bound.evaluate(denoiser, DDPM, [cell], 17, (0, "test")) == row).all()
+        assert (bound.evaluate(denoiser, DDPM, [cell], 17, (0, "test")).total == row).all()

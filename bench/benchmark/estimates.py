@@ -69,7 +69,9 @@ def _table(known, setting, stream):
         for variant in variants
         for K in setting.bound.K
     ]
-    values = bound.evaluate(known, process.make("ddpm", known.schedule), cells, IMAGES, stream)
+    values = bound.evaluate(
+        known, process.make("ddpm", known.schedule), cells, IMAGES, stream
+    ).total
     return {(cell.variant, cell.K): row.mean() for cell, row in zip(cells, values, strict=True)}
 
 

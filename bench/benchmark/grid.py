@@ -76,7 +76,7 @@ def _faster(experiment, name):
         """(seconds, passes, values)"""
         begun = time.perf_counter()
         with quiet(), stopwatch.fresh() as account:
-            values = bound.evaluate(model, forward, some, IMAGES, (experiment.seed, name))
+            values = bound.evaluate(model, forward, some, IMAGES, (experiment.seed, name)).total
         return time.perf_counter() - begun, account.images, values
 
     first, passes, together = evaluate(whole, cells)

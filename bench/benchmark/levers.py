@@ -97,7 +97,7 @@ def _scored(experiment, name, variant, K, precision):
         )
         seconds = time.perf_counter() - begun
         cell = bound.Cell("even", variant, K, tau)
-        nll = bound.evaluate(denoiser, forward, [cell], IMAGES, stream).mean()
+        nll = bound.evaluate(denoiser, forward, [cell], IMAGES, stream).total.mean()
     network = scoring.load_extractors(experiment, setting, place)[None]
     about = files.read_json(place.reference, report.Reference)
     reference = scoring.load_reference(place, about, None)

@@ -28,7 +28,7 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
         bound.Cell(kind, variant, K, tuple(steps_of(steps, setting, place, kind, variant, K)))
         for variant, kind, K in setting.bound_cells()
     ]
-    bounds = bound.measure(
+    bounds = bound.evaluate(
         denoiser,
         process.make(process.BOUND_PROCESS, denoiser.schedule),
         cells,

@@ -40,7 +40,7 @@ def bound_is_above(ground: Ground, Ks: Sequence[int]) -> Iterator[dict[str, Any]
             cells,
             len(ground.data.test),
             ground.names,
-        )
+        ).total
         for cell, value in zip(cells, values, strict=True):
             gap, stderr = (value - truth).mean(), (value - truth).std(ddof=1) / len(truth) ** 0.5
             yield row(

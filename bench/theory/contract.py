@@ -238,7 +238,7 @@ def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
     images = len(made.data.test)
     points = torch.from_numpy(made.data.to_float(made.data.test))
     truth = -made.law.law().log_prob(points).numpy()
-    gaps = bound.evaluate(denoiser, forward, cells, images, made.names) - truth
+    gaps = bound.evaluate(denoiser, forward, cells, images, made.names).total - truth
     worst = gaps[gaps.mean(axis=1).argmin()]
     stderr = worst.std(ddof=1) / images**0.5
     return row(
