@@ -37,19 +37,12 @@ class Jacobian:
         noise: float | Tensor,
     ):
         self.x_t, self.eps_hat, self.noise = x_t, eps_hat, noise
-        self.kept = {}
 
     def times(self, z: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
         """vᵀ z, by one product."""
         with torch.inference_mode(False):  # its tensors have no derivatives
             (slope,) = torch.autograd.grad(self.eps_hat, self.x_t, z.clone(), retain_graph=True)
         return z - self.noise * slope
-
-    def once(self, name: str, z: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
-        """vᵀ z, kept under the name of the variant that reads it at every jump of the bound."""
-        if name not in self.kept:
-            self.kept[name] = self.times(z)
-        return self.kept[name]
 
     @cached_property
     def eigen(self) -> Eigen:

@@ -18,7 +18,7 @@ arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ForwardRef
 
 import numpy as np
@@ -127,6 +127,9 @@ class Seen:
     jacobian: Jacobian | None = None
     direction: Array | None = None
     frame: Frame = PIXEL
+    kept: dict = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # Σ_0, by variant
 
     def framed(self, variant: "Variant") -> "Seen":
         """The same, with the frame of `variant`."""
@@ -218,10 +221,13 @@ class Variant:
         """Σ_0(x_t) in the frame, clipped to what the range of the data allows: (batch, groups or 1)
         if conditional, else (1, groups or 1).
         """
-        v = self.spectrum(seen)
-        if not self.conditional:
-            v = np.reshape(v, (1, -1))
-        return (seen.scale * v).clip(0.0).clip(max=seen.radius**2 * seen.frame.caps)
+        if self.name not in seen.kept:  # the bound asks for it at every jump from a step
+            v = self.spectrum(seen)
+            if not self.conditional:
+                v = np.reshape(v, (1, -1))
+            caps = seen.radius**2 * seen.frame.caps
+            seen.kept[self.name] = (seen.scale * v).clip(0.0).clip(max=caps)
+        return seen.kept[self.name]
 
     def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Array:
         """σ²_{s|t} of the reverse step from seen.t to s, 0 ≤ s < t, in the shape of `estimate`.

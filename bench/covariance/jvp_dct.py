@@ -34,7 +34,7 @@ class JvpDct(Variant):
         signs = noise.generator(self.name, seen.t).choice([-1.0, 1.0], size=(1, eps_hat.shape[1]))
         signs = torch.from_numpy(signs).to(eps_hat)
         probe = seen.frame.back(signs).expand_as(eps_hat)
-        found = signs * seen.frame.transform(seen.jacobian.once(self.name, probe))
+        found = signs * seen.frame.transform(seen.jacobian.times(probe))
         ring = rings(seen.shape)
         sizes, ring = np.bincount(ring), torch.from_numpy(ring).to(found.device)
         sums = found.new_zeros(len(found), len(sizes)).index_add(1, ring, found)

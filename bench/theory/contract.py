@@ -153,7 +153,7 @@ def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
         rows = BATCH if variant.conditional else 1
         for s in {1, t // 2, t - 1}:
             sigma_sq = np.asarray(variant.reverse_variance(forward, s, seen))
-            again = np.asarray(variant.reverse_variance(forward, s, seen))
+            again = np.asarray(variant.reverse_variance(forward, s, replace(seen)))  # keeps no Σ_0
             low = forward.lambda_sq(s, t)
             high = low + forward.gamma(s, t) ** 2 * RADIUS**2 * np.asarray(seen.frame.caps)
             if sigma_sq.shape not in ((rows, groups), (rows, 1)):
