@@ -6,7 +6,7 @@ import pandas
 from bench import bound, process
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
-from bench.stages.inputs import check_images, one_at_a_time, place_of, read_trajectories, steps_of
+from bench.stages.inputs import one_at_a_time, place_of, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
 
@@ -22,7 +22,6 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     denoiser = load_denoiser(experiment, setting, place, setting.bound_variants)
-    check_images(setting, name, denoiser.data)
     steps = read_trajectories(place, setting.bound_kinds())
     cells = [
         bound.Cell(kind, variant, K, tuple(steps_of(steps, setting, place, kind, variant, K)))

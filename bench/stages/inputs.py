@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from bench import covariance, trajectory
+from bench.data import dataset
 from bench.data.dataset import Data, Raw
 from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import files, paths
@@ -56,6 +57,17 @@ def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
             f"bound.images: expected at most the {len(data.test)} test images of {name}, "
             f"found {setting.bound.images}"
         )
+
+
+def load_data(setting: Setting, place: paths.Setting) -> Data:
+    """The prepared data of a setting. BenchError unless they suit it, see `check_images`.
+
+    The setting may have changed since the data were read, so the first stage that trains checks
+    this too.
+    """
+    data = dataset.load(place.data)
+    check_images(setting, place.folder.name, data)
+    return data
 
 
 def read_trajectories(place: paths.Setting, kinds: Sequence[str]) -> dict:

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from bench import covariance, heads
-from bench.data import dataset
 from bench.denoiser import Denoiser
 from bench.experiment.resolved import Experiment, Setting
 from bench.mean import storage
 from bench.runtime import devices, files, paths
+from bench.stages.inputs import load_data
 
 
 def load_model(experiment: Experiment, setting: Setting, place: paths.Setting):
     """(mean model, data, schedule) of a setting."""
-    data, schedule = dataset.load(place.data), setting.schedule.make()
+    data, schedule = load_data(setting, place), setting.schedule.make()
     device = devices.choose(experiment.device)
     return storage.load(place.mean, schedule, data, device), data, schedule
 

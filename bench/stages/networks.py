@@ -1,14 +1,13 @@
 """The networks of a setting: they are trained, or imported."""
 
 from bench import heads
-from bench.data import dataset
 from bench.mean import checkpoint, oracle, published, storage, train
 from bench.report import tracking
 from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
 from bench.stages import VERSIONS, variant_versions
-from bench.stages.inputs import one_at_a_time, place_of
+from bench.stages.inputs import load_data, one_at_a_time, place_of
 from bench.stages.models import load_model
 
 
@@ -16,7 +15,7 @@ from bench.stages.models import load_model
 def train_mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    data = dataset.load(place.data)
+    data = load_data(setting, place)
     if setting.mean.oracle:
         oracle.save(setting.mean.oracle, data, place.mean)
         return
@@ -53,7 +52,7 @@ def prepare_extractor(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     with tracking.live_run(experiment, name, "extractor") as log_loss:
         extractors.get(setting.extractor.name).prepare(
-            dataset.load(place.data),
+            load_data(setting, place),
             setting.extractor,
             (experiment.seed, name),
             place.extractor,

@@ -139,6 +139,11 @@ def test_what_does_not_fit(case, copy, refuse):
 # what is wrong: (changes of the configuration, command, message)
 STAGES = {
     "too many test images": ({"*.bound.images": 181}, "data", "at most the 180 test images of"),
+    "too many test images for data that were read before": (
+        {"*.data": {"name": "npz", "path": "it"}, "*.bound.images": 181},
+        "mean",
+        "bound.images: expected at most the 180 test images of tiny, found 181",
+    ),
     "no clip levels": ({"*.clip_levels": None}, "data", "clip_levels: expected y of ddpm and ddim"),
     "clip levels of vectors": (
         {"*.data": {"name": "mixture", "components": 2, "dim": 2, "train": 4, "test": 180}},

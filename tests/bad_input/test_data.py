@@ -87,6 +87,23 @@ def test_images_twice(name, configured, refuse):
     refuse(folder, arguments, f"data.path: it: array {name!r} stands there twice; expected it once")
 
 
+@pytest.mark.parametrize("reader", ["npz", "folder"])
+def test_more_test_images_than_there_are(reader, configured, refuse):
+    """The size of these data is known when they are read: nothing is trained before the error."""
+    folder = configured({**READERS[reader], "metrics": ["nll"], "*.bound.images": 201})
+    if reader == "npz":
+        np.savez(folder / "it.npz", train=IMAGES, test=IMAGES)
+        (folder / "it.npz").rename(folder / "it")
+        there = 200
+    else:
+        (folder / "it").mkdir()
+        for index in range(20):
+            (folder / "it" / f"{index}.png").touch()
+        there = 2
+    message = f"bound.images: expected at most the {there} test images of tiny, found 201"
+    refuse(folder, ["data", *SETTING, "--config", "config.yaml"], message)
+
+
 def test_statistics_twice(copy, configured, refuse):
     np.savez(copy / "it.npz", mu=np.zeros(64), sigma=np.eye(64))
     (copy / "it.npz").rename(copy / "it")
