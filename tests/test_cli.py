@@ -106,6 +106,16 @@ def test_a_stage_is_a_function_that_takes_its_options(name, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stage_says_what_it_wrote(tmp_path, monkeypatch, capsys):
+    """Whoever runs a stage by hand sees that it is done, and where to look."""
+    monkeypatch.chdir(tmp_path)
+    config = ["--config", str(ROOT / "params.yaml")]
+    cli.main(["trajectories", "--setting", "digits", "--kind", "even", *config])
+    said = capsys.readouterr().out
+    assert said == "bench trajectories: wrote results/digits/trajectories/even.json\n"
+    assert (tmp_path / "results/digits/trajectories/even.json").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

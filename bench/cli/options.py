@@ -106,8 +106,8 @@ def _one_line(message):
 def stage(example: str, target: str, text: str, *options: Callable) -> click.Command:
     """A command that reads the experiment and calls one function with it.
 
-    If a job of one setting used a network, its duration, memory and passes are written to
-    results/.jobs.
+    It ends with a line that says what was written. If a job of one setting used a network, its
+    duration, memory and passes are written to results/.jobs.
 
     Parameters
     ----------
@@ -133,6 +133,7 @@ def stage(example: str, target: str, text: str, *options: Callable) -> click.Com
 
         with files.options_beside(config), stopwatch.fresh() as account:
             pkgutil.resolve_name(target)(experiment, **values)
+            say_written(name)
         if account.first is not None and "name" in values:
             which = {"process": values.get("process_name")}
             which |= {key: values.get(key) for key in ("needs", "shard")}
@@ -142,6 +143,19 @@ def stage(example: str, target: str, text: str, *options: Callable) -> click.Com
     for option in reversed([config, *options]):
         run = option(run)
     return command(example, name, help=text)(run)
+
+
+def say_written(name: str) -> None:
+    """Prints what the command `bench NAME` has written."""
+    from bench.runtime import records
+
+    written = records.outputs()
+    if len(written) == 1:
+        click.echo(f"bench {name}: wrote {written[0]}")
+    elif written:
+        folder = os.path.commonpath(written)
+        inside = ", ".join(os.path.relpath(path, folder) for path in written)
+        click.echo(f"bench {name}: wrote in {folder}: {inside}")
 
 
 def set_threads(threads: int) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from bench.cli.options import command, process, setting, stage, threads
+from bench.cli.options import command, process, say_written, setting, stage, threads
 
 
 @command("bench thresholds")
@@ -11,6 +11,7 @@ def thresholds() -> None:
     from bench.stages.reporting import write_thresholds
 
     write_thresholds()
+    say_written("thresholds")
 
 
 STAGES = (

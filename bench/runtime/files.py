@@ -48,6 +48,7 @@ def writing(path: str | Path) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         records.write(partial, path)
         _replace(path, partial)
+        records.note_output(path)
     except (OSError, SafetensorError) as error:
         raise BenchError(
             f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"

@@ -61,10 +61,14 @@ class Record(BaseModel):
 
 @dataclass
 class _Job:
-    """What this process is at. inputs: {path: SHA-256} of what it has read."""
+    """What this process is at.
+
+    inputs: {path: SHA-256} of what it has read; outputs: paths of what it has written.
+    """
 
     command: str | None = None
     inputs: dict[str, str] = field(default_factory=dict)
+    outputs: list[Path] = field(default_factory=list)
 
 
 _job = _Job()
@@ -80,6 +84,17 @@ def job(command: str) -> Iterator[None]:
         yield
     finally:
         _job = before
+
+
+def note_output(path: Path) -> None:
+    """Notes that the job has written a file or folder."""
+    _job.outputs.append(path)
+
+
+def outputs() -> list[Path]:
+    """The targets in results/ that the job has written and that are still there, each once."""
+    targets = dict.fromkeys(map(paths.target, _job.outputs))
+    return [target for target in targets if _inside_results(target) and target.exists()]
 
 
 def kept(path: str | Path) -> bool:

@@ -72,8 +72,14 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
         if not _holds(written[cell], digest, shape, levels):
             missing.append(cell)
             passes += (last - first) * len(steps)
+    if not missing:
+        print(f"samples {name} {process_name} {needs}: all {len(cells)} cells are there already")
     with tqdm(
-        total=passes, desc=f"samples {name} {process_name} {needs}", unit="pass", mininterval=1.0
+        total=passes,
+        desc=f"samples {name} {process_name} {needs}",
+        unit="pass",
+        mininterval=1.0,
+        disable=not missing,
     ) as bar:
         for cell in missing:
             steps, digest = cells[cell]

@@ -263,8 +263,12 @@ def test_a_variant_less_samples_only_those_that_need_the_same(tiny_run, tmp_path
         ("heads", "npr", ["moments"]),
     ],
 )
-def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, variant, absent):
-    """The bytes are those of the whole run, and no other manifest is touched."""
+def test_samples_read_only_what_their_variants_need(
+    copy, monkeypatch, capsys, needs, variant, absent
+):
+    """The bytes are those of the whole run, and no other manifest is touched. If nothing is left
+    to draw, a line says so.
+    """
     tiny = copy / "results" / "tiny"
     made, manifest = (
         tiny / "samples" / "ddpm" / needs / variant / "even_K5" / "0.npz",
@@ -276,11 +280,13 @@ def test_samples_read_only_what_their_variants_need(copy, monkeypatch, needs, va
     for name in absent:
         (tiny / name).rename(tiny / f"{name}.away")
     monkeypatch.chdir(copy)
-    cli.main(
-        ["samples", "--config", CONFIG, "--setting", "tiny", "--process", "ddpm", "--needs", needs]
-    )
+    arguments = ["--config", CONFIG, "--setting", "tiny", "--process", "ddpm", "--needs", needs]
+    cli.main(["samples", *arguments])
     assert (made.read_bytes(), manifest.read_bytes()) == before
     assert list((tiny / "samples" / "ddpm").glob("*.json")) == [manifest]
+    assert capsys.readouterr().out.endswith(f"wrote {manifest.relative_to(copy)}\n")
+    cli.main(["samples", *arguments])
+    assert re.match(rf"samples tiny ddpm {needs}: all \d+ cells are", capsys.readouterr().out)
 
 
 def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
