@@ -40,3 +40,7 @@ onstart:
 
 onsuccess:
     announce(STARTED)
+
+
+onerror:
+    repeat_errors(STARTED)

@@ -40,8 +40,8 @@ def test_overlays(case, tmp_path):
 
 
 def test_a_mistake_that_only_a_job_can_see(copy):
-    """More training images than there are: the job says so in a line among Snakemake's own, and
-    leaves nothing.
+    """More training images than there are: the job says so in a line among Snakemake's own, which
+    is said again at the end, and leaves nothing.
     """
     overlay = TINY.read_text().replace("resamples: 10", "resamples: 10\n  reference_images: 1618")
     (copy / "bad.yaml").write_text(overlay)
@@ -53,6 +53,9 @@ def test_a_mistake_that_only_a_job_can_see(copy):
         "bench reference: error: fidelity.reference_images: expected at most the 1617 training "
         "images of tiny, found 1618"
     }
+    log = "results/.logs/tiny/reference.log"
+    ending = run.stderr.partition("Shutting down")[2]
+    assert f"{log} ends with:\nbench reference: error: fidelity.reference_images" in ending
     assert not (copy / target).exists()
 
 

@@ -17,6 +17,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -283,7 +284,20 @@ def prepare_store():
         store.prepare(experiment)
         return
     command = [*BENCH, "store", "--config", TABLES.config]
-    threading.Thread(target=subprocess.run, args=(command,)).start()
+    quiet = {"stdout": subprocess.DEVNULL}  # no line among those of the jobs; errors are shown
+    threading.Thread(target=subprocess.run, args=(command,), kwargs=quiet).start()
+
+
+def repeat_errors(started):
+    """Prints the errors of jobs once more: they stand far above, before the output of other jobs.
+
+    started: when the run began. A job whose log is older is not of this run.
+    """
+    for log in sorted(Path("results/.logs").rglob("*.log")):
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+        is_error = last and re.match(r"bench \w+: (unexpected )?error: ", last[0])
+        if is_error and log.stat().st_mtime >= started:
+            print(f"\n{log} ends with:\n{last[0]}", file=sys.stderr)
 
 
 def announce(started):
