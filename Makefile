@@ -10,8 +10,9 @@ BIN := .venv/bin
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
+	@echo "Installing into .venv. The first time this takes some minutes."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 TESTS := -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
@@ -34,7 +35,7 @@ lint: .venv/linters
 	$(BIN)/python -m pytest -q tests/workflow/test_places.py -k test_lint  # snakemake --lint
 
 .venv/linters: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10
