@@ -16,7 +16,7 @@ from bench.runtime.errors import BenchError
     "--images-per-second",
     metavar="[NAME=]N",
     multiple=True,
-    help="The speed of a network on another machine: N for every mean network, or NAME=N for one. "
+    help="The speed of a network on another machine: N for every mean model, or NAME=N for one. "
     "NAME is a setting, inception, or SETTING/classifier. May be given several times.",
 )
 @click.option(

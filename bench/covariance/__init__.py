@@ -38,7 +38,7 @@ Jacobian = ForwardRef("bench.jacobian.Jacobian")
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel", "dct", "eigen")
 NEEDS = ("nothing", "moments", "heads")
-PRODUCT = 1.5  # passes of the mean network that take as long as a product with its Jacobian
+PRODUCT = 1.5  # passes of the mean model that take as long as a product with its Jacobian
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
@@ -62,7 +62,7 @@ class Head:
     outputs: 'pixel', a number for each coordinate, or 'image', numbers of each image as a whole, as
     many as `Variant.numbers` says. steps: how t is drawn in training, 'uniform' or
     'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
-    these terms needs the latter. products: with the mean network's Jacobian that the loss of a row
+    these terms needs the latter. products: with the mean model's Jacobian that the loss of a row
     takes.
     """
 
@@ -188,13 +188,13 @@ class Variant:
         raise NotImplementedError
 
     def products(self, dim: int, in_bound: bool = False) -> int:
-        """How many Jacobian products of the mean network a step of the sampler takes, or a step of
+        """How many Jacobian products of the mean model a step of the sampler takes, or a step of
         the bound. dim: coordinates of an image.
         """
         return 0
 
     def network_evaluations(self, steps: int, dim: int) -> float:
-        """What a sample of `steps` steps takes, in passes of the mean network.
+        """What a sample of `steps` steps takes, in passes of the mean model.
 
         The last step takes no variance. The pass of a head is not counted: heads are small.
         """

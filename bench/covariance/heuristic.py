@@ -1,6 +1,6 @@
 """v = 1 − ε̂²: that of `sn` with E[ε² | x_t] = 1 in place of a head.
 
-A heuristic in the code of Bao et al. 2022b, for a mean network without a head. It estimates no
+A heuristic in the code of Bao et al. 2022b, for a mean model without a head. It estimates no
 covariance: E[ε² | x_t] is 1 only on average over x_t.
 """
 

@@ -2,7 +2,7 @@
 
 With random signs r, E[r ⊙ (M r)] is the diagonal of a matrix M (Hutchinson). The head regresses
 r ⊙ (v r) − 1, which has the expectation −b_t diag(∂ε̂/∂x_t), as the authors' code does. That takes
-one product with the Jacobian of the mean network a row, which its pass does not give. In sampling
+one product with the Jacobian of the mean model a row, which its pass does not give. In sampling
 there is none. The mean is assumed to be perfect.
 """
 

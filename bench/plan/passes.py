@@ -11,7 +11,7 @@ All of it follows from the configuration:
     reference   training images, and as many test images as a cell has; once for equal data
     fidelity    count of every cell
 
-A product with the Jacobian of the mean network counts as `covariance.PRODUCT` passes, wherever a
+A product with the Jacobian of the mean model counts as `covariance.PRODUCT` passes, wherever a
 head's loss or a variant takes one. A scoring pass is repeated for every resizing of the images. The
 steps of an optimal trajectory are not known before the moments are; the plan counts the most that
 it can visit.

@@ -8,7 +8,7 @@ standard error than its parts.
 calibration.csv has E[(x_0 − x̂_0)²/Σ_0] of each variant and step, and the ratio of the means of the
 two (`in_total`); see `bench.bound`.
 
-`network_evaluations` is what a sample of the row takes, in passes of the mean network, also in the
+`network_evaluations` is what a sample of the row takes, in passes of the mean model, also in the
 rows of the bound: K steps, and more for a variant that takes products with the network's Jacobian.
 """
 
