@@ -22,7 +22,7 @@ estimate L_t while they train. From the moments it is known before, and a traini
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -232,8 +232,8 @@ def with_trunk(model, name: str) -> nn.Module:
     return imported(states[name], model.trunk).to(model.device)
 
 
-def check_imported(names: Iterable[str], states: Mapping[str, object]) -> None:
-    """BenchError unless all heads `names` are in `states`, those that came with a mean model."""
+def check_imported(names: Iterable[str], states: Collection[str]) -> None:
+    """BenchError unless all heads `names` are in `states`, those that a mean model brings along."""
     for name in names:
         if name not in states:
             raise BenchError(

@@ -48,6 +48,16 @@ class TrainSection(Section):
     ema: Annotated[Number, Field(ge=0, lt=1)]
 
 
+class MeanTrainSection(TrainSection):
+    """The training of a mean model.
+
+    objective: without it E‖ε − ε̂‖² alone. 'hybrid' trains the variance of `improved_ddpm` in the
+    same network, by the bound (`bench.mean.train`); that head is then 'imported'.
+    """
+
+    objective: Literal["hybrid"] | None = None
+
+
 class OracleSection(Section):
     """The exact ε*, plus a smooth bias field whose root mean square is `imperfection`."""
 
@@ -88,7 +98,7 @@ class MeanSection(Section):
     """
 
     unet: dict | None = None
-    train: TrainSection | None = None
+    train: MeanTrainSection | None = None
     checkpoint: str | None = None
     published: PublishedSection | None = None
     oracle: OracleSection | None = None

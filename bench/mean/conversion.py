@@ -160,6 +160,24 @@ def level_options(
     }
 
 
+def halves(
+    state: Mapping[str, Tensor], channels: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """The state of a UNet2DModel that predicts ε, and of the simple head for its other outputs.
+
+    state: of a UNet2DModel whose first `channels` outputs are ε. A head has the network's last
+    normalisation, which both halves read. None if there are no other outputs.
+    """
+    parts = ("weight", "bias")
+    last = {part: state[f"conv_out.{part}"] for part in parts}
+    mean = {**state, **{f"conv_out.{part}": last[part][:channels].clone() for part in parts}}
+    if len(last["bias"]) == channels:
+        return mean, None
+    head = {f"norm.{part}": state[f"conv_norm_out.{part}"].clone() for part in parts}
+    head |= {f"conv.{part}": last[part][channels:].clone() for part in parts}
+    return mean, head
+
+
 def make_unet(options: Mapping[str, Any], heads: int) -> torch.nn.Module:
     """A UNet2DModel in evaluation mode with `heads` heads in every attention, without values.
 

@@ -32,8 +32,11 @@ def train_mean(experiment, name):
             heads.check_imported(setting.heads.imported, found["heads"])
         storage.save(folder=place.mean, **found)
         return
+    if setting.heads:
+        hybrid = setting.mean.train.objective == "hybrid"
+        heads.check_imported(setting.heads.imported, [train.VARIANCE] if hybrid else [])
     with tracking.live_run(experiment, name, "mean") as log_loss:
-        network, log = train.train(
+        network, trained, log = train.train(
             data,
             setting.schedule.make(),
             setting.mean,
@@ -43,7 +46,7 @@ def train_mean(experiment, name):
             devices.choose(experiment.device),
             f"mean {VERSIONS['mean']}",
         )
-    storage.save(network, "epsilon", place.mean, source="trained", log=log)
+    storage.save(network, "epsilon", place.mean, trained, source="trained", log=log)
 
 
 @one_at_a_time(lambda experiment, name: place_of(experiment, name).extractor)

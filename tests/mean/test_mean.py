@@ -123,11 +123,11 @@ def test_wrong_unet_option_is_one_line():
 
 def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 4)
-    how = sections.TrainSection(steps=10, batch=4, learning_rate=1e-2, warmup=2, ema=0.9)
+    how = sections.MeanTrainSection(steps=10, batch=4, learning_rate=1e-2, warmup=2, ema=0.9)
     options = sections.MeanSection(unet=OPTIONS, train=how)
     made = schedule.make("linear", 10)
     small = (data, made, options, (0, "test"))
-    straight, log = train.train(*small, tmp_path / "a.pt")
+    straight, _, log = train.train(*small, tmp_path / "a.pt")
 
     class Killed(Exception):
         pass
@@ -144,7 +144,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, data, monkey
         with pytest.raises(Killed):
             train.train(*small, tmp_path / "b.pt")
     assert (tmp_path / "b.pt").exists()
-    resumed, log_again = train.train(*small, tmp_path / "b.pt")
+    resumed, _, log_again = train.train(*small, tmp_path / "b.pt")
     assert not (tmp_path / "b.pt").exists() and log_again == log
     for name, tensor in straight.state_dict().items():
         assert (resumed.state_dict()[name] == tensor).all(), name

@@ -100,12 +100,11 @@ def read(state: Mapping[str, Tensor], attention_heads: Count = 4) -> conversion.
     for theirs, ours in modules.items():
         for part in PARTS:
             found.update(_tensors(state[f"{theirs}.{part}"].float(), ours, part, attention_heads))
-    last = {part: found[f"conv_out.{part}"] for part in PARTS}
-    found.update({f"conv_out.{part}": tensor[:images] for part, tensor in last.items()})
+    found, variance = conversion.halves(found, images)
     conversion.fill(KIND, unet, found)
     return conversion.Network(
         unet,
-        _variance(found, last, images) if outputs > images else None,
+        variance,
         {
             f"{ours}.{part}": state[f"{theirs}.{part}"].float()
             for theirs, ours in second.items()
@@ -113,14 +112,6 @@ def read(state: Mapping[str, Tensor], attention_heads: Count = 4) -> conversion.
         }
         or None,
     )
-
-
-def _variance(found, last, images):
-    """The variance half as the state of a simple head: the norm of ε, and the other outputs."""
-    return {
-        **{f"norm.{part}": found[f"conv_norm_out.{part}"] for part in PARTS},
-        **{f"conv.{part}": tensor[images:].clone() for part, tensor in last.items()},
-    }
 
 
 def _second(state):
