@@ -38,7 +38,7 @@ from bench.experiment.sections import HeadsSection, TrainSection
 from bench.jacobian import differentiate
 from bench.mean.oracle import OracleModel
 from bench.theory.ground import SIGMAS, data_of, row, within
-from bench.theory.learned import R_SQUARED
+from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
 
 SEED = 1
@@ -263,7 +263,7 @@ def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
         parts = [_entries(variant, made.seen(variant, t, part)) for part in range(REPLICATES)]
         v, error = np.mean(parts, axis=0), np.std(parts, axis=0, ddof=1) / REPLICATES**0.5
         x_t = made.noised("exact", t, 20_000)
-        truth = _outer(made, x_t, t)
+        truth = true_matrices(made.model, made.schedule, x_t, t).flatten(1)
         if len(v) < DIM**2:
             truth = truth[:, :: DIM + 1]  # the diagonal
         if len(v) == 1:
@@ -287,14 +287,6 @@ def _entries(variant: Variant, seen: Seen):
         return np.reshape(variant.spectrum(seen), -1)
     spectrum = torch.as_tensor(variant.spectrum(seen))[None]
     return seen.frame.colour(spectrum, torch.eye(DIM, dtype=torch.float64)).numpy().reshape(-1)
-
-
-def _outer(made: Ground, x_t: torch.Tensor, t: int):
-    """Cov[ε | x_t] + bias biasᵀ of each x_t, (n, dim²)."""
-    _, covariance_of_x_0 = made.model.oracle.conditional(x_t, t)
-    scale = made.schedule.alpha_bar[t] / made.schedule.noise_sq[t]
-    bias = made.model.bias(x_t)
-    return (scale * covariance_of_x_0 + bias[:, :, None] * bias[:, None, :]).flatten(1)
 
 
 def learning(variant: Variant) -> Iterator[dict[str, Any]]:
@@ -341,27 +333,17 @@ def _r_squared(variant: Variant, made: Ground, head: torch.nn.Module):
     """The row that v with a trained head explains E[(ε − ε̂)² | x_t] over x_t and some t, or, in a
     frame other than pixels, the entries of E[(ε − ε̂)(ε − ε̂)ᵀ | x_t].
     """
-    missed, truths = [], []
+    pairs = []
     for t in STEPS:
         x_t = made.noised("fresh", t, 5000)
         eps_hat, features = made.model(x_t, torch.full((len(x_t),), t))
         at = MomentsAt(made.moments[0], t, variant)
         output, shape = head(features).double(), made.data.shape
-        seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=output, shape=shape).framed(
-            variant
-        )
-        v, truth = variant.spectrum(seen), _outer(made, x_t, t)
-        if variant.frame == "pixel":
-            truth = truth[:, :: DIM + 1]  # the diagonal
-        else:
-            units = torch.eye(DIM, dtype=v.dtype)
-            columns = [seen.frame.colour(v, unit.expand(len(v), DIM)) for unit in units]
-            v = torch.cat(columns, dim=1)
-        if v.shape[1] == 1:
-            truth = truth.mean(1, keepdim=True)
-        truths.append(truth)
-        missed.append((v - truth).square().mean(1))
-    missed = torch.cat(missed) / torch.cat(truths).var()
+        seen = Seen(t, made.schedule, eps_hat=eps_hat, moments=at, head=output, shape=shape)
+        matrices = true_matrices(made.model, made.schedule, x_t, t)
+        pairs.append(side_by_side(variant, seen.framed(variant), matrices))
+    v, truth = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    missed = unexplained(v, truth)
     value = 1 - missed.mean().item()
     return row(
         f"{variant.name}: R² of v against E[(ε − ε̂)² | x_t] is above {R_SQUARED}",

@@ -6,7 +6,7 @@ Carlo number allows four standard errors. On the worst of n numbers it allows mo
 probability of an excess stays the same (`sigmas`). On a closed form it allows rounding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from bench.mean.oracle import OracleModel
 from bench.mixture import Mixture
 
 SCALARS = ("beta_tilde", "beta", "analytic_scalar", "total_variance", "mle_scalar")
+# the second moments that variants read
+STRUCTURES = ("eps_matrix", "error_matrix", "eps_dct", "eps_colours", "error_dct", "error_colours")
+STRUCTURES += ("error_vectors-2", "error_values-2")
 SIGMAS = 4.0  # standard errors that a verdict allows
 POOL = 200_000  # draws that stand for the data; the moments draw from them
 
@@ -51,12 +54,19 @@ class Ground:
         )
         self.oracle = self.perfect.oracle
         self.draws = draws
-        self.moments = self.estimate(self.perfect)
+        self.moments = self.estimate(self.perfect, structures=STRUCTURES)
         self.imperfect_moments = self.estimate(self.imperfect)
 
-    def estimate(self, model: OracleModel, *names: str) -> Mapping[str, np.ndarray]:
-        """The moments of a mean model. names: added to the name of the draws."""
-        return moments.estimate(model, self.data, self.schedule, self.draws, (*self.names, *names))
+    def estimate(
+        self, model: OracleModel, *names: str, structures: Sequence[str] = ()
+    ) -> Mapping[str, np.ndarray]:
+        """The moments of a mean model. names: added to the name of the draws. structures: the
+        `bench.second_moments` among them.
+        """
+        names = (*self.names, *names)
+        return moments.estimate(
+            model, self.data, self.schedule, self.draws, names, structures=structures
+        )
 
     def v(
         self, name: str, t: int, moments: Mapping[str, np.ndarray]
@@ -74,9 +84,15 @@ class Ground:
 
     def noised(self, t: int, purpose: str) -> Float64[Tensor, "draws dim"]:
         """Fresh draws of x_t, independent of those of the moments."""
+        return self.noised_with(t, purpose)[0]
+
+    def noised_with(
+        self, t: int, purpose: str
+    ) -> tuple[Float64[Tensor, "draws dim"], Float64[Tensor, "draws dim"]]:
+        """The draws of `noised`, and their ε."""
         x_0 = self.law.draw((*self.names, purpose, t), self.draws)
         eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, self.draws, self.law.dim))
-        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
+        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps, eps
 
     def exact_v(
         self, t: int
