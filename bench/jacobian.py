@@ -67,7 +67,7 @@ class Jacobian:
 
         A function f of v times z is F f(values) Fᵀ z in it, exactly if f is a polynomial of degree
         below `products`: z itself is in the frame. The number of the other directions is 0 and does
-        not matter.
+        not matter. A vector of the frame is 0 if those before it hold all of f(v) z.
         """
         basis, diagonal, beside = [z / z.norm(dim=1, keepdim=True)], [], []
         for _ in range(products):

@@ -96,6 +96,20 @@ def test_lanczos_where_v_is_a_multiple_of_the_identity():
     torch.testing.assert_close(found, 1.5**0.5 * z, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("components", [1, 2])
+def test_lanczos_samples_where_v_is_a_multiple_of_the_identity(components):
+    """At the last of 10 steps x_t is noise alone. The range of vectors has no end."""
+    chain, law = schedule.make("linear", 10), mixture.random(("toy",), components, 2)
+    data = data_of(law, (0, "toy"), test=10)
+    denoiser = Denoiser(OracleModel(law, chain), {}, None, data, chain)
+    steps = trajectory.even(10, 5)
+    found, exact = (
+        sampler.sample(denoiser, process.make("ddpm", chain), name, steps, 0, 64, None, (0, "toy"))
+        for name in ("lanczos-2", "jacobian")
+    )
+    np.testing.assert_allclose(found, exact, atol=1e-6)
+
+
 def test_a_matrix_of_large_images_is_refused():
     x_t = torch.zeros(1, LARGEST + 1, dtype=torch.float64)
     with pytest.raises(BenchError, match=r"each of 785 coordinates; expected at most 784"):

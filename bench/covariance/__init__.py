@@ -225,8 +225,10 @@ class Variant:
             v = self.spectrum(seen)
             if not self.conditional:
                 v = np.reshape(v, (1, -1))
-            caps = seen.radius**2 * seen.frame.caps
-            seen.kept[self.name] = (seen.scale * v).clip(0.0).clip(max=caps)
+            estimate = (seen.scale * v).clip(0.0)
+            if np.isfinite(seen.radius):  # unbounded data have no caps
+                estimate = estimate.clip(max=seen.radius**2 * seen.frame.caps)
+            seen.kept[self.name] = estimate
         return seen.kept[self.name]
 
     def reverse_variance(self, process: Process, s: Steps, seen: Seen) -> Array:
