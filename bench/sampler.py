@@ -20,7 +20,12 @@ from torch import Tensor
 from bench import covariance, noise
 from bench.denoiser import Denoiser, Prediction
 from bench.process import Process
+from bench.runtime.errors import BenchError
 from bench.thresholds import clip_threshold
+
+
+class NotFinite(BenchError):
+    """Samples have a NaN or an infinity."""
 
 
 def sample(
@@ -42,7 +47,8 @@ def sample(
 
     denoiser: with the heads and moments that `variant` reads. steps: τ_1 < … < τ_K. clip_levels: y
     above, None for no clip. names: (seed, setting), the root of the noise. batch: images in a
-    network pass. progress: called with the number of images after every pass.
+    network pass. progress: called with the number of images after every pass. NotFinite if an image
+    has a number that is not finite.
     """
     data, parts = denoiser.data, []
     at_last = np.inf if clip_levels is None else clip_threshold(clip_levels, data.radius)
@@ -58,7 +64,13 @@ def sample(
                 x = step(prediction, x, s, process, variant, limit, eps)
                 if progress:
                     progress(size)
-            parts.append(data.to_levels(x.cpu().numpy()))
+            points = x.cpu().numpy()
+            wrong = np.count_nonzero(~np.isfinite(points).all(axis=1))
+            if wrong:
+                raise NotFinite(
+                    f"found NaN or infinity in {wrong} of {size} images, expected finite numbers"
+                )
+            parts.append(data.to_levels(points))
     return np.concatenate(parts)
 
 

@@ -105,13 +105,17 @@ def read_images(path: Path, shape: tuple[int, ...], levels: int | None) -> np.nd
     """The samples of one shard, of a shape (n, channels, height, width).
 
     They are uint8 levels, or float64 values if `levels` is None. Raises BenchError if the file is
-    damaged or holds others.
+    damaged or holds others, such as values that are not finite.
     """
     images, kind = files.read_npz(path).get("images"), np.uint8 if levels else np.float64
     if images is None or images.shape != shape or images.dtype != kind:
         found = "nothing" if images is None else f"{images.dtype} {images.shape}"
         raise BenchError(
             f"{path}: images: found {found}, expected {kind.__name__} {shape}; {files.remake(path)}"
+        )
+    if levels is None and not np.isfinite(images).all():
+        raise BenchError(
+            f"{path}: images: found NaN or infinity, expected finite numbers; {files.remake(path)}"
         )
     return images
 

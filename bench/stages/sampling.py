@@ -31,7 +31,7 @@ def draw_samples(
     Raises
     ------
     BenchError
-        If there is no such shard, or no variant with this need.
+        If there is no such shard, no variant with this need, or if samples are not finite.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     groups, images = setting.variants_by_need(process_name), _shard_range(setting, shard)
@@ -83,19 +83,26 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
     ) as bar:
         for cell in missing:
             steps, digest = cells[cell]
-            clip_levels = setting.clip(process_name, cell[0])
-            images = sampler.sample(
-                denoiser,
-                forward,
-                cell[0],
-                steps,
-                first,
-                last - first,
-                clip_levels,
-                (experiment.seed, name),
-                setting.samples.batch,
-                bar.update,
-            )
+            variant, kind, K = cell
+            clip_levels = setting.clip(process_name, variant)
+            try:
+                images = sampler.sample(
+                    denoiser,
+                    forward,
+                    variant,
+                    steps,
+                    first,
+                    last - first,
+                    clip_levels,
+                    (experiment.seed, name),
+                    setting.samples.batch,
+                    bar.update,
+                )
+            except sampler.NotFinite as error:
+                raise BenchError(
+                    f"samples of {name}, {process_name}, {variant}, {kind}, K = {K}: {error}; look "
+                    f"for the cause with: bench check variant {variant}"
+                ) from error
             files.write_npz(written[cell], images=images, digest=np.array(digest))
     manifest = {str(written[cell]): digest for cell, (_, digest) in cells.items()}
     files.write_json(place.manifest(process_name, needs, shard), manifest)
