@@ -30,7 +30,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import nn
 from typing_extensions import TypedDict
 
@@ -215,14 +215,30 @@ def train(
         for name, head in heads.items():
             with stopwatch.inside(model.device):
                 output = head(features)
-            loss = covariance.get(name).loss(batch, output)
-            losses[name] = (weight * loss).mean()
+            losses[name] = (weight * loss_of_rows(name, batch, output)).mean()
         return losses
 
     trained, log = training.train(
         heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss, version
     )
     return nn.ModuleDict({**trained, **frozen}), log
+
+
+def loss_of_rows(
+    name: str, batch: Batch, output: Float[torch.Tensor, "batch numbers"]
+) -> Float[torch.Tensor, " batch"]:
+    """The training loss of the variant called `name` for the output of its head.
+
+    BenchError if it is of another shape, with which the weights of rows would be wrong.
+    """
+    loss, rows = covariance.get(name).loss(batch, output), len(batch.t)
+    shape = tuple(np.shape(loss))
+    if shape != (rows,):
+        raise BenchError(
+            f"variant {name!r}: loss: found the shape {shape}, expected ({rows},), a number for "
+            "each row of the batch"
+        )
+    return loss
 
 
 def with_trunk(model, name: str) -> nn.Module:

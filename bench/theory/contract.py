@@ -56,8 +56,8 @@ STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
 def check(name: str) -> list[dict[str, Any]]:
     """Rows that say whether the variant called `name` keeps the contract.
 
-    Raises BenchError for an unknown name, and for a variant that reads a moment which it does not
-    list.
+    Raises BenchError for an unknown name, for a variant that reads a moment which it does not list,
+    and for a loss that is not one number for each row.
     """
     variant = covariance.get(name)
     rows = [*attributes(variant), *of_one_pass(variant), *plausible(variant)]
@@ -316,7 +316,8 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
     forward = process.make(process.BOUND_PROCESS, made.schedule)
     names = (*made.names, "fresh")
     batch = heads.Batch(x_0, eps, x_t, t, eps_hat, forward, made.data, names, jacobian)
-    gain = variant.loss(batch, output) - variant.loss(batch, torch.zeros_like(output))
+    untrained = heads.loss_of_rows(variant.name, batch, torch.zeros_like(output))
+    gain = heads.loss_of_rows(variant.name, batch, output) - untrained
     stderr = gain.std().item() / len(gain) ** 0.5
     yield row(
         f"{variant.name}: loss less that of an untrained head is below 0",

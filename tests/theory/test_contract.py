@@ -103,6 +103,22 @@ def test_a_head_that_learns_another_thing(broken):
     assert "R² of v" in missed
 
 
+@pytest.mark.parametrize(
+    "loss, shape",
+    [
+        (lambda self, batch, output: (output - batch.eps).square(), r"\(512, 2\)"),
+        (lambda self, batch, output: (output - batch.eps).square().sum(1, True), r"\(512, 1\)"),
+        (lambda self, batch, output: (output - batch.eps).square().mean(), r"\(\)"),
+    ],
+)
+def test_a_loss_that_is_not_a_number_for_each_row(broken, loss, shape):
+    """Broadcast with the weights of rows, it would train on each row with those of all."""
+    learned = {"conditional": True, "head": Head(), "loss": loss}
+    message = f"variant 'broken': loss: found the shape {shape}, expected .512,., a number for each"
+    with pytest.raises(BenchError, match=message):
+        broken(spectrum=lambda self, seen: seen.head, **learned)
+
+
 def test_a_moment_that_is_not_listed(broken):
     with pytest.raises(BenchError, match="reads the moment 'error_sq_mean'"):
         broken(spectrum=lambda self, seen: seen.moments["error_sq_mean"])
