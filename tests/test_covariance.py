@@ -149,6 +149,21 @@ def test_a_moment_that_is_not_listed_is_refused(registry):
         Greedy().estimate(seen("greedy", 2))
 
 
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"steps": "importanze"}, "Head: steps: unknown value 'importanze'; did you mean 'importa"),
+        ({"outputs": "imag"}, "Head: outputs: unknown value 'imag'; .* .known: image, pixel.$"),
+        ({"products": -1}, "Head: products: expected a whole number from 0, found -1"),
+        ({"products": True}, "Head: products: expected a whole number from 0, found True"),
+    ],
+)
+def test_a_head_that_there_is_not(wrong, message):
+    """It would be trained as the default one is."""
+    with pytest.raises(BenchError, match=message):
+        covariance.Head(**wrong)
+
+
 def test_a_name_is_taken_once(registry):
     with pytest.raises(
         BenchError, match="variant 'npr' is defined twice, by bench.covariance.learn"

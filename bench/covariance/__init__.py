@@ -28,7 +28,7 @@ from bench import second_moments
 from bench.frames import PIXEL, Frame
 from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import plugins
-from bench.runtime.errors import BenchError, unknown
+from bench.runtime.errors import BenchError, shown, unknown
 from bench.schedule import Schedule, Steps
 
 # Names only: these modules import torch.
@@ -38,7 +38,9 @@ Jacobian = ForwardRef("bench.jacobian.Jacobian")
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel", "dct", "eigen")
 NEEDS = ("nothing", "moments", "heads")
-PRODUCT = 1.5  # passes of the mean model that take as long as a product with its Jacobian
+OUTPUTS = ("pixel", "image")  # of a head
+DRAWN = ("uniform", "importance")  # how the steps of a head's training are
+PRODUCT = 1.5  # passes of the mean network that take as long as a product with its Jacobian
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
@@ -62,13 +64,23 @@ class Head:
     outputs: 'pixel', a number for each coordinate, or 'image', numbers of each image as a whole, as
     many as `Variant.numbers` says. steps: how t is drawn in training, 'uniform' or
     'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
-    these terms needs the latter. products: with the mean model's Jacobian that the loss of a row
-    takes.
+    these terms needs the latter. products: with the mean network's Jacobian that the loss of a row
+    takes. BenchError for another value.
     """
 
     outputs: str = "pixel"
     steps: str = "uniform"
     products: int = 0
+
+    def __post_init__(self) -> None:
+        for attribute, allowed in (("outputs", OUTPUTS), ("steps", DRAWN)):
+            value = getattr(self, attribute)
+            if value not in allowed:
+                raise BenchError(f"Head: {attribute}: {unknown('value', value, allowed)}")
+        if type(self.products) is not int or self.products < 0:
+            raise BenchError(
+                f"Head: products: expected a whole number from 0, found {shown(self.products)}"
+            )
 
     @property
     def moments(self) -> tuple[str, ...]:
