@@ -103,9 +103,32 @@ def test_every_variant_is_tested_above():
 def test_a_family_makes_a_variant_of_each_number(registry):
     assert covariance.get("mle_rank-7").moments == ("error_vectors-7", "error_values-7")
     assert covariance.get("mle_rank-7") is covariance.get("mle_rank-7")
-    for name in ("mle_rank", "mle_rank-", "mle_rank-x", "npr-3"):
-        with pytest.raises(BenchError, match="unknown variant .*mle_rank-NUMBER"):
-            covariance.get(name)
+
+
+NO_MEMBERS = [
+    "mle_rank",
+    "mle_rank-",
+    "mle_rank-x",
+    "npr-3",
+    "mle_rank-0",
+    "lanczos-0",
+    "mle_rank-03",
+]
+NO_MEMBERS += [
+    "mle_rank-1234567",
+    "mle_rank-" + "9" * 300,
+    "lanczos-" + "9" * 5000,
+    "mle_rank-１６",
+]
+
+
+@pytest.mark.parametrize("name", NO_MEMBERS)
+def test_a_name_that_is_none_of_a_family(name):
+    with pytest.raises(
+        BenchError, match="unknown variant .*lanczos-NUMBER.*mle_rank-NUMBER"
+    ) as one:
+        covariance.get(name)
+    assert len(str(one.value)) < 600
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this package does not import torch.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ForwardRef
@@ -44,6 +45,7 @@ PRODUCT = 1.5  # passes of the mean network that take as long as a product with 
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
+NUMBERED = re.compile("(?P<family>.+)-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 # of which `bench.moments` estimates the means: `<name>` of each coordinate, `<name>_mean` of all
 QUANTITIES = (
     "eps_sq",
@@ -161,8 +163,9 @@ class Variant:
     A variant that does not estimate a covariance of the data assumes 'nothing' and defines
     `reverse_variance` instead.
 
-    A subclass with a `family` in place of a name is made with a number, which its instances' name
-    has behind a hyphen: family `mle_rank` is a row `mle_rank-16`, and any other number.
+    A subclass with a `family` in place of a name is made with a number from 1 to 999999, which its
+    instances' name has behind a hyphen: family `mle_rank` is a row `mle_rank-16`, and any other
+    number.
     """
 
     name: str | None = None  # the row's name in params.yaml and in all tables
@@ -331,9 +334,9 @@ def get(name: str) -> Variant:
 
     BenchError for an unknown one.
     """
-    family, _, number = name.rpartition("-")
-    if name not in VARIANTS and family in FAMILIES and number.isdecimal():
-        register(FAMILIES[family](int(number)))
+    numbered = NUMBERED.fullmatch(name)
+    if name not in VARIANTS and numbered and numbered["family"] in FAMILIES:
+        register(FAMILIES[numbered["family"]](int(numbered["number"])))
     return VARIANTS[name if name in VARIANTS else load(name)]
 
 
