@@ -135,6 +135,71 @@ def test_a_name_that_is_none_of_a_family(name):
 def registry(monkeypatch):
     """Variants that a test defines are forgotten after it."""
     monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
+    monkeypatch.setattr(covariance, "FAMILIES", dict(covariance.FAMILIES))
+
+
+MLE_RANK, NPR = covariance.FAMILIES["mle_rank"], type(covariance.get("npr"))
+
+
+def test_a_subclass_of_a_family_leaves_the_family_as_it_was(registry):
+    """Its rows would be those of the plug-in from then on."""
+    type("Base", (MLE_RANK,), {})
+    type("Named", (MLE_RANK,), {"name": "eight", "__init__": lambda self: None})
+    type("Mine", (MLE_RANK,), {"family": "mine"})
+    assert covariance.FAMILIES["mle_rank"] is MLE_RANK
+    assert type(covariance.get("mle_rank-5")) is MLE_RANK
+    assert covariance.get("mine-5").moments == covariance.get("mle_rank-5").moments
+
+
+CLASSES = {  # base, attributes: message
+    "a name of another": (
+        NPR,
+        {},
+        "variant 'npr' is defined twice, by bench.*:Npr and by .*:Mine; ",
+    ),
+    "a family of another": (
+        covariance.Variant,
+        {"family": "mle_rank"},
+        "family 'mle_rank' is defined twice, by bench.*:MleRank and by .*:Mine; expected another ",
+    ),
+    "no number": (
+        MLE_RANK,
+        {"name": "eight"},
+        "variant 'eight' .*:Mine.: cannot be made .missing .*'rank'.; "
+        "expected an __init__ that takes no arguments, or a `family` in place of a name",
+    ),
+    "the name of a member": (
+        MLE_RANK,
+        {"name": "eight", "__init__": lambda self: MLE_RANK.__init__(self, 8)},
+        "variant 'eight' .*:Mine.: its __init__ sets the name 'mle_rank-8', expected 'eight'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLASSES)
+def test_a_class_that_is_no_variant_of_its_own(case, registry):
+    base, attributes, message = CLASSES[case]
+    before = dict(covariance.VARIANTS)
+    with pytest.raises(BenchError, match=message):
+        type("Mine", (base,), attributes)
+    assert before == covariance.VARIANTS
+
+
+@pytest.mark.parametrize(
+    "made, message",
+    [
+        (
+            {},
+            "variant 'mine-3' .*:Mine.: cannot be made .*; expected an __init__ that takes its num",
+        ),
+        (lambda self, number: None, "sets the name None, expected 'mine-3'"),
+    ],
+)
+def test_a_family_whose_members_cannot_be_made(made, message, registry):
+    attributes = {"family": "mine"} | ({"__init__": made} if made else {})
+    type("Mine", (covariance.Variant,), attributes)
+    with pytest.raises(BenchError, match=message):
+        covariance.get("mine-3")
 
 
 def test_a_moment_that_there_is_not(registry):
@@ -204,16 +269,33 @@ class Third(Variant):
 
     def spectrum(self, seen):
         return 1 / 3
+
+
+class Part(Variant):
+    family = "part"
+
+    def __init__(self, number):
+        self.name, self.number = f"part-{number}", number
+
+    def spectrum(self, seen):
+        return 1 / self.number
 """
 
 
-def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
-    """Named as package.module:Class, or found in the entry points of what is installed."""
+def install(tmp_path):
+    """Puts the package into a folder, which may then be put on the path."""
     (tmp_path / "thirds.py").write_text(PLUGIN)
     about = tmp_path / "thirds-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: thirds\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[bench.variants]\nthird = thirds:Third\n")
+    (about / "entry_points.txt").write_text(
+        "[bench.variants]\nthird = thirds:Third\npart = thirds:Part\n"
+    )
+
+
+def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
+    """Named as package.module:Class, or found in the entry points of what is installed."""
+    install(tmp_path)
     with pytest.raises(
         BenchError, match="variant 'thirds:Third' cannot be imported .*'thirds'.*PYTHONPATH"
     ):
@@ -225,6 +307,21 @@ def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
         covariance.load("thirds:Fourth")
     with pytest.raises(BenchError, match="expected a subclass of bench.covariance.Variant"):
         covariance.load("thirds:__doc__")
+    expected = "expected a class with a name, .* of its own and a number behind it: thirds:"
+    for wrong in ("thirds:Part", "thirds:Third-3"):
+        with pytest.raises(BenchError, match=expected):
+            covariance.load(wrong)
+
+
+def test_a_family_of_another_package(registry, tmp_path, monkeypatch):
+    """By its entry point, or as package.module:Class, with a number behind it."""
+    install(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert covariance.get("part-4").spectrum(None) == 1 / 4
+    assert covariance.load("thirds:Part-5") == "part-5"
+    assert covariance.get("part-5").spectrum(None) == 1 / 5
+    with pytest.raises(BenchError, match="unknown variant 'part-0'"):
+        covariance.get("part-0")
 
 
 def test_analytic_variance_is_the_theorem_of_the_paper():

@@ -28,6 +28,19 @@ class Absolute(Variant):
     def spectrum(self, seen):
         return seen.head**2
 """
+FAMILY = """
+from bench.covariance import Variant
+
+
+class Part(Variant):
+    family, source = "part", "nobody"
+
+    def __init__(self, number):
+        self.name, self.number = f"part-{number}", number
+
+    def spectrum(self, seen):
+        return 1 / self.number
+"""
 RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
@@ -35,9 +48,11 @@ RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
 def plugin(tmp_path, monkeypatch):
     """The configured name of a variant in a folder on the path, of which nothing else knows."""
     monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
+    monkeypatch.setattr(covariance, "FAMILIES", dict(covariance.FAMILIES))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "absolutes.py").write_text(FILE)
+    (folder / "parts.py").write_text(FAMILY)
     monkeypatch.syspath_prepend(folder)
     return "absolutes:Absolute"
 
@@ -80,3 +95,13 @@ def test_the_resolved_experiment_names_the_row_and_the_class(plugin, tmp_path):
     del covariance.VARIANTS["absolute"]
     with pytest.raises(BenchError, match="unknown variant 'absolute'"):
         loading.resolve(with_row(RAW, "absolute"), folder=ROOT)
+
+
+def test_a_family_is_named_with_its_number(plugin, tmp_path):
+    experiment = loading.resolve(with_row(RAW, "parts:Part-5"), folder=ROOT)
+    assert experiment.setting("digits").variants("ddpm")[-1] == "part-5"
+    loading.write(experiment, tmp_path / "config.yaml")
+    del covariance.VARIANTS["part-5"], covariance.FAMILIES["part"]
+    assert loading.load(tmp_path / "config.yaml") == experiment
+    with pytest.raises(BenchError, match="variants: variant 'parts:Part': expected a class with a"):
+        loading.resolve(with_row(RAW, "parts:Part"), folder=ROOT)

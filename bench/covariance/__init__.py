@@ -11,7 +11,8 @@ another orthonormal frame, where the range has another cap (`bench.frames`).
 
 To add a variant, put a file with a subclass of `Variant` into this folder and its name into
 params.yaml. A variant of another package has its class in the entry-point group `bench.variants`,
-or stands in params.yaml as `package.module:Class`.
+or stands in params.yaml as `package.module:Class`; with a number behind it, as `mle_rank-16`, if
+the class is a family.
 
 The formulas are elementwise arithmetic. Where a variant does not depend on x_t they run on numpy
 arrays, elsewhere on tensors. Importing this package does not import torch.
@@ -20,6 +21,7 @@ arrays, elsewhere on tensors. Importing this package does not import torch.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
 from typing import ForwardRef
 
 import numpy as np
@@ -29,7 +31,7 @@ from bench import second_moments
 from bench.frames import PIXEL, Frame
 from bench.process import PROCESSES, Array, Process, Tensor
 from bench.runtime import plugins
-from bench.runtime.errors import BenchError, shown, unknown
+from bench.runtime.errors import BenchError, reason, shown, unknown
 from bench.schedule import Schedule, Steps
 
 # Names only: these modules import torch.
@@ -184,8 +186,9 @@ class Variant:
 
     def __init_subclass__(cls) -> None:
         if cls.name is not None:
-            register(cls())
-        if cls.family is not None:
+            _make(cls, cls.name)
+        if cls.__dict__.get("family") is not None:  # not that of its base
+            _check_once("family", cls.family, FAMILIES.get(cls.family), cls)
             FAMILIES[cls.family] = cls
 
     @property
@@ -294,39 +297,78 @@ def register(variant: Variant) -> None:
 
     BenchError if another class has its name already, or for a moment that there is not.
     """
-    earlier = VARIANTS.get(variant.name)
-    if earlier is not None and _place(earlier) != _place(variant):
-        raise BenchError(
-            f"variant {variant.name!r} is defined twice, by {_place(earlier)} and by "
-            f"{_place(variant)}; expected another name for one of them"
-        )
+    earlier, cls = VARIANTS.get(variant.name), type(variant)
+    _check_once("variant", variant.name, earlier and type(earlier), cls)
     for attribute in ("moments", "edge_moments"):
         for name in getattr(variant, attribute):
             if name not in MOMENTS and not second_moments.is_one(name):
-                where = f"variant {variant.name!r} ({_place(variant)}): {attribute}"
+                where = f"variant {variant.name!r} ({_place(cls)}): {attribute}"
                 raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
     VARIANTS[variant.name] = variant
 
 
-def _place(variant: Variant) -> str:
-    """Where the class of a variant is defined, as `package.module:Class`."""
-    return f"{type(variant).__module__}:{type(variant).__qualname__}"
+def _make(cls: type[Variant], name: str, *number: int) -> None:
+    """Registers the variant called `name`, an instance of `cls`.
+
+    number: of a member of a family. BenchError if `cls` cannot be made with it, or without one, or
+    gives it another name.
+    """
+    where = f"variant {name!r} ({_place(cls)})"
+    try:
+        variant = cls(*number)
+    except BenchError:
+        raise
+    except Exception as error:  # whatever a class does when it is made
+        expected = "its number" if number else "no arguments, or a `family` in place of a name"
+        raise BenchError(
+            f"{where}: cannot be made ({reason(error)}); expected an __init__ that takes {expected}"
+        ) from error
+    if variant.name != name:
+        raise BenchError(f"{where}: its __init__ sets the name {variant.name!r}, expected {name!r}")
+    register(variant)
+
+
+def _check_once(kind: str, name: str, earlier: type | None, cls: type) -> None:
+    """BenchError if another class has the name of `cls` already."""
+    if earlier is not None and _place(earlier) != _place(cls):
+        raise BenchError(
+            f"{kind} {name!r} is defined twice, by {_place(earlier)} and by {_place(cls)}; "
+            "expected another name for one of them"
+        )
+
+
+def _place(cls: type) -> str:
+    """Where a class is defined, as `package.module:Class`."""
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 plugins.import_folder(__name__, __path__)
 
 
 def load(reference: str) -> str:
-    """Imports the variant given as `package.module:Class` or by the name of its entry point.
+    """Imports the variant given as `package.module:Class` or by the name of its entry point, with a
+    hyphen and a number behind it if the class is a family.
 
-    Returns its name. BenchError if there is no such class, if its module cannot be imported, or if
-    it is no variant with a name.
+    Returns its name. BenchError if there is no such class, if its module cannot be imported, if it
+    is no variant, or if a number is missing or one too many.
     """
     known = [*VARIANTS, *(f"{family}-NUMBER" for family in FAMILIES)]
-    variant = plugins.load("variant", GROUP, Variant, reference, known)
-    if variant.name not in VARIANTS:
-        register(variant())
-    return variant.name
+    numbered, points = NUMBERED.fullmatch(reference), entry_points(group=GROUP).names
+    number = ()
+    if numbered and reference not in points and (":" in reference or numbered["family"] in points):
+        reference, number = numbered["family"], (int(numbered["number"]),)
+    cls = plugins.load("variant", GROUP, Variant, reference, known)
+    name = cls.name
+    if number:
+        name = f"{cls.family}-{number[0]}" if cls.__dict__.get("family") else None
+    if name is None:
+        raise BenchError(
+            f"variant {reference!r}: expected a class with a name, without a number behind it, or "
+            f"one with a `family` of its own and a number behind it: {reference}-16"
+        )
+    if name not in VARIANTS:
+        _make(cls, name, *number)
+    return name
 
 
 def get(name: str) -> Variant:
@@ -336,7 +378,7 @@ def get(name: str) -> Variant:
     """
     numbered = NUMBERED.fullmatch(name)
     if name not in VARIANTS and numbered and numbered["family"] in FAMILIES:
-        register(FAMILIES[numbered["family"]](int(numbered["number"])))
+        _make(FAMILIES[numbered["family"]], name, int(numbered["number"]))
     return VARIANTS[name if name in VARIANTS else load(name)]
 
 

@@ -70,9 +70,9 @@ def load(kind: str, group: str, base: type, name: str, known: Iterable[str]) -> 
             f"{kind} {name!r} cannot be imported ({reason(error)}); expected package.module:Class "
             "of an installed package, or of a folder that PYTHONPATH names"
         ) from error
-    if not (isinstance(plugin, type) and issubclass(plugin, base) and plugin.name):
+    if not (isinstance(plugin, type) and issubclass(plugin, base)):
         raise BenchError(
-            f"{kind} {name!r}: expected a subclass of {base.__module__}.{base.__name__} "
-            f"that has a name, found {plugin!r}"
+            f"{kind} {name!r}: expected a subclass of {base.__module__}.{base.__name__}, "
+            f"found {plugin!r}"
         )
     return plugin

@@ -125,4 +125,7 @@ def find(entry: str) -> list[Metric]:
     if metrics:
         return metrics
     groups = [metric.group for metric in METRICS.values()]
-    return in_group(plugins.load("metric", "bench.metrics", Metric, entry, groups).group)
+    metric = plugins.load("metric", "bench.metrics", Metric, entry, groups)
+    if metric.name is None:
+        raise BenchError(f"metric {entry!r}: expected a class that has a name, found none")
+    return in_group(metric.group)
