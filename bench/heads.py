@@ -186,11 +186,6 @@ def train(
     frozen = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:
         return nn.ModuleDict(frozen), []
-    if "mlp" in section.targets.values() and data.shape[1:] != (1, 1):
-        raise BenchError(
-            "heads.targets: mode mlp is for vectors; expected simple or complex for images of "
-            f"shape {data.shape}"
-        )
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
     heads = make(section.trained, model).to(model.device)
     forward = process.make(process.BOUND_PROCESS, schedule)

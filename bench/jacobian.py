@@ -18,10 +18,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from bench.covariance.jacobian import check_matrix
 from bench.frames import Eigen
-from bench.runtime.errors import BenchError
-
-LARGEST = 784  # coordinates of an image whose v may be a matrix: so many products an image
 
 
 class Jacobian:
@@ -49,14 +47,10 @@ class Jacobian:
         """The eigenvectors and eigenvalues of the symmetric part of v, by a product for each
         coordinate.
 
-        BenchError if there are more than `LARGEST`.
+        BenchError if there are more than `bench.covariance.jacobian.LARGEST`.
         """
         batch, dim = self.x_t.shape
-        if dim > LARGEST:
-            raise BenchError(
-                f"v as a matrix takes a product for each of {dim} coordinates; expected at most "
-                f"{LARGEST}, or a variant that takes fewer, such as lanczos-3 (without nll) or tmpd"
-            )
+        check_matrix(dim)
         columns = [self.times(unit.expand(batch, dim)) for unit in torch.eye(dim).to(self.x_t)]
         matrix = torch.stack(columns, dim=2)
         values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)

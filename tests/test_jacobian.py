@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from bench import bound, covariance, mixture, process, sampler, schedule, trajectory
+from bench.covariance.jacobian import LARGEST
 from bench.denoiser import Denoiser
-from bench.jacobian import LARGEST, Jacobian, differentiate
+from bench.jacobian import Jacobian, differentiate
 from bench.mean import train
 from bench.mean.model import Features, MeanModel
 from bench.mean.oracle import OracleModel

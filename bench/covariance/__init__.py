@@ -205,6 +205,14 @@ class Variant:
         """How many numbers a head with outputs 'image' gives for an image of `shape`."""
         raise NotImplementedError
 
+    def check_shape(self, shape: tuple[int, ...], in_bound: bool = False) -> None:
+        """BenchError if images of `shape` are too large for the variant, or too small.
+
+        in_bound: whether its bound is evaluated.
+        """
+        for name in filter(second_moments.is_one, self.moments):
+            second_moments.shape_of(name, shape)
+
     def products(self, dim: int, in_bound: bool = False) -> int:
         """How many Jacobian products of the mean model a step of the sampler takes, or a step of
         the bound. dim: coordinates of an image.

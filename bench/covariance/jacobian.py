@@ -3,9 +3,14 @@
 Nothing is learned, and the mean is assumed to be perfect.
 """
 
+import math
+
 from bench.covariance import Seen, Variant
 from bench.frames import Frame
 from bench.process import Tensor
+from bench.runtime.errors import BenchError
+
+LARGEST = 784  # coordinates of an image whose v may be a matrix: so many products an image
 
 
 class FullJacobian(Variant):
@@ -17,6 +22,11 @@ class FullJacobian(Variant):
     version = 2  # products with the transpose of the Jacobian
     frame = "eigen"
     conditional = True
+
+    def check_shape(self, shape: tuple[int, ...], in_bound: bool = False) -> None:
+        dim = math.prod(shape)
+        if self.products(dim, in_bound) == dim:
+            check_matrix(dim)
 
     def products(self, dim: int, in_bound: bool = False) -> int:
         return dim
@@ -48,3 +58,12 @@ class Lanczos(FullJacobian):
         if seen.direction is None:
             return seen.jacobian.eigen
         return seen.jacobian.krylov(seen.direction, self.products(seen.direction.shape[1]))
+
+
+def check_matrix(dim: int) -> None:
+    """BenchError if v of images of `dim` coordinates is too large for a matrix."""
+    if dim > LARGEST:
+        raise BenchError(
+            f"v as a matrix takes a product for each of {dim} coordinates; expected at most "
+            f"{LARGEST}, or a variant that takes fewer, such as lanczos-3 (without nll) or tmpd"
+        )

@@ -225,7 +225,7 @@ def _check_names(experiment, path):
             raise BenchError(f"{path}: metrics: {error}") from error
     for name, setting in experiment.settings.items():
         try:
-            _check_setting(setting)
+            _check_setting(experiment, setting)
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
         for metric in experiment.sample_metrics:
@@ -257,7 +257,7 @@ def _check_metric(metric, setting, key):
         )
 
 
-def _check_setting(setting):
+def _check_setting(experiment, setting):
     _check_options("data", setting.data, dataset.options(setting.data.name))
     _check_paths(setting)
     if setting.mean.published:
@@ -269,7 +269,7 @@ def _check_setting(setting):
             f"schedule.name: {unknown('schedule', setting.schedule.name, schedule.SCHEDULES)}"
         )
     rows.check(setting)
-    sizes.check(setting)
+    sizes.check(experiment, setting)
     for stage in ("bound", "samples"):
         section = getattr(setting, stage)
         for key, names in (("trajectories", section.trajectories), ("also", section.also or {})):

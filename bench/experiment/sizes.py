@@ -2,9 +2,10 @@
 
 import math
 
-from bench import second_moments
+from bench import covariance, second_moments
 from bench.data import dataset
-from bench.experiment.resolved import Setting
+from bench.experiment.resolved import Experiment, Setting
+from bench.process import BOUND_PROCESS
 from bench.runtime import memory
 from bench.runtime.errors import BenchError
 
@@ -12,13 +13,16 @@ SCHEDULE = 8 * 8  # bytes of a step: β and what follows from it (`bench.schedul
 BATCH = 3 * 8  # bytes of a coordinate: x_0, ε and x_t, or x_t, ε̂ and x̂_0
 
 
-def check(setting: Setting) -> None:
-    """BenchError for the first number that cannot fit, and for more test images than there are.
+def check(experiment: Experiment, setting: Setting) -> None:
+    """BenchError for the first number that cannot fit, for more test images than there are, and for
+    what `check_shape` refuses.
 
     A data set whose size is not known before it is read is left to its job. Only arrays that are
     certain to be made are counted, without what networks need.
     """
     N, samples, size = setting.schedule.N, setting.samples, _size(setting)
+    if size:
+        check_shape(experiment, setting, size.shape)
     dim = math.prod(size.shape) if size else 1
     by_coordinate = setting.moments_by_coordinate()
     numbers = second_moments.numbers(by_coordinate, size.shape) if size else 0
@@ -45,6 +49,24 @@ def check(setting: Setting) -> None:
             f"bound.images: expected at most the {size.test} test images of the data set "
             f"{setting.data.name}, found {images}"
         )
+
+
+def check_shape(experiment: Experiment, setting: Setting, shape: tuple[int, ...]) -> None:
+    """BenchError for the first row and the first head that are not for images of `shape`."""
+    for process, section in setting.processes.items():
+        has_bound = process == BOUND_PROCESS and bool(experiment.bound_metrics)
+        for name in section.variants:
+            in_bound = has_bound and bool(setting.grid("bound", process, name))
+            try:
+                covariance.get(name).check_shape(shape, in_bound)
+            except BenchError as error:
+                raise BenchError(f"processes.{process}.variants: {name}: {error}") from error
+    for name, mode in setting.heads.targets.items() if setting.heads else ():
+        if mode == "mlp" and shape[1:] != (1, 1):
+            raise BenchError(
+                f"heads.targets.{name}: mode mlp is for vectors; expected simple or complex for "
+                f"images of shape {shape}"
+            )
 
 
 def _size(setting):

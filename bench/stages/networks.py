@@ -1,6 +1,8 @@
 """The networks of a setting: they are trained, or imported."""
 
 from bench import heads
+from bench.data import dataset
+from bench.experiment import sizes
 from bench.mean import checkpoint, oracle, published, storage, train
 from bench.report import tracking
 from bench.runtime import devices, files, paths
@@ -15,7 +17,8 @@ from bench.stages.models import load_model
 def train_mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    data = load_data(setting, place)
+    data = dataset.load(place.data)
+    sizes.check_shape(experiment, setting, data.shape)
     if setting.mean.oracle:
         oracle.save(setting.mean.oracle, data, place.mean)
         return

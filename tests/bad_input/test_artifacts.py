@@ -165,7 +165,6 @@ STAGES = {
         "mean",
         "mean.oracle: expected data whose law is",
     ),
-    "head for vectors": ({"*.heads.targets.npr": "mlp"}, "heads", "mode mlp is for vectors"),
     "extractor untrained": ({"*.extractor.train": None}, "extractor", "extractor.train: missing"),
     "unknown option of the U-Net": (
         {"*.mean.unet.layrs": 1},
