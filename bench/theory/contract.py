@@ -37,6 +37,7 @@ from bench.denoiser import Denoiser
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.jacobian import differentiate
 from bench.mean.oracle import OracleModel
+from bench.runtime.errors import BenchError
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
@@ -56,10 +57,19 @@ STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
 def check(name: str) -> list[dict[str, Any]]:
     """Rows that say whether the variant called `name` keeps the contract.
 
-    Raises BenchError for an unknown name, for a variant that reads a moment which it does not list,
-    and for a loss that is not one number for each row.
+    Raises BenchError for an unknown name, for a variant that is not for data of `DIM` dimensions,
+    for one that reads a moment which it does not list, and for a loss that is not one number for
+    each row.
     """
     variant = covariance.get(name)
+    try:
+        variant.check_shape((DIM, 1, 1), in_bound=True)
+    except BenchError as error:
+        other = f"; check another number: {variant.family}-1" if variant.family else ""
+        raise BenchError(
+            f"variant {name!r} cannot be checked: the data of the check have {DIM} dimensions, and "
+            f"it is not for these ({error}){other}"
+        ) from error
     rows = [*attributes(variant), *of_one_pass(variant), *plausible(variant)]
     if not all(line["verdict"] for line in rows):
         return rows  # the bound and the sampler cannot use it

@@ -22,6 +22,16 @@ def test_every_variant_keeps_the_contract(name):
     assert all(row.keys() == rows[0].keys() for row in rows)
 
 
+def test_a_rank_that_the_data_of_the_check_do_not_have():
+    message = (
+        "variant 'mle_rank-16' cannot be checked: the data of the check have 2 dimensions, and it "
+        "is not for these .*a rank from 1 to 1, found 16.; check another number: mle_rank-1$"
+    )
+    with pytest.raises(BenchError, match=message):
+        contract.check("mle_rank-16")
+    assert all(row["verdict"] for row in contract.check("lanczos-16"))
+
+
 class Wrong(Variant):
     """A variant to break in one way at a time."""
 
