@@ -37,6 +37,7 @@ from typing_extensions import TypedDict
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
 from bench.jacobian import Jacobian, differentiate
+from bench.mean.model import Trunk
 from bench.process import Process
 from bench.runtime import files, imports, stopwatch, weights
 from bench.runtime.errors import BenchError
@@ -158,11 +159,16 @@ def make(targets: Mapping[str, str], model) -> nn.ModuleDict:
     """Heads {name: network} for {name: mode}, shaped to the trunk and the images of `model`."""
     made = {}
     for name, mode in targets.items():
-        variant, numbers = covariance.get(name), None
-        if variant.head.outputs == "image":
-            numbers = variant.numbers(model.shape)
-        made[name] = MODES[mode](mode, model.trunk, numbers)
+        made[name] = MODES[mode](mode, model.trunk, numbers_of(name, model.shape))
     return nn.ModuleDict(made)
+
+
+def numbers_of(name: str, shape: tuple[int, ...]) -> int | None:
+    """How many numbers the head `name` gives for an image of `shape` as a whole; None if it gives
+    one for each coordinate.
+    """
+    variant = covariance.get(name)
+    return variant.numbers(shape) if variant.head.outputs == "image" else None
 
 
 def train(
@@ -183,9 +189,9 @@ def train(
     every draw. checkpoint, on_loss, version: see `bench.training.train`. moments: of
     `bench.moments`, where a head's training reads them (`bench.covariance.Head`).
     """
-    frozen = {name: with_trunk(model, name) for name in section.imported}
+    ready = {name: with_trunk(model, name) for name in section.imported}
     if not section.trained:
-        return nn.ModuleDict(frozen), []
+        return nn.ModuleDict(ready), []
     torch.manual_seed(noise.generator(*names, "heads", "weights").integers(2**63))
     heads = make(section.trained, model).to(model.device)
     forward = process.make(process.BOUND_PROCESS, schedule)
@@ -216,7 +222,7 @@ def train(
     trained, log = training.train(
         heads, loss_of_step, section.train, checkpoint, f"heads {names[-1]}", on_loss, version
     )
-    return nn.ModuleDict({**trained, **frozen}), log
+    return nn.ModuleDict({**trained, **ready}), log
 
 
 def loss_of_rows(
@@ -237,21 +243,35 @@ def loss_of_rows(
 
 
 def with_trunk(model, name: str) -> nn.Module:
-    """The head `name` that came with `model`, frozen. BenchError if none did."""
+    """The head `name` that came with `model`, frozen. BenchError as of `frozen`."""
     states = getattr(model, "heads", {})
-    check_imported([name], states)
-    return imported(states[name], model.trunk).to(model.device)
+    return frozen(name, states, model.trunk, model.shape).to(model.device)
 
 
-def check_imported(names: Iterable[str], states: Collection[str]) -> None:
-    """BenchError unless all heads `names` are in `states`, those that a mean model brings along."""
-    for name in names:
-        if name not in states:
-            raise BenchError(
-                f"heads.targets.{name}: imported, but the mean model came with {_listed(states)}; "
-                "expected a mean model that brings it along, or a mode to train it in: "
-                "simple, complex, mlp"
-            )
+def frozen(
+    name: str,
+    states: Mapping[str, Mapping[str, torch.Tensor]],
+    trunk: Trunk,
+    shape: tuple[int, ...],
+) -> nn.Module:
+    """The head `name` of those that came with a mean model for images of `shape`, frozen.
+
+    states: {name: state}. BenchError if it is not among them, or does not fit.
+    """
+    modes = "mlp" if shape[1:] == (1, 1) else "simple, complex"
+    remedy = f"or a mode to train it in: {modes}"
+    if name not in states:
+        raise BenchError(
+            f"heads.targets.{name}: imported, but the mean model came with {_listed(states)}; "
+            f"expected a mean model that brings it along, {remedy}"
+        )
+    try:
+        return imported(states[name], trunk, numbers_of(name, shape))
+    except BenchError as error:
+        raise BenchError(
+            f"heads.targets.{name}: imported, but what came with the mean model does not fit: "
+            f"{error}; expected a mean model whose {name} does, {remedy}"
+        ) from error
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -259,16 +279,22 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(sorted(names))} only" if names else "no heads"
 
 
-def imported(state: Mapping[str, torch.Tensor], trunk) -> nn.Module:
-    """A frozen head on `trunk` with the weights `state`. BenchError if they do not fit."""
-    head = Head("complex" if any(key.startswith("block.") for key in state) else "simple", trunk)
+def imported(
+    state: Mapping[str, torch.Tensor], trunk: Trunk, numbers: int | None = None
+) -> nn.Module:
+    """A frozen head on `trunk` with the weights `state`. BenchError if they do not fit.
+
+    numbers: as in `Head`.
+    """
+    mode = "complex" if any(key.startswith("block.") for key in state) else "simple"
+    head = Head(mode, trunk, numbers)
     expected = {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
     for key in sorted(expected.keys() | state.keys()):
         found = tuple(state[key].shape) if key in state else None
         if found != expected.get(key):
             raise BenchError(
                 f"head of mode {head.mode}: found {found or 'nothing'} for {key}, "
-                f"expected {expected.get(key)}"
+                f"expected {expected.get(key) or 'nothing'}"
             )
     head.load_state_dict(state)
     return head.eval().requires_grad_(False)

@@ -56,7 +56,7 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     data = make_data(SHAPE)
     passes = []
     counted = lambda x_t, t: (passes.append(len(x_t)), model(x_t, t))[1]
-    counted.trunk, counted.device = model.trunk, model.device
+    counted.trunk, counted.device, counted.shape = model.trunk, model.device, model.shape
     section = sections.HeadsSection(
         targets={"npr": "simple", "sn": "complex"},
         train=sections.TrainSection(steps=150, batch=32, learning_rate=1e-2, ema=0.9),
@@ -76,6 +76,38 @@ def test_training_makes_one_pass_a_step_and_regresses_the_mean(model, tmp_path):
     (tmp_path / "heads" / "heads.json").write_text('{"targets": {"npr": "simple"}}')
     with pytest.raises(BenchError, match="holds no head 'sn'"):
         heads.load(tmp_path / "heads", model, ["sn"])
+
+
+@pytest.mark.parametrize("mode", ["simple", "complex"])
+@pytest.mark.parametrize("name", ["npr", "kdct"])
+def test_an_imported_head_is_the_one_that_came(model, name, mode):
+    """Whether it gives a number for each coordinate or some of the image as a whole."""
+    made = heads.make({name: mode}, model)
+    for weights in made.parameters():
+        torch.nn.init.normal_(weights)
+    model.heads = {name: made[name].state_dict()}
+    section = sections.HeadsSection(targets={name: "imported"})
+    found, log = heads.train(model, None, None, section, (0, "test"), None)
+    _, features = model(torch.randn(2, 64, dtype=torch.float64), torch.tensor([1, 10]))
+    expected = heads.outputs(made, features)[name]
+    assert log == [] and torch.equal(heads.outputs(found, features)[name], expected)
+
+
+@pytest.mark.parametrize(
+    "name, other, fault",
+    [
+        ("kdct", "npr", "head of mode simple: found .1,. for conv.bias, expected nothing"),
+        ("npr", "kdct", "head of mode simple: found nothing for conv.bias, expected .1,."),
+    ],
+)
+def test_an_imported_head_of_another_variant(model, name, other, fault):
+    model.heads = {name: heads.make({other: "simple"}, model)[other].state_dict()}
+    expected = (
+        f"heads.targets.{name}: imported, but what came with the mean model does not fit: {fault}"
+        f"; expected a mean model whose {name} does, or a mode to train it in: simple, complex$"
+    )
+    with pytest.raises(BenchError, match=expected):
+        heads.with_trunk(model, name)
 
 
 @pytest.fixture

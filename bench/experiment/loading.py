@@ -340,6 +340,13 @@ def check_published(section: PublishedSection) -> None:
         raise BenchError(f"mean.published.format: {error}") from error
     _check_options("mean.published", section, model)
     rows.check_heads("mean.published.heads", section.heads)
+    for name in section.heads:
+        if covariance.get(name).head.outputs == "image":
+            raise BenchError(
+                f"mean.published.heads.{name}: a published file has a number for each coordinate, "
+                f"and {name} reads numbers of an image as a whole; leave it out, and train it: "
+                f"`targets: {{{name}: simple}}` under heads"
+            )
 
 
 def _check_options(key, section, model):

@@ -4,6 +4,7 @@ from bench import heads
 from bench.data import dataset
 from bench.experiment import sizes
 from bench.mean import checkpoint, oracle, published, storage, train
+from bench.mean.model import Trunk
 from bench.report import tracking
 from bench.runtime import devices, files, paths
 from bench.runtime.errors import BenchError
@@ -31,8 +32,8 @@ def train_mean(experiment, name):
         source = setting.mean.checkpoint or setting.mean.published.path
         storage.check_channels(found["unet"], data.shape, source)
         storage.note_size(found["unet"], data.shape, source)
-        if setting.heads:
-            heads.check_imported(setting.heads.imported, found["heads"])
+        for head in setting.heads.imported if setting.heads else ():
+            heads.frozen(head, found["heads"], Trunk.of(found["unet"]), data.shape)
         storage.save(folder=place.mean, **found)
         return
     if setting.heads:

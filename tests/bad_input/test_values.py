@@ -127,6 +127,11 @@ CASES = {
         {"published": PUBLISHED | {"format": "pytorch_difusion"}},
         "mean.published.format: unknown format 'pytorch_difusion'; did you mean",
     ),
+    "a published head of whole images": (
+        "*.mean",
+        {"published": PUBLISHED | {"heads": {"kdct": "x"}}},
+        "mean.published.heads.kdct: a published file has a number for each coordinate, and kdct",
+    ),
     "unknown precision": ("*.samples.precision", "fp8", "input should be 'fp32' or 'bf16'"),
     "unknown device": ("device", "tpu", "device: input should be 'auto', 'cpu' or 'cuda'"),
     # what belongs together
