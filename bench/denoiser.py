@@ -18,7 +18,7 @@ from torch import Tensor
 from bench import covariance, heads
 from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
-from bench.jacobian import Jacobian, differentiate
+from bench.jacobian import Jacobian, Undeclared, differentiate
 from bench.schedule import Schedule
 
 
@@ -89,9 +89,14 @@ class Prediction:
 
         direction: the noise of a step of the sampler.
         """
-        chosen, moments = covariance.get(variant), None
+        chosen, moments, jacobian = covariance.get(variant), None, self.jacobian
         if self.denoiser.moments is not None:
             moments = MomentsAt(self.denoiser.moments, self.t, chosen)
+        if not chosen.products(self.denoiser.data.dim):
+            jacobian = Undeclared(
+                f"variant {variant!r} reads seen.jacobian; expected a method `products` that says "
+                "how many products it takes"
+            )
         return Seen(
             self.t,
             self.denoiser.schedule,
@@ -101,6 +106,6 @@ class Prediction:
             moments,
             self.heads.get(variant),
             self.denoiser.data.shape,
-            self.jacobian,
+            jacobian,
             direction,
         ).framed(chosen)

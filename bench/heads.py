@@ -36,7 +36,7 @@ from typing_extensions import TypedDict
 
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
-from bench.jacobian import Jacobian, differentiate
+from bench.jacobian import Jacobian, Undeclared, differentiate
 from bench.mean.model import Trunk
 from bench.process import Process
 from bench.runtime import files, imports, stopwatch, weights
@@ -159,16 +159,8 @@ def make(targets: Mapping[str, str], model) -> nn.ModuleDict:
     """Heads {name: network} for {name: mode}, shaped to the trunk and the images of `model`."""
     made = {}
     for name, mode in targets.items():
-        made[name] = MODES[mode](mode, model.trunk, numbers_of(name, model.shape))
+        made[name] = MODES[mode](mode, model.trunk, covariance.numbers_of(name, model.shape))
     return nn.ModuleDict(made)
-
-
-def numbers_of(name: str, shape: tuple[int, ...]) -> int | None:
-    """How many numbers the head `name` gives for an image of `shape` as a whole; None if it gives
-    one for each coordinate.
-    """
-    variant = covariance.get(name)
-    return variant.numbers(shape) if variant.head.outputs == "image" else None
 
 
 def train(
@@ -204,7 +196,9 @@ def train(
         x_t, t, eps, x_0 = training.draw(
             data, schedule, (*names, "heads"), step, section.train.batch, chances, model.device
         )
-        jacobian = None
+        jacobian = Undeclared(
+            "reads batch.jacobian; expected `Head(products=1)`, or as many as it takes"
+        )
         if any(covariance.get(name).head.products for name in section.trained):
             eps_hat, features, jacobian = differentiate(model, x_t, t, of_rows(schedule.noise, t))
         else:
@@ -230,10 +224,14 @@ def loss_of_rows(
 ) -> Float[torch.Tensor, " batch"]:
     """The training loss of the variant called `name` for the output of its head.
 
-    BenchError if it is of another shape, with which the weights of rows would be wrong.
+    BenchError if it is of another shape, with which the weights of rows would be wrong, and if it
+    reads a Jacobian that there is not.
     """
-    loss, rows = covariance.get(name).loss(batch, output), len(batch.t)
-    shape = tuple(np.shape(loss))
+    try:
+        loss = covariance.get(name).loss(batch, output)
+    except BenchError as error:
+        raise BenchError(f"variant {name!r}: loss: {error}") from error
+    shape, rows = tuple(np.shape(loss)), len(batch.t)
     if shape != (rows,):
         raise BenchError(
             f"variant {name!r}: loss: found the shape {shape}, expected ({rows},), a number for "
@@ -266,7 +264,7 @@ def frozen(
             f"expected a mean model that brings it along, {remedy}"
         )
     try:
-        return imported(states[name], trunk, numbers_of(name, shape))
+        return imported(states[name], trunk, covariance.numbers_of(name, shape))
     except BenchError as error:
         raise BenchError(
             f"heads.targets.{name}: imported, but what came with the mean model does not fit: "

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.covariance.jacobian import check_matrix
 from bench.frames import Eigen
+from bench.runtime.errors import BenchError
 
 
 class Jacobian:
@@ -81,6 +82,19 @@ class Jacobian:
         values, rotation = torch.linalg.eigh(tridiagonal)
         rest = values.new_zeros(len(values), 1 if products < z.shape[1] else 0)
         return Eigen(vectors @ rotation, torch.cat([values, rest], dim=1))
+
+
+class Undeclared(Jacobian):
+    """In place of v(x_t) for what has not said that it takes products with it.
+
+    BenchError with the text `fault` if it is read.
+    """
+
+    def __init__(self, fault: str):
+        self.fault = fault
+
+    def __getattr__(self, name: str) -> Any:
+        raise BenchError(self.fault)
 
 
 def differentiate(

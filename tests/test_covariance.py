@@ -186,6 +186,44 @@ def test_a_class_that_is_no_variant_of_its_own(case, registry):
 
 
 @pytest.mark.parametrize(
+    "products, message",
+    [
+        (
+            lambda self, dim: 1,
+            "products: .*in_bound.*; expected `products.self, dim, in_bound=Fals",
+        ),
+        (
+            lambda self, dim, in_bound=False: -1,
+            "found -1 for 64 coordinates, expected a whole numb",
+        ),
+        (lambda self, dim, in_bound=False: dim / 2, "products: found 32.0 for 64 coordinates"),
+    ],
+)
+def test_products_that_cannot_be_counted(products, message, registry):
+    with pytest.raises(BenchError, match=f"variant 'mine' .*:Mine.: .*{message}"):
+        type("Mine", (covariance.Variant,), {"name": "mine", "products": products})
+    assert "mine" not in covariance.VARIANTS
+
+
+@pytest.mark.parametrize(
+    "members, message",
+    [
+        ({}, "numbers: not defined; expected a method `numbers.self, shape.`, as its head has the"),
+        (
+            {"numbers": lambda self, shape: shape[1] / 2},
+            "numbers: found 4.0 for images of shape .1",
+        ),
+        ({"numbers": lambda self, shape: 0}, "numbers: found 0 for images of shape .1, 8, 8., exp"),
+    ],
+)
+def test_numbers_of_an_image_that_cannot_be_counted(members, message, registry):
+    learned = {"name": "mine", "head": covariance.Head(outputs="image"), **members}
+    type("Mine", (covariance.Variant,), learned)
+    with pytest.raises(BenchError, match=f"variant 'mine' .*:Mine.: {message}"):
+        covariance.numbers_of("mine", (1, 8, 8))
+
+
+@pytest.mark.parametrize(
     "made, message",
     [
         (

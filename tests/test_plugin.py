@@ -105,3 +105,13 @@ def test_a_family_is_named_with_its_number(plugin, tmp_path):
     assert loading.load(tmp_path / "config.yaml") == experiment
     with pytest.raises(BenchError, match="variants: variant 'parts:Part': expected a class with a"):
         loading.resolve(with_row(RAW, "parts:Part"), folder=ROOT)
+
+
+def test_a_head_of_unknown_size_is_told_before_anything_is_trained(plugin, tmp_path):
+    text = FILE.replace('"absolute"', '"whole"').replace('outputs="pixel"', 'outputs="image"')
+    (tmp_path / "elsewhere" / "wholes.py").write_text(text)
+    message = (
+        "heads.targets.whole: variant 'whole' .wholes:Absolute.: numbers: not defined; expected"
+    )
+    with pytest.raises(BenchError, match=message):
+        loading.resolve(with_row(RAW, "wholes:Absolute"), folder=ROOT)

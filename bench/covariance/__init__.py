@@ -81,7 +81,7 @@ class Head:
             value = getattr(self, attribute)
             if value not in allowed:
                 raise BenchError(f"Head: {attribute}: {unknown('value', value, allowed)}")
-        if type(self.products) is not int or self.products < 0:
+        if not _is_whole(self.products, 0):
             raise BenchError(
                 f"Head: products: expected a whole number from 0, found {shown(self.products)}"
             )
@@ -203,7 +203,10 @@ class Variant:
 
     def numbers(self, shape: tuple[int, ...]) -> int:
         """How many numbers a head with outputs 'image' gives for an image of `shape`."""
-        raise NotImplementedError
+        raise BenchError(
+            f"variant {self.name!r} ({_place(type(self))}): numbers: not defined; expected a "
+            "method `numbers(self, shape)`, as its head has the outputs 'image'"
+        )
 
     def check_shape(self, shape: tuple[int, ...], in_bound: bool = False) -> None:
         """BenchError if images of `shape` are too large for the variant, or too small.
@@ -303,7 +306,8 @@ def positive(output: Tensor) -> Tensor:
 def register(variant: Variant) -> None:
     """Puts a variant into `VARIANTS`.
 
-    BenchError if another class has its name already, or for a moment that there is not.
+    BenchError if another class has its name already, for a moment that there is not, or if its
+    method `products` is not as that of `Variant`.
     """
     earlier, cls = VARIANTS.get(variant.name), type(variant)
     _check_once("variant", variant.name, earlier and type(earlier), cls)
@@ -312,7 +316,30 @@ def register(variant: Variant) -> None:
             if name not in MOMENTS and not second_moments.is_one(name):
                 where = f"variant {variant.name!r} ({_place(cls)}): {attribute}"
                 raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
+    _check_products(variant)
     VARIANTS[variant.name] = variant
+
+
+def _check_products(variant: Variant) -> None:
+    """BenchError unless `products` takes its two arguments and gives a whole number from 0."""
+    where, dim = f"variant {variant.name!r} ({_place(type(variant))}): products", 64
+    try:
+        products = [variant.products(dim), variant.products(dim, in_bound=True)]
+    except TypeError as error:
+        raise BenchError(
+            f"{where}: {reason(error)}; expected `products(self, dim, in_bound=False)`"
+        ) from error
+    for number in products:
+        if not _is_whole(number, 0):
+            raise BenchError(
+                f"{where}: found {shown(number)} for {dim} coordinates, expected a whole number "
+                "from 0"
+            )
+
+
+def _is_whole(value: object, least: int) -> bool:
+    """Whether a value is a whole number from `least`."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
 
 
 def _make(cls: type[Variant], name: str, *number: int) -> None:
@@ -388,6 +415,24 @@ def get(name: str) -> Variant:
     if name not in VARIANTS and numbered and numbered["family"] in FAMILIES:
         _make(FAMILIES[numbered["family"]], name, int(numbered["number"]))
     return VARIANTS[name if name in VARIANTS else load(name)]
+
+
+def numbers_of(name: str, shape: tuple[int, ...]) -> int | None:
+    """How many numbers the head called `name` gives for an image of `shape` as a whole; None if it
+    gives one for each coordinate.
+
+    BenchError unless its variant says a whole number from 1.
+    """
+    variant = get(name)
+    if variant.head.outputs == "pixel":
+        return None
+    numbers = variant.numbers(shape)
+    if not _is_whole(numbers, 1):
+        raise BenchError(
+            f"variant {name!r} ({_place(type(variant))}): numbers: found {shown(numbers)} for "
+            f"images of shape {shape}, expected a whole number from 1"
+        )
+    return numbers
 
 
 def head_names() -> list[str]:

@@ -67,6 +67,10 @@ def check_shape(experiment: Experiment, setting: Setting, shape: tuple[int, ...]
                 f"heads.targets.{name}: mode mlp is for vectors; expected simple or complex for "
                 f"images of shape {shape}"
             )
+        try:
+            covariance.numbers_of(name, shape)
+        except BenchError as error:
+            raise BenchError(f"heads.targets.{name}: {error}") from error
 
 
 def _size(setting):

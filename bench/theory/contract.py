@@ -110,7 +110,7 @@ class Ground:
         x0_hat = (x_t - noise_of_t * eps_hat) / self.schedule.signal[t]
         output = None
         if variant.head is not None:
-            size = (BATCH, heads.numbers_of(variant.name, self.data.shape) or DIM)
+            size = (BATCH, covariance.numbers_of(variant.name, self.data.shape) or DIM)
             numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=size)
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)

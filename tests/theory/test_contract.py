@@ -129,6 +129,25 @@ def test_a_loss_that_is_not_a_number_for_each_row(broken, loss, shape):
         broken(spectrum=lambda self, seen: seen.head, **learned)
 
 
+def test_a_jacobian_that_is_not_announced(broken):
+    """Training and sampling make none, unless `products` says so."""
+    message = "variant 'broken': loss: reads batch.jacobian; expected `Head.products=1.`"
+    with pytest.raises(BenchError, match=message):
+        broken(
+            conditional=True,
+            head=Head(),
+            loss=lambda self, batch, output: batch.jacobian.times(output.double()).sum(1),
+            spectrum=lambda self, seen: seen.head,
+        )
+    with pytest.raises(BenchError, match="variant 'broken' reads seen.jacobian; expected a method"):
+        broken(
+            conditional=True,
+            spectrum=lambda self, seen: seen.jacobian.times(
+                seen.eps_hat.new_ones(seen.eps_hat.shape)
+            ),
+        )
+
+
 def test_a_moment_that_is_not_listed(broken):
     with pytest.raises(BenchError, match="reads the moment 'error_sq_mean'"):
         broken(spectrum=lambda self, seen: seen.moments["error_sq_mean"])
