@@ -37,7 +37,6 @@ from typing_extensions import TypedDict
 from bench import covariance, noise, process, terms, training
 from bench.data.dataset import Data
 from bench.jacobian import Jacobian, Undeclared, differentiate
-from bench.mean.model import Trunk
 from bench.process import Process
 from bench.runtime import files, imports, stopwatch, weights
 from bench.runtime.errors import BenchError
@@ -247,29 +246,39 @@ def with_trunk(model, name: str) -> nn.Module:
 
 
 def frozen(
-    name: str,
-    states: Mapping[str, Mapping[str, torch.Tensor]],
-    trunk: Trunk,
-    shape: tuple[int, ...],
+    name: str, states: Mapping[str, Mapping[str, torch.Tensor]], trunk, shape: tuple[int, ...]
 ) -> nn.Module:
     """The head `name` of those that came with a mean model for images of `shape`, frozen.
 
-    states: {name: state}. BenchError if it is not among them, or does not fit.
+    states: {name: state}. trunk: a `bench.mean.model.Trunk`. BenchError if it is not among them, or
+    does not fit.
     """
-    modes = "mlp" if shape[1:] == (1, 1) else "simple, complex"
-    remedy = f"or a mode to train it in: {modes}"
-    if name not in states:
-        raise BenchError(
-            f"heads.targets.{name}: imported, but the mean model came with {_listed(states)}; "
-            f"expected a mean model that brings it along, {remedy}"
-        )
+    check_there(name, states, shape)
     try:
         return imported(states[name], trunk, covariance.numbers_of(name, shape))
     except BenchError as error:
         raise BenchError(
             f"heads.targets.{name}: imported, but what came with the mean model does not fit: "
-            f"{error}; expected a mean model whose {name} does, {remedy}"
+            f"{error}; expected a mean model whose {name} does, {_modes(shape)}"
         ) from error
+
+
+def check_there(name: str, names: Collection[str], shape: tuple[int, ...]) -> None:
+    """BenchError unless `name` is among `names`, the heads that come with a mean model.
+
+    shape: of the images.
+    """
+    if name not in names:
+        raise BenchError(
+            f"heads.targets.{name}: imported, but the mean model came with {_listed(names)}; "
+            f"expected a mean model that brings it along, {_modes(shape)}"
+        )
+
+
+def _modes(shape):
+    """The other way to a head, in words."""
+    modes = "mlp" if shape[1:] == (1, 1) else "simple, complex"
+    return f"or a mode to train it in: {modes}"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -277,9 +286,7 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(sorted(names))} only" if names else "no heads"
 
 
-def imported(
-    state: Mapping[str, torch.Tensor], trunk: Trunk, numbers: int | None = None
-) -> nn.Module:
+def imported(state: Mapping[str, torch.Tensor], trunk, numbers: int | None = None) -> nn.Module:
     """A frozen head on `trunk` with the weights `state`. BenchError if they do not fit.
 
     numbers: as in `Head`.

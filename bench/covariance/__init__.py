@@ -43,7 +43,7 @@ FRAMES = ("pixel", "dct", "eigen")
 NEEDS = ("nothing", "moments", "heads")
 OUTPUTS = ("pixel", "image")  # of a head
 DRAWN = ("uniform", "importance")  # how the steps of a head's training are
-PRODUCT = 1.5  # passes of the mean network that take as long as a product with its Jacobian
+PRODUCT = 1.5  # passes of the mean model that take as long as a product with its Jacobian
 GROUP = "bench.variants"  # of entry points
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
@@ -68,7 +68,7 @@ class Head:
     outputs: 'pixel', a number for each coordinate, or 'image', numbers of each image as a whole, as
     many as `Variant.numbers` says. steps: how t is drawn in training, 'uniform' or
     'importance', by the size of the bound's terms (`bench.heads.importance`). A loss that is one of
-    these terms needs the latter. products: with the mean network's Jacobian that the loss of a row
+    these terms needs the latter. products: with the mean model's Jacobian that the loss of a row
     takes. BenchError for another value.
     """
 

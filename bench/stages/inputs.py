@@ -12,6 +12,7 @@ from pydantic import Field
 from bench import covariance, trajectory
 from bench.data import dataset
 from bench.data.dataset import Data, Raw
+from bench.experiment import sizes
 from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
@@ -59,14 +60,22 @@ def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
         )
 
 
-def load_data(setting: Setting, place: paths.Setting) -> Data:
-    """The prepared data of a setting. BenchError unless they suit it, see `check_images`.
+def check_data(experiment: Experiment, setting: Setting, name: str, data: Data | Raw) -> None:
+    """BenchError unless the data suit the setting and its rows: `check_images`, and
+    `sizes.check_shape`.
+    """
+    check_images(setting, name, data)
+    sizes.check_shape(experiment, setting, data.train.shape[1:])
+
+
+def load_data(experiment: Experiment, setting: Setting, place: paths.Setting) -> Data:
+    """The prepared data of a setting. BenchError as of `check_data`.
 
     The setting may have changed since the data were read, so the first stage that trains checks
     this too.
     """
     data = dataset.load(place.data)
-    check_images(setting, place.folder.name, data)
+    check_data(experiment, setting, place.folder.name, data)
     return data
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from bench import covariance, heads
 from bench.denoiser import Denoiser
-from bench.experiment import sizes
 from bench.experiment.resolved import Experiment, Setting
 from bench.mean import storage
 from bench.runtime import devices, files, paths
@@ -12,13 +11,8 @@ from bench.stages.inputs import load_data
 
 
 def load_model(experiment: Experiment, setting: Setting, place: paths.Setting):
-    """(mean model, data, schedule) of a setting.
-
-    BenchError if a row or a head is not for images of this shape: that was not known when the
-    configuration was read, if the reader does not know it beforehand.
-    """
-    data, schedule = dataset.load(place.data), setting.schedule.make()
-    sizes.check_shape(experiment, setting, data.shape)
+    """(mean model, data, schedule) of a setting."""
+    data, schedule = load_data(experiment, setting, place), setting.schedule.make()
     device = devices.choose(experiment.device)
     return storage.load(place.mean, schedule, data, device), data, schedule
 

@@ -1,8 +1,6 @@
 """The networks of a setting: they are trained, or imported."""
 
 from bench import heads
-from bench.data import dataset
-from bench.experiment import sizes
 from bench.mean import checkpoint, oracle, published, storage, train
 from bench.mean.model import Trunk
 from bench.report import tracking
@@ -18,8 +16,7 @@ from bench.stages.models import load_model
 def train_mean(experiment, name):
     """Trains the mean model, imports it, or takes the exact one: results/<setting>/mean/."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    data = dataset.load(place.data)
-    sizes.check_shape(experiment, setting, data.shape)
+    data = load_data(experiment, setting, place)
     if setting.mean.oracle:
         oracle.save(setting.mean.oracle, data, place.mean)
         return
@@ -36,9 +33,8 @@ def train_mean(experiment, name):
             heads.frozen(head, found["heads"], Trunk.of(found["unet"]), data.shape)
         storage.save(folder=place.mean, **found)
         return
-    if setting.heads:
-        hybrid = setting.mean.train.objective == "hybrid"
-        heads.check_imported(setting.heads.imported, [train.VARIANCE] if hybrid else [])
+    for head in setting.heads.imported if setting.heads else ():
+        heads.check_there(head, train.trained_heads(setting.mean), data.shape)
     with tracking.live_run(experiment, name, "mean") as log_loss:
         network, trained, log = train.train(
             data,
@@ -59,7 +55,7 @@ def prepare_extractor(experiment, name):
     setting, place = experiment.setting(name), paths.Setting(name)
     with tracking.live_run(experiment, name, "extractor") as log_loss:
         extractors.get(setting.extractor.name).prepare(
-            load_data(setting, place),
+            load_data(experiment, setting, place),
             setting.extractor,
             (experiment.seed, name),
             place.extractor,
