@@ -8,6 +8,7 @@ import threadpoolctl
 import torch
 from filelock import FileLock
 
+from bench import covariance
 from tests.helpers.models import LinearModel, make_data
 from tests.helpers.runs import TABLES, TINY, snakemake
 
@@ -37,6 +38,16 @@ def pytest_collection_modifyitems(items):
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def registry():
+    """Variants that a test defines are forgotten after it."""
+    before = [(names, dict(names)) for names in (covariance.VARIANTS, covariance.FAMILIES)]
+    yield
+    for names, members in before:
+        names.clear()
+        names.update(members)
 
 
 @pytest.fixture(autouse=True)

@@ -131,13 +131,6 @@ def test_a_name_that_is_none_of_a_family(name):
     assert len(str(one.value)) < 600
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    """Variants that a test defines are forgotten after it."""
-    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
-    monkeypatch.setattr(covariance, "FAMILIES", dict(covariance.FAMILIES))
-
-
 MLE_RANK, NPR = covariance.FAMILIES["mle_rank"], type(covariance.get("npr"))
 
 

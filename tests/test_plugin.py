@@ -45,10 +45,8 @@ RAW = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
+def plugin(tmp_path, monkeypatch, registry):
     """The configured name of a variant in a folder on the path, of which nothing else knows."""
-    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
-    monkeypatch.setattr(covariance, "FAMILIES", dict(covariance.FAMILIES))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "absolutes.py").write_text(FILE)

@@ -41,6 +41,7 @@ from bench.runtime.errors import BenchError
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
+from bench.variant import ASSUMPTIONS, FRAMES
 
 SEED = 1
 N, DIM, COMPONENTS = 50, 2, 3  # a mixture that a small network learns in seconds
@@ -142,8 +143,8 @@ def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
     """The attributes have values that the harness allows."""
     wrong = [
         not variant.source,
-        variant.assumes not in covariance.ASSUMPTIONS,
-        variant.frame not in covariance.FRAMES,
+        variant.assumes not in ASSUMPTIONS,
+        variant.frame not in FRAMES,
         not set(variant.processes) <= set(process.PROCESSES),
         variant.head is not None and not variant.conditional,
         covariance.get(variant.name) is not variant,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import cli, covariance
+from bench import cli
 from bench.experiment import loading
 from bench.runtime import files, paths
 from tests.helpers.experiments import RAW
@@ -25,9 +25,8 @@ class Lost(Variant):
 
 
 @pytest.fixture
-def draw(tmp_path, monkeypatch):
+def draw(tmp_path, monkeypatch, registry):
     """A function (variant) that draws samples of vectors with this variant."""
-    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nans.py").write_text(PLUGIN)

@@ -39,9 +39,8 @@ class Wrong(Variant):
 
 
 @pytest.fixture
-def broken(monkeypatch):
+def broken(registry):
     """Claims that do not hold of a variant with these attributes and methods."""
-    monkeypatch.setattr(covariance, "VARIANTS", dict(covariance.VARIANTS))
 
     def claims(**members):
         type("Broken", (Wrong,), {"name": "broken", **members})
