@@ -336,7 +336,7 @@ def test_a_variant_of_another_package(registry, tmp_path, monkeypatch):
     assert covariance.load("thirds:Third") == "third"
     with pytest.raises(BenchError, match="no attribute 'Fourth'.*expected package.module:Class"):
         covariance.load("thirds:Fourth")
-    with pytest.raises(BenchError, match="expected a subclass of bench.covariance.Variant"):
+    with pytest.raises(BenchError, match="expected a subclass of bench.variant.Variant"):
         covariance.load("thirds:__doc__")
     expected = "expected a class with a name, .* of its own and a number behind it: thirds:"
     for wrong in ("thirds:Part", "thirds:Third-3"):
