@@ -19,15 +19,14 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions, rows, sizes, strict
+from bench.experiment import additions, rows, setting_files, sizes, strict
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime import files
-from bench.runtime.errors import BenchError, dotted, problem, shown, unknown
+from bench.runtime.errors import BenchError, dotted, problem, unknown
 from bench.scores import extractors
 
 PARAMS = "params.yaml"
-TEMPLATE = "__use_yte__"  # the key with which Snakemake runs the Python expressions of a file
 
 
 def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Experiment:
@@ -41,12 +40,12 @@ def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Expe
             f"{path}: no such file in {Path.cwd()}; start the command in the clone, or name the "
             "file: --config path/to/params.yaml"
         )
-    raw, changes = read_yaml(path), {}
+    raw, changes = strict.read(path), {}
     if overlays:
         from snakemake.utils import update_config
 
         for overlay in overlays:
-            update_config(changes, read_yaml(overlay))
+            update_config(changes, strict.read(overlay))
         update_config(raw, changes)
         check_name(changes, overlays[-1])
     return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
@@ -62,25 +61,6 @@ def check_name(changes: dict[str, Any], overlay: str | Path) -> None:
             f"{overlay}: name: missing; expected a line such as `name: mine`, with which the "
             "tables are in results/mine-tables/ and replace no others"
         )
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds. BenchError if it cannot be read or holds no mapping."""
-    files.check_readable(str(path), path, "expected a YAML file")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # no UTF-8, or a path with a null character
-        raise BenchError(f"{shown(str(path))}: not valid YAML ({error})") from error
-    value = strict.parse(text, path)
-    if not isinstance(value, dict):
-        raise BenchError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
-    if TEMPLATE in value:
-        raise BenchError(
-            f"{path}: {TEMPLATE}: expected plain YAML, found a template that runs code"
-        )
-    return value
 
 
 def resolve(
@@ -102,8 +82,10 @@ def resolve(
     if not isinstance(raw.get("settings"), dict):
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
         settings, owners = {}, {}
-        for name, file in _setting_files(raw.get("settings"), path, folder).items():
-            own = additions.extend(read_yaml(file), added)
+        for name, file in setting_files.find(raw.get("settings"), path, folder).items():
+            own = additions.extend(
+                setting_files.read(file, Path(folder) / setting_files.FOLDER), added
+            )
             owners |= {key: [*owners.get(key, []), file] for key in own}
             settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
             if "processes" not in own:
@@ -115,33 +97,6 @@ def resolve(
     return experiment
 
 
-def _setting_files(entries, path, folder):
-    """{name of a setting: its file} of the entries of `settings`."""
-    if not isinstance(entries, list) or not entries:
-        raise BenchError(
-            f"{path}: settings: expected a list of setting names, found {shown(entries)}"
-        )
-    settings, chosen = Path(folder) / "workflows" / "settings", {}
-    for entry in map(str, entries):
-        is_path = Path(entry).suffix in (".yaml", ".yml")
-        file = Path(entry) if is_path else settings / f"{entry}.yaml"
-        if not is_path and not file.is_file():
-            raise unknown("setting", entry, [other.stem for other in settings.glob("*.yaml")])
-        known = settings / f"{file.stem}.yaml"
-        if known.is_file() and file.resolve() != known.resolve():
-            raise BenchError(
-                f"{path}: settings: {_shown(file)} has the name of {_shown(known)}, and would take "
-                f"over results/{file.stem}/; rename it"
-            )
-        if file.stem in chosen:
-            raise BenchError(
-                f"{path}: settings: expected no repetitions, found {_shown(chosen[file.stem])} "
-                f"and {_shown(file)}"
-            )
-        chosen[file.stem] = file
-    return chosen
-
-
 def _check_effect(changes, owners, count, path):
     """BenchError for a section of an overlay that no setting takes, as all have their own.
 
@@ -151,7 +106,7 @@ def _check_effect(changes, owners, count, path):
     for key, value in changes.items():
         if key not in owners or additions.only_adds(value):
             continue
-        having = ", ".join(str(_shown(file)) for file in owners[key])
+        having = ", ".join(str(setting_files.shown_path(file)) for file in owners[key])
         if len(owners[key]) < count:
             print(f"{path}: {key}: not for {having}, which has its own", file=sys.stderr)
             continue
@@ -184,7 +139,7 @@ def _validate(model, value, path, shared=(), shared_path=None):
     except ValidationError as error:
         first = error.errors()[0]["loc"][:1]
         where = shared_path if first and first[0] in shared else path
-        raise BenchError(f"{_shown(where)}: {_problem(error, model)}") from error
+        raise BenchError(f"{setting_files.shown_path(where)}: {_problem(error, model)}") from error
 
 
 def _problem(error, model):
@@ -194,13 +149,6 @@ def _problem(error, model):
         return problem(error)
     *outer, last = first["loc"]
     return f"{dotted(first['loc'])}: {unknown('key', last, _known_keys(model, outer))}"
-
-
-def _shown(path):
-    """The path relative to the working folder, if it is inside that."""
-    path = Path(path)
-    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
-    return path.relative_to(Path.cwd()) if inside else path
 
 
 def _known_keys(model, loc):

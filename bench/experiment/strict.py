@@ -6,12 +6,15 @@ types, and an alias inside its own anchor never ends.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench.runtime import files
 from bench.runtime.errors import BenchError, shown
 
+TEMPLATE = "__use_yte__"  # the key with which Snakemake runs the Python expressions of a file
 LARGEST = 100_000  # values in a file, aliases included
 DIGITS = 40  # of a number
 # YAML's other types: a set has no order, the rest nobody needs
@@ -66,6 +69,25 @@ for _kind in ("int", "float"):
 
 def _error(node, problem):
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds. BenchError if it cannot be read or holds no mapping."""
+    files.check_readable(str(path), path, "expected a YAML file")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # no UTF-8, or a path with a null character
+        raise BenchError(f"{shown(str(path))}: not valid YAML ({error})") from error
+    value = parse(text, path)
+    if not isinstance(value, dict):
+        raise BenchError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
+    if TEMPLATE in value:
+        raise BenchError(
+            f"{path}: {TEMPLATE}: expected plain YAML, found a template that runs code"
+        )
+    return value
 
 
 def parse(text: str, where: object) -> Any:

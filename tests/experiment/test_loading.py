@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from bench.experiment import loading
+from bench.experiment import loading, strict
 from bench.runtime.errors import BenchError
 from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
@@ -258,7 +258,7 @@ def of_setting(folder, own):
 
 def test_rows_of_all_settings_without_a_head_are_left_out(tmp_path, capsys):
     """One line says so if the rows are params.yaml's. It is an error if they are the setting's."""
-    own = loading.read_yaml(DIGITS)
+    own = strict.read(DIGITS)
     own["heads"] = {"targets": {"npr": "simple"}, "train": own["heads"]["train"]}
     raw = of_setting(tmp_path, own)
     mine = loading.resolve(raw).setting("mine")
@@ -278,7 +278,7 @@ def test_rows_of_all_settings_without_a_head_are_left_out(tmp_path, capsys):
 
 def test_heads_have_a_default_mode(tmp_path):
     """Heads that a row needs and targets does not name come last, whatever the rows' order."""
-    own = loading.read_yaml(DIGITS)
+    own = strict.read(DIGITS)
     own["heads"] = {
         "default": "complex",
         "targets": {"sn": "simple"},

@@ -1,6 +1,6 @@
 """The default experiment."""
 
-from bench.experiment import loading
+from bench.experiment import strict
 from tests.helpers.runs import ROOT
 
-RAW = loading.read_yaml(ROOT / "params.yaml")  # as params.yaml has it, without its settings' files
+RAW = strict.read(ROOT / "params.yaml")  # as params.yaml has it, without its settings' files

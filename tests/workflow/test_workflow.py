@@ -11,7 +11,7 @@ import yaml
 from mlflow import MlflowClient
 
 from bench import cli, covariance
-from bench.experiment import loading
+from bench.experiment import loading, strict
 from tests.helpers.runs import CONFIG, ROOT, TABLES, TINY, snakemake
 
 VARIANTS = {
@@ -362,7 +362,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     """Vectors in nats beside −E log p(x), on a small grid; nothing is trained but the heads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    raw = loading.read_yaml(ROOT / "params.yaml") | {
+    raw = strict.read(ROOT / "params.yaml") | {
         "settings": ["mixture_2d"],
         "metrics": ["nll", "fid"],
     }

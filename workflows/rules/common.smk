@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from bench.runtime.errors import BenchError, unexpected
 
 try:  # a file of bench/covariance/ or bench/scores/ may be broken
-    from bench.experiment import loading
+    from bench.experiment import loading, strict
 except BenchError as error:
     sys.exit(f"error: {error}")
 
@@ -50,7 +50,7 @@ CONFIG_FILES.sort(key=lambda file: Path(file).name != "params.yaml")
 try:
     # Snakemake has read the files itself, and takes of a key that stands twice the last value.
     for file in CONFIG_FILES:
-        loading.read_yaml(file)
+        strict.read(file)
     changes = workflow.config_settings.overwrite_config
     if CONFIG_FILES[1:]:
         loading.check_name(changes, CONFIG_FILES[-1])

@@ -1,0 +1,55 @@
+"""A setting that is like another says only what is different."""
+
+import pytest
+import yaml
+
+from bench.experiment import loading
+from bench.runtime.errors import BenchError
+from tests.helpers.experiments import RAW
+from tests.helpers.runs import ROOT
+
+
+@pytest.fixture
+def resolve(tmp_path):
+    """The setting `mine`, of a file with these keys."""
+
+    def setting(text):
+        (tmp_path / "mine.yaml").write_text(text)
+        raw = {**RAW, "settings": ["digits", str(tmp_path / "mine.yaml")]}
+        return loading.resolve(raw, folder=ROOT).settings
+
+    return setting
+
+
+def test_only_what_is_different_is_said(resolve):
+    """A copy of a whole file would hide it."""
+    settings = resolve("like: digits\nmean: {train: {steps: 250}}\n")
+    digits, mine = settings["digits"], settings["mine"]
+    assert (digits.mean.train.steps, mine.mean.train.steps) == (1000, 250)
+    assert mine.mean.unet == digits.mean.unet
+    assert mine.model_dump(exclude={"mean"}) == digits.model_dump(exclude={"mean"})
+
+
+def test_null_takes_a_key_away(resolve):
+    text = "like: digits\nmean: {unet: null, train: null, checkpoint: my/checkpoint}\n"
+    assert resolve(text)["mine"].mean.checkpoint == "my/checkpoint"
+
+
+def test_a_list_is_replaced(resolve):
+    text = "like: digits\nprocesses: {ddpm: {variants: [beta]}}\n"
+    assert resolve(text)["mine"].variants("ddpm") == ["beta"]
+
+
+@pytest.mark.parametrize(
+    "like, message",
+    [
+        ("digts", "mine.yaml: like: unknown setting 'digts'; did you mean 'digits'"),
+        ("mine", "mine.yaml: like: unknown setting 'mine'"),
+        ("[digits]", "mine.yaml: like: unknown setting"),
+        ("other", "mine.yaml: like: other is itself like 'digits'; expected a setting without"),
+    ],
+)
+def test_what_a_setting_cannot_be_like(like, message, resolve, tmp_path):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"like": "digits"}))
+    with pytest.raises(BenchError, match=message):
+        resolve(f"like: {like}\n")
