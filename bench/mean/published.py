@@ -1,7 +1,7 @@
 """The mean model of a file that others published, as a UNet2DModel and its heads.
 
 A file is checked by its checksum, if one is known, read as tensors only, and converted by its
-format (`bench.mean.formats`). NPR and SN heads were published as whole networks: the trunk's
+format (`bench.mean.formats`). NPR, SN and OCM heads were published as whole networks: the trunk's
 weights again, and the head's. A head is taken from such a file only if its trunk is the mean model.
 
 The trunks need to agree to rounding only. The released trunks are moving averages of constant

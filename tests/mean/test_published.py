@@ -112,19 +112,19 @@ def with_head(mode, drift=0.0, seed=1, **shape):
 
 
 @pytest.mark.parametrize("through", ["stage", "import"])
-def test_both_heads_come_with_the_mean_model(through, capsys):
-    """NPR simple and SN complex, of files of their own.
+def test_heads_come_with_the_mean_model(through, capsys):
+    """NPR and OCM simple and SN complex, of files of their own.
 
     Imported straight, or by way of a folder for mean.checkpoint.
     """
     trunk, npr = with_head("simple", drift=1e-3)
     _, sn = with_head("complex")
-    for name, state in (("model", trunk), ("npr", npr), ("sn", sn)):
+    _, ocm = with_head("simple", seed=2)
+    for name, state in (("model", trunk), ("npr", npr), ("sn", sn), ("ocm", ocm)):
         save(state, f"{name}.pth")
     if through == "stage":
-        storage.save(
-            folder="mean", **published.read(section(heads={"npr": "npr.pth", "sn": "sn.pth"}))
-        )
+        paths = {name: f"{name}.pth" for name in ("npr", "sn", "ocm")}
+        storage.save(folder="mean", **published.read(section(heads=paths)))
     else:
         cli.main(
             [
@@ -138,6 +138,8 @@ def test_both_heads_come_with_the_mean_model(through, capsys):
                 "heads.npr=npr.pth",
                 "--option",
                 "heads.sn=sn.pth",
+                "--option",
+                "heads.ocm=ocm.pth",
             ]
         )
         assert capsys.readouterr().out == "mean.checkpoint: made\n"
@@ -151,18 +153,22 @@ def test_both_heads_come_with_the_mean_model(through, capsys):
         difference(eps_hat.float(), ddim.original(trunk, pictures(), STEPS - 1)[0].flatten(1))
         < 1e-4
     )
-    targets = sections.HeadsSection(targets={"npr": "imported", "sn": "imported"})
+    targets = sections.HeadsSection(targets=dict.fromkeys(("npr", "sn", "ocm"), "imported"))
     made, log = heads.train(model, None, None, targets, ("none",), None)
     heads.save(made, log, Path("heads"))
-    outputs = heads.outputs(heads.load(Path("heads"), model, ["npr", "sn"]), features)
-    for name, state in (("npr", npr), ("sn", sn)):
+    outputs = heads.outputs(heads.load(Path("heads"), model, ["npr", "sn", "ocm"]), features)
+    for name, state in (("npr", npr), ("sn", sn), ("ocm", ocm)):
         # the head on the trunk that it is used with
         expected = ddim.original({**state, **trunk}, pictures(), STEPS - 1)[1]
         assert difference(outputs[name].float(), expected.flatten(1)) < 1e-4
-    assert files.read_json("heads/heads.json")["targets"] == {"npr": "simple", "sn": "complex"}
+    assert files.read_json("heads/heads.json")["targets"] == {
+        "npr": "simple",
+        "sn": "complex",
+        "ocm": "simple",
+    }
     about = files.read_json("mean/mean.json")
     assert about["sha256"] == {
-        f"{name}.pth": sha256(f"{name}.pth") for name in ("model", "npr", "sn")
+        f"{name}.pth": sha256(f"{name}.pth") for name in ("model", "npr", "sn", "ocm")
     }
 
 

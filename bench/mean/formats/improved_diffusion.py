@@ -26,8 +26,8 @@ The output channels of `qkv` are ordered by head: [q of head 1, k of head 1, v o
 tells the number.
 
 A network with twice as many output channels as input channels predicts ε in the first half and a
-variance in the second. The NPR and SN networks of Extended-Analytic-DPM have another output, with
-the same input as `out`:
+variance in the second. The NPR and SN networks of Extended-Analytic-DPM, and the OCM ones of
+OCM_DPM, have another output, with the same input as `out`:
 
     out2.0, .2                                         norm, conv of a simple `bench.heads.Head`
     out2.0 (residual block), .1, .3                    block, norm, conv of a complex one
@@ -39,7 +39,7 @@ Extended-Analytic-DPM.
 Sources: github.com/openai/improved-diffusion,
 improved_diffusion/{unet,nn,gaussian_diffusion,respace}.py, and
 github.com/baofff/Extended-Analytic-DPM, libs/iddpm/customized.py, core/diffusion/wrapper.py
-(`rescale_timesteps`, `shift1`) and configs/.
+(`rescale_timesteps`, `shift1`) and configs/. github.com/J-zin/OCM_DPM has the same files.
 """
 
 import re

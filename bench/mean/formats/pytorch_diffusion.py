@@ -25,15 +25,16 @@ embedded as sines, then cosines, of frequencies from 1 down to 1/10000, both inc
 shrunk by a convolution of stride 2, with a row and a column of zeros at the bottom and the right
 only. The network gets t − 1 for the step t = 1..N.
 
-The NPR and SN networks of Extended-Analytic-DPM have another output, with the same input as
-`norm_out`:
+The NPR and SN networks of Extended-Analytic-DPM, and the OCM ones of OCM_DPM, have another output,
+with the same input as `norm_out`:
 
     norm_out2, conv_out2                               norm, conv of a `bench.heads.Head`
     before_out (residual block)                        block of a complex one
 
 Sources: github.com/pesser/pytorch_diffusion, pytorch_diffusion/{model,diffusion}.py;
 github.com/ermongroup/ddim, models/diffusion.py, runners/diffusion.py;
-github.com/baofff/Extended-Analytic-DPM, libs/ddpm/customized.py and configs/.
+github.com/baofff/Extended-Analytic-DPM and github.com/J-zin/OCM_DPM, libs/ddpm/customized.py and
+configs/.
 """
 
 import re
