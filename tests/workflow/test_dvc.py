@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pandas
 import pytest
 import yaml
 from snakemake.utils import update_config
@@ -93,3 +94,25 @@ def test_repro_is_up_to_date_and_metrics_plots_and_parameters_differ(clone):
     assert "index.html" in page
     html = (clone / "page" / "index.html").read_text()
     assert "ddim" in html and "improved_ddpm" in html
+
+
+def test_the_reference_run_can_be_pulled(tmp_path):
+    """A clone has the tables of the default experiment without a run, with all of its rows."""
+    listed = run(ROOT, "git", "ls-files", ".dvc", "dvc.*", "params.yaml", ".dvcignore")
+    for name in listed.splitlines():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    run(tmp_path, "git", "init", "-q")
+    dvc(tmp_path, "pull")
+    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    processes = yaml.safe_load((ROOT / "params.yaml").read_text())["processes"]
+    for process, section in processes.items():
+        assert set(metrics["digits"]["fid_K5"][process]) == set(section["variants"])
+    # README's table
+    cells = pandas.read_csv(tmp_path / "results" / "cells.csv")
+    cells = cells.query("process == 'ddpm' and trajectory == 'even' and metric == 'nll_bpd'")
+    found = cells.set_index(["variant", "K"]).value.round(2)
+    readme = (ROOT / "README.md").read_text()
+    for variant in ("beta_tilde", "beta", "mle_diagonal"):
+        numbers = " | ".join(f"{found[variant, K]:.2f}" for K in (10, 50, 200, 1000))
+        assert f"| `{variant}` | {numbers} |" in readme
