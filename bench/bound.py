@@ -36,8 +36,9 @@ where an estimate is 0. So there is E‖x_0 − x̂_0‖² / E tr Σ_0 beside it
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -144,7 +145,8 @@ def evaluate(
                 eps = torch.from_numpy(eps).to(denoiser.device)
                 x_t = process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps
                 prediction = denoiser.predict(x_t, t, edges[t])
-                of_step = _of_step(edges[t], x_0, prediction, process, data)
+                probe = partial(_signs, (*names, "probe", t), start, x_0)
+                of_step = _of_step(edges[t], x_0, prediction, process, data, probe)
                 for variant, of_jumps, calibrated in of_step:
                     for s, term in of_jumps.items():
                         columns = edges[t][variant][s]
@@ -168,6 +170,12 @@ def evaluate(
     return Bounds(total, prior, last, of_terms, of_calibration, in_total)
 
 
+def _signs(names: tuple, start: int, x_0: Tensor) -> Tensor:
+    """Random signs for each coordinate of the images x_0, of which `start` is the first."""
+    numbers = noise.normal(names, start, *x_0.shape)
+    return torch.from_numpy(np.where(numbers < 0, -1.0, 1.0)).to(x_0.device)
+
+
 def _edges_by_step(cells: Sequence[Cell]) -> dict[int, dict[str, dict[int, list[int]]]]:
     """{t: {variant: {s: [columns]}}} of every edge s → t. s = 0 is the last term, to the data."""
     edges = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
@@ -183,12 +191,13 @@ def _of_step(
     prediction: Prediction,
     process: Process,
     data: Data,
+    probe: Callable[[], Tensor],
 ) -> Iterator[tuple[str, dict[int, Tensor], tuple[Tensor, Tensor, Tensor] | None]]:
     """(variant, {s: term}, calibration) at the step t of `prediction`; of each image, (batch,).
 
     The terms are those of the variant's edges s → t. The calibration is None for a variant that
     estimates no covariance, and where there is the last term of data with levels alone: what
-    `Prediction.seen` gives may cost products with the Jacobian.
+    `Prediction.seen` gives may cost products with the Jacobian. probe: see `covariance.Seen`.
     """
     error, last = x_0 - prediction.x0_hat, None
     if data.levels is not None and any(0 in jumps for jumps in variants.values()):
@@ -202,7 +211,7 @@ def _of_step(
         if not left:
             yield name, found, None
             continue
-        variant, seen = covariance.get(name), prediction.seen(name)
+        variant, seen = covariance.get(name), prediction.seen(name, error=error, probe=probe)
         frame = seen.frame
         error_sq = in_pixels if frame is PIXEL else frame.energies(error)
         if 0 in left:
@@ -227,7 +236,7 @@ def _calibration(variant: Variant, seen: Seen, error_sq: Tensor) -> tuple[Tensor
     """
     estimate = torch.as_tensor(variant.estimate(seen), device=error_sq.device)
     sizes = torch.as_tensor(seen.frame.sizes, device=error_sq.device)
-    ratio = (error_sq / estimate).sum(1) / seen.eps_hat.shape[1]
+    ratio = torch.where(error_sq > 0, error_sq / estimate, 0.0).sum(1) / seen.eps_hat.shape[1]
     return ratio, error_sq.sum(1), (sizes * estimate).expand_as(error_sq).sum(1)
 
 

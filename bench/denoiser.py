@@ -6,7 +6,7 @@ the sampler both use them.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +84,16 @@ class Prediction:
     heads: Mapping[str, Shaped[Tensor, "batch _"]]
     jacobian: Jacobian | None
 
-    def seen(self, variant: str, direction: Float64[Tensor, "batch dim"] | None = None) -> Seen:
+    def seen(
+        self,
+        variant: str,
+        direction: Float64[Tensor, "batch dim"] | None = None,
+        error: Float64[Tensor, "batch dim"] | None = None,
+        probe: Callable[[], Float64[Tensor, "batch dim"]] | None = None,
+    ) -> Seen:
         """What the variant called `variant` reads of this pass.
 
-        direction: the noise of a step of the sampler.
+        direction: the noise of a step of the sampler. error, probe: in the bound, see `Seen`.
         """
         chosen, moments, jacobian = covariance.get(variant), None, self.jacobian
         if self.denoiser.moments is not None:
@@ -108,4 +114,6 @@ class Prediction:
             self.denoiser.data.shape,
             jacobian,
             direction,
+            error,
+            probe,
         ).framed(chosen)

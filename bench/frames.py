@@ -136,6 +136,42 @@ class Eigen(Frame):
         return (x[:, None, :] @ _beside(x, self.vectors))[:, 0, :]
 
 
+class Quadrature(Frame):
+    """In place of the eigenvectors of v(x_t), where they are too many: what the bound takes of
+    them, by Gauss quadrature (Golub & Meurant 2010; Ubaru et al. 2017).
+
+    With m Lanczos steps on x, xᵀ f(v) x ≈ ‖x‖² Σ_j τ_j² f(θ_j). Over random signs z, E zᵀ f(v) z is
+    tr f(v). So the groups are the θ_j of the error, with energies and no size, and those of z, with
+    sizes and no energy. It has no vectors: it colours nothing.
+
+    error, probe: the frames of the Lanczos vectors of x_0 − x̂_0 and of z. of_error, of_probe: x_0 −
+    x̂_0 and z.
+    """
+
+    def __init__(self, error: Eigen, of_error: Tensor, probe: Eigen, of_probe: Tensor):
+        import torch  # here, because reading the configuration imports this file
+
+        energies, sizes = _weights(error, of_error), _weights(probe, of_probe)
+        zeros = torch.zeros_like(energies)
+        self.values = torch.cat([_ritz(error), _ritz(probe)], dim=1)
+        self.sizes = torch.cat([zeros, sizes], dim=1)
+        self.of_error = torch.cat([energies, zeros], dim=1)
+        self.caps = float(of_error.shape[1])  # the variances along all directions sum to dim r²
+
+    def energies(self, x: Tensor) -> Tensor:
+        return self.of_error
+
+
+def _ritz(frame):
+    """The θ_j of Lanczos vectors, without the number of the other directions."""
+    return frame.values[:, : frame.vectors.shape[-1]]
+
+
+def _weights(frame, x):
+    """‖x‖² τ_j², the energies of x along the Ritz vectors."""
+    return frame.energies(x)[:, : frame.vectors.shape[-1]]
+
+
 def _beside(x, values):
     """`values` as a tensor beside the tensor x."""
     return x.new_tensor(values) if isinstance(values, np.ndarray) else values

@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from bench.covariance.jacobian import check_matrix
-from bench.frames import Eigen
+from bench.frames import Eigen, Quadrature
 from bench.runtime.errors import BenchError
 
 
@@ -82,6 +82,18 @@ class Jacobian:
         values, rotation = torch.linalg.eigh(tridiagonal)
         rest = values.new_zeros(len(values), 1 if products < z.shape[1] else 0)
         return Eigen(vectors @ rotation, torch.cat([values, rest], dim=1))
+
+    def quadrature(
+        self,
+        error: Float64[Tensor, "batch dim"],
+        probe: Float64[Tensor, "batch dim"],
+        products: int,
+    ) -> Quadrature:
+        """What the bound takes of v, by `products` products with the error and as many with the
+        probe, random signs.
+        """
+        along_error, along_probe = self.krylov(error, products), self.krylov(probe, products)
+        return Quadrature(along_error, error, along_probe, probe)
 
 
 class Undeclared(Jacobian):

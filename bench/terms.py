@@ -12,7 +12,8 @@ from bench.process import Process
 from bench.schedule import Schedule, Steps
 
 Array = np.ndarray | Tensor
-Sizes = float | Float64[np.ndarray, " groups"]  # of the groups of a frame
+# of the groups of a frame, the same for all images or those of each
+Sizes = float | Float64[np.ndarray, " groups"] | Float64[Tensor, "batch groups"]
 
 
 def coefficients(

@@ -14,7 +14,7 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this module does not import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ForwardRef
 
@@ -119,8 +119,9 @@ class Seen:
     data range, (batch, dim). moments: the moments of step t, by name (`MomentsAt`). head: the
     output of the variant's head, (batch, dim) or (batch, numbers). shape: of an image, (channels,
     height, width). jacobian: v from derivatives of the mean model, by products. direction: the
-    standard normal noise of the sampler's step, (batch, dim); None in the bound. frame: the
-    variant's own (`Variant.basis`). Fields that a variant does not read may be None.
+    standard normal noise of the sampler's step, (batch, dim); None in the bound. error: x_0 − x̂_0,
+    (batch, dim), and probe, which gives random signs of the same shape, in the bound alone. frame:
+    the variant's own (`Variant.basis`). Fields that a variant does not read may be None.
     """
 
     t: int | Array
@@ -133,6 +134,8 @@ class Seen:
     shape: tuple[int, ...] | None = None
     jacobian: Jacobian | None = None
     direction: Array | None = None
+    error: Array | None = None
+    probe: Callable[[], Array] | None = None
     frame: Frame = PIXEL
     kept: dict = field(
         default_factory=dict, init=False, repr=False, compare=False

@@ -1,10 +1,13 @@
 """The covariance from derivatives, against the mixture's own and against autograd."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from bench import bound, covariance, mixture, process, sampler, schedule, trajectory
+from bench.covariance import jacobian as jacobians
 from bench.covariance.jacobian import LARGEST
 from bench.denoiser import Denoiser
 from bench.jacobian import Jacobian, differentiate
@@ -182,3 +185,58 @@ def test_tmpd_is_the_row_sums():
     rows = (frame.vectors @ torch.diag_embed(frame.values) @ frame.vectors.mT).sum(2)
     seen = covariance.Seen(5, MADE, eps_hat=x_t, jacobian=jacobian)
     np.testing.assert_allclose(covariance.get("tmpd").spectrum(seen), rows, atol=1e-10)
+
+
+def test_quadrature_is_exact_over_all_signs():
+    """Its quadratic forms are those of v, and its sizes count the eigenvalues of v, if there is a
+    product for each coordinate and every vector of signs is a probe.
+    """
+    jacobian, _ = at(10, batch=1)
+    exact = jacobian.eigen
+    error = torch.randn(1, DIM, dtype=torch.float64)
+    log_determinants, quadratic = [], []
+    for signs in itertools.product([-1.0, 1.0], repeat=DIM):
+        frame = jacobian.quadrature(error, torch.tensor([signs], dtype=torch.float64), DIM)
+        log_determinants.append((frame.sizes * (1 + frame.values).log()).sum())
+        quadratic.append((frame.energies(error) / (1 + frame.values)).sum())
+    expected = (1 + exact.values).log().sum()
+    torch.testing.assert_close(torch.stack(log_determinants).mean(), expected, rtol=1e-9, atol=0)
+    expected = (exact.energies(error) / (1 + exact.values)).sum()
+    for found in quadratic:
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+
+
+def test_the_bound_of_large_images_is_that_of_the_whole_matrix(monkeypatch):
+    """By quadrature with half as many products as coordinates, within the error of the probes."""
+    law = mixture.random(("large",), 3, 16)
+    data = data_of(law, (0, "large"), test=400)
+    denoiser = Denoiser(OracleModel(law, MADE), {}, None, data, MADE)
+    cells = [
+        bound.Cell("even", name, K, tuple(trajectory.even(20, K)))
+        for name in ("jacobian", "lanczos-1")
+        for K in (2, 5)
+    ]
+    forward = process.make("ddpm", MADE)
+    exact = bound.evaluate(denoiser, forward, cells[:2], 400, (0, "large")).total
+    monkeypatch.setattr(jacobians, "LARGEST", 15)
+    monkeypatch.setattr(jacobians, "QUADRATURE", 8)
+    found = bound.evaluate(denoiser, forward, cells[2:], 400, (0, "large")).total
+    difference = found - exact
+    stderr = difference.std(axis=1, ddof=1) / 400**0.5
+    assert (np.abs(difference.mean(axis=1)) < 4 * stderr).all()
+    assert covariance.get("lanczos-1").products(16, in_bound=True) == 16
+
+
+def test_quadrature_does_not_depend_on_the_batch(monkeypatch):
+    """Each image has signs of its own."""
+    monkeypatch.setattr(jacobians, "LARGEST", DIM - 1)
+    monkeypatch.setattr(jacobians, "QUADRATURE", 2)
+    data = data_of(LAW, (0, "toy"), test=10)
+    denoiser = Denoiser(OracleModel(LAW, MADE), {}, None, data, MADE)
+    cells = [bound.Cell("even", "lanczos-1", 5, tuple(trajectory.even(20, 5)))]
+    forward = process.make("ddpm", MADE)
+    whole, parts = (
+        bound.evaluate(denoiser, forward, cells, 10, (0, "toy"), batch=batch).total
+        for batch in (10, 3)
+    )
+    np.testing.assert_allclose(parts, whole, rtol=1e-9)

@@ -11,6 +11,7 @@ from bench.process import Tensor
 from bench.runtime.errors import BenchError
 
 LARGEST = 784  # coordinates of an image whose v may be a matrix: so many products an image
+QUADRATURE = 20  # products with each of two vectors, in the bound of larger images
 
 
 class FullJacobian(Variant):
@@ -41,7 +42,9 @@ class FullJacobian(Variant):
 class Lanczos(FullJacobian):
     """The root of the covariance times the noise of the step, by Lanczos (Akhtar 2026, 2605.22723).
 
-    Row `lanczos-3` takes 3 products. The bound has no noise of a step: it is that of all of v.
+    Row `lanczos-3` takes 3 products. The bound has no noise of a step: it is that of all of v,
+    exact up to `LARGEST` coordinates, and by stochastic Lanczos quadrature above. Then each image
+    has random signs of its own, and their error is in the standard error of the bound.
     """
 
     name = None
@@ -51,13 +54,21 @@ class Lanczos(FullJacobian):
     def __init__(self, products: int):
         self.name, self.taken = f"{self.family}-{products}", products
 
+    def check_shape(self, shape: tuple[int, ...], in_bound: bool = False) -> None:
+        if self.taken >= math.prod(shape):
+            check_matrix(math.prod(shape))
+
     def products(self, dim: int, in_bound: bool = False) -> int:
-        return dim if in_bound else min(self.taken, dim)
+        if in_bound:
+            return dim if dim <= LARGEST else 2 * QUADRATURE
+        return min(self.taken, dim)
 
     def basis(self, seen: Seen) -> Frame:
-        if seen.direction is None:
-            return seen.jacobian.eigen
-        return seen.jacobian.krylov(seen.direction, self.products(seen.direction.shape[1]))
+        if seen.direction is not None:
+            return seen.jacobian.krylov(seen.direction, self.products(seen.direction.shape[1]))
+        if seen.error is not None and seen.error.shape[1] > LARGEST:
+            return seen.jacobian.quadrature(seen.error, seen.probe(), QUADRATURE)
+        return seen.jacobian.eigen
 
 
 def check_matrix(dim: int) -> None:
@@ -65,5 +76,5 @@ def check_matrix(dim: int) -> None:
     if dim > LARGEST:
         raise BenchError(
             f"v as a matrix takes a product for each of {dim} coordinates; expected at most "
-            f"{LARGEST}, or a variant that takes fewer, such as lanczos-3 (without nll) or tmpd"
+            f"{LARGEST}, or a variant that takes fewer, such as lanczos-3 or tmpd"
         )
