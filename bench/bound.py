@@ -52,6 +52,7 @@ from bench.data.dataset import Data
 from bench.denoiser import Denoiser, Prediction
 from bench.frames import PIXEL
 from bench.process import Process
+from bench.runtime.errors import BenchError
 
 LN2 = float(np.log(2))
 Mean = tuple[float, float]  # over images, and its standard error
@@ -124,6 +125,7 @@ def evaluate(
 
     denoiser: with the heads and moments that the variants of `cells` read. process: one that has a
     bound. names: (seed, setting), the root of the noise. batch: images in a network pass.
+    BenchError if a bound is not finite.
     """
     data, edges = denoiser.data, _edges_by_step(cells)
     parts = torch.zeros(3, len(cells), images, dtype=torch.float64, device=denoiser.device)
@@ -160,6 +162,7 @@ def evaluate(
                         ):
                             means.add((variant, t), value)
                 bar.update()
+    _check_finite(cells, parts[0])
     unit = 1.0 if data.levels is None else data.dim * LN2
     total, prior, last = (parts / unit).cpu().numpy()
     error, estimate = errors.over(images), estimates.over(images)
@@ -168,6 +171,18 @@ def evaluate(
         in_total[key] = mean / estimate[key][0] if estimate[key][0] > 0 else np.inf
     of_terms, of_calibration = terms_of_edges.over(images, unit), calibration.over(images)
     return Bounds(total, prior, last, of_terms, of_calibration, in_total)
+
+
+def _check_finite(cells: Sequence[Cell], totals: Tensor) -> None:
+    """BenchError for the first cell of whose images some have a bound that is not finite."""
+    wrong = (~torch.isfinite(totals)).sum(1).tolist()
+    for cell, count in zip(cells, wrong, strict=True):
+        if count:
+            raise BenchError(
+                f"bound of {cell.variant}, {cell.trajectory}, K = {cell.K}: found NaN or infinity "
+                f"for {count} of {totals.shape[1]} images, expected finite numbers; look for the "
+                f"cause with: bench check variant {covariance.reference(cell.variant)}"
+            )
 
 
 def _signs(names: tuple, start: int, x_0: Tensor) -> Tensor:

@@ -16,15 +16,17 @@ arrays, elsewhere on tensors. Importing this module does not import torch.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ForwardRef
+from typing import Annotated, ForwardRef, Literal
 
 import numpy as np
 from jaxtyping import Float64
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from bench import second_moments
 from bench.frames import PIXEL, Frame
 from bench.process import PROCESSES, Array, Process, Tensor
-from bench.runtime.errors import BenchError, reason, shown, unknown
+from bench.runtime.errors import BenchError, problem, reason, shown, unknown
+from bench.runtime.fields import Count, Name
 from bench.schedule import Schedule, Steps
 
 # Names only: these modules import torch.
@@ -81,6 +83,25 @@ class Head:
     def moments(self) -> tuple[str, ...]:
         """Names of the moments that the training reads."""
         return ("x0_error_sq_mean",) if self.steps == "importance" else ()
+
+
+class Attributes(BaseModel):
+    """What the attributes of a variant may be; `Variant` says what they mean."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: Name
+    source: str | None
+    processes: Annotated[tuple[Literal[PROCESSES], ...], Field(min_length=1)]
+    assumes: Literal[ASSUMPTIONS]
+    frame: Literal[FRAMES]
+    conditional: bool
+    clipped: bool
+    moments: tuple[str, ...]
+    head: InstanceOf[Head] | None
+    has_optimal_trajectory: bool
+    edge_moments: tuple[str, ...]
+    version: Count
 
 
 class MomentsAt(Mapping):
@@ -300,9 +321,11 @@ def positive(output: Tensor) -> Tensor:
 def register(variant: Variant) -> None:
     """Puts a variant into `VARIANTS`.
 
-    BenchError if another class has its name already, for a moment that there is not, or if its
-    method `products` is not as that of `Variant`.
+    BenchError if an attribute has a value that is not allowed (`Attributes`), if another class has
+    its name already, for a moment that there is not, or if its method `products` is not as that of
+    `Variant`.
     """
+    _check_attributes(variant)
     earlier, cls = VARIANTS.get(variant.name), type(variant)
     _check_once("variant", variant.name, earlier and type(earlier), cls)
     for attribute in ("moments", "edge_moments"):
@@ -312,6 +335,16 @@ def register(variant: Variant) -> None:
                 raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
     _check_products(variant)
     VARIANTS[variant.name] = variant
+
+
+def _check_attributes(variant: Variant) -> None:
+    """BenchError for the first attribute with a value that `Attributes` does not allow."""
+    values = {name: getattr(variant, name) for name in Attributes.model_fields}
+    try:
+        Attributes.model_validate(values, strict=True)
+    except ValidationError as error:
+        where = f"variant {shown(variant.name)} ({place(type(variant))})"
+        raise BenchError(f"{where}: {problem(error)}") from error
 
 
 def _check_products(variant: Variant) -> None:

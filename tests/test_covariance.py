@@ -425,3 +425,32 @@ def test_edge_costs():
 def test_check(name, process_name, heads, message):
     with pytest.raises(BenchError, match=message):
         covariance.check(name, process_name, heads)
+
+
+WRONG_ATTRIBUTES = {
+    "a path for a name": (
+        {"name": "../mine"},
+        "variant '../mine' .*name: expected a name of at most",
+    ),
+    "no text for a name": ({"name": 15}, "variant 15 .*name: input should be a valid string"),
+    "an unknown process": ({"processes": ("ddpm", "dddm")}, "processes.1: input should be 'ddpm'"),
+    "a text for processes": ({"processes": "ddpm"}, "processes: input should be a valid tuple"),
+    "an unknown assumption": ({"assumes": "luck"}, "assumes: input should be 'perfect mean'"),
+    "an unknown frame": ({"frame": "fourier"}, "frame: input should be 'pixel'"),
+    "a text for a truth value": (
+        {"conditional": "yes"},
+        "conditional: input should be a valid bool",
+    ),
+    "a text for a head": ({"head": "pixel"}, "head: input should be an instance of Head"),
+    "a version that is no number": ({"version": "two"}, "version: input should be a valid integer"),
+    "a version that is a truth value": ({"version": True}, "version: "),
+    "a text for moments": ({"moments": "eps_sq"}, "moments: input should be a valid tuple"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_ATTRIBUTES)
+def test_an_attribute_of_another_kind_is_refused(case, registry):
+    """When the class is defined, in a line that names it."""
+    members, message = WRONG_ATTRIBUTES[case]
+    with pytest.raises(BenchError, match=message):
+        type("Mine", (covariance.Variant,), {"name": "mine", "source": "nobody", **members})

@@ -33,7 +33,8 @@ from bench.variant import (
 
 __all__ = [
     "FAMILIES", "NEEDS", "PRODUCT", "VARIANTS", "Batch", "Head", "MomentsAt", "Seen", "Variant",
-    "check", "get", "head_names", "load", "numbers_of", "positive", "squared_error",
+    "check", "get", "head_names", "load", "numbers_of", "positive", "reference",
+    "squared_error",
 ]  # fmt: skip
 
 GROUP = "bench.variants"  # of entry points
@@ -78,6 +79,17 @@ def get(name: str) -> Variant:
     if name not in VARIANTS and numbered and numbered["family"] in FAMILIES:
         register_class(FAMILIES[numbered["family"]], name, int(numbered["number"]))
     return VARIANTS[name if name in VARIANTS else load(name)]
+
+
+def reference(name: str) -> str:
+    """How a command names the variant: its name, or `package.module:Class` of another package, with
+    its number if it is one of a family.
+    """
+    cls = type(get(name))
+    if cls.__module__.startswith(f"{__name__}."):
+        return name
+    number = f"-{name.rpartition('-')[2]}" if cls.__dict__.get("family") else ""
+    return f"{place(cls)}{number}"
 
 
 def numbers_of(name: str, shape: tuple[int, ...]) -> int | None:

@@ -78,6 +78,7 @@ def check(setting: Setting) -> None:
     """BenchError unless every variant of a setting exists, suits its process and has its head."""
     if setting.heads:
         check_heads("heads.targets", setting.heads.targets)
+        _check_imported(setting)
     for variant in setting.clip_levels.variants if setting.clip_levels else {}:
         try:
             covariance.get(variant)
@@ -89,6 +90,18 @@ def check(setting: Setting) -> None:
                 covariance.check(variant, process, setting.head_names)
             except BenchError as error:
                 raise BenchError(f"processes.{process}.variants: {error}") from error
+
+
+def _check_imported(setting: Setting) -> None:
+    """BenchError for an imported head if the mean model is trained here, and not with this head."""
+    if setting.mean.train is None:
+        return
+    for name in setting.heads.imported:
+        if name not in setting.mean.train.heads:
+            raise BenchError(
+                f"heads.targets.{name}: imported, but the mean model is trained here; expected a "
+                "mode to train it in, or for improved_ddpm mean.train.objective: hybrid"
+            )
 
 
 def check_heads(key: str, names: Iterable[str]) -> None:

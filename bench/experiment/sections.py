@@ -57,6 +57,11 @@ class MeanTrainSection(TrainSection):
 
     objective: Literal["hybrid"] | None = None
 
+    @property
+    def heads(self) -> list[str]:
+        """Names of the heads that are trained with the mean."""
+        return ["improved_ddpm"] if self.objective == "hybrid" else []
+
 
 class OracleSection(Section):
     """The exact ε*, plus a smooth bias field whose root mean square is `imperfection`."""

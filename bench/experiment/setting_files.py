@@ -60,7 +60,12 @@ def read(file: Path, settings: Path) -> dict[str, Any]:
     name = own.pop(LIKE)
     names = {}
     for place in (*settings.glob("*.yaml"), *file.parent.glob("*.yaml")):
-        names[place.stem] = place
+        other = names.setdefault(place.stem, place)
+        if place.stem == name and other.resolve() != place.resolve():
+            raise BenchError(
+                f"{shown_path(file)}: {LIKE}: {name} is {shown_path(other)} and "
+                f"{shown_path(place)}; rename the second"
+            )
     names.pop(file.stem, None)
     if not isinstance(name, str) or name not in names:
         raise BenchError(f"{shown_path(file)}: {LIKE}: {unknown('setting', name, names)}")
@@ -74,11 +79,17 @@ def read(file: Path, settings: Path) -> dict[str, Any]:
 
 
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`values` with `changes`; those of a mapping replace its keys one by one."""
+    """`values` with `changes`. Those of a mapping replace its keys one by one; None takes a key
+    away.
+    """
     result = dict(values)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
     return result
 
 

@@ -79,7 +79,7 @@ def train(
     """
     torch.manual_seed(noise.generator(*names, "mean", "weights").integers(2**63))
     layout = devices.layout(device)
-    hybrid = bool(trained_heads(section))
+    hybrid = bool(section.train.heads)
     outputs = (2 if hybrid else 1) * data.shape[0]
     unet = stopwatch.watched(make_unet(section.unet, data.shape, outputs))
     unet = unet.to(device, memory_format=layout)
@@ -108,11 +108,6 @@ def train(
     network = make_unet(section.unet, data.shape)
     network.load_state_dict(mean)
     return network.eval().requires_grad_(False), {VARIANCE: head}, log
-
-
-def trained_heads(section: Any) -> list[str]:
-    """Names of the heads that are trained with the mean of a `sections.MeanSection`."""
-    return [VARIANCE] if section.train.objective == "hybrid" else []
 
 
 def bound_loss(batch: Batch, output: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:

@@ -91,6 +91,11 @@ def note_output(path: Path) -> None:
     _job.outputs.append(path)
 
 
+def inputs() -> dict[str, str]:
+    """{path: SHA-256} of what the job has read in results/ so far, sorted by path."""
+    return dict(sorted(_job.inputs.items()))
+
+
 def outputs() -> list[Path]:
     """The targets in results/ that the job has written and that are still there, each once."""
     targets = dict.fromkeys(map(paths.target, _job.outputs))

@@ -43,6 +43,14 @@ def metric_versions(metrics: Iterable[Metric]) -> str:
     return ", ".join(f"{metric.name} {metric.version}" for metric in metrics)
 
 
+def joint_versions(setting: Setting) -> str:
+    """`<variant> <version>` of the variants whose heads are trained with the mean, as their losses
+    are part of its training; empty if there are none.
+    """
+    train = setting.mean.train
+    return variant_versions(train.heads if train else [])
+
+
 def versions_of(setting: Setting, name: str, trajectory: str, metric: Metric) -> str:
     """The versions of all that makes a number of cells.csv: `data 1, mean 1, …, npr 1, fid 1`.
 
@@ -62,4 +70,6 @@ def versions_of(setting: Setting, name: str, trajectory: str, metric: Metric) ->
     else:
         stages += ["samples", "extractor", "reference", "fidelity"]
     of_stages = [f"{stage} {VERSIONS[stage]}" for stage in stages]
+    if joint_versions(setting):
+        of_stages.insert(2, f"mean with {joint_versions(setting)}")
     return ", ".join([*of_stages, variant_versions([name]), metric_versions([metric])])

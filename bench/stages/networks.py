@@ -4,10 +4,10 @@ from bench import heads
 from bench.mean import checkpoint, oracle, published, storage, train
 from bench.mean.model import Trunk
 from bench.report import tracking
-from bench.runtime import devices, files, paths
+from bench.runtime import devices, digests, files, paths, records
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
-from bench.stages import VERSIONS, variant_versions
+from bench.stages import VERSIONS, joint_versions, variant_versions
 from bench.stages.inputs import load_data, one_at_a_time, place_of
 from bench.stages.models import load_model
 
@@ -34,7 +34,7 @@ def train_mean(experiment, name):
         storage.save(folder=place.mean, **found)
         return
     for head in setting.heads.imported if setting.heads else ():
-        heads.check_there(head, train.trained_heads(setting.mean), data.shape)
+        heads.check_there(head, setting.mean.train.heads, data.shape)
     with tracking.live_run(experiment, name, "mean") as log_loss:
         network, trained, log = train.train(
             data,
@@ -44,9 +44,19 @@ def train_mean(experiment, name):
             place.checkpoints / "mean.pt",
             log_loss,
             devices.choose(experiment.device),
-            f"mean {VERSIONS['mean']}",
+            _identity(experiment, setting, f"mean {VERSIONS['mean']}, {joint_versions(setting)}"),
         )
     storage.save(network, "epsilon", place.mean, trained, source="trained", log=log)
+
+
+def _identity(experiment, setting, versions):
+    """What a training depends on beside its section: a checkpoint of another one is not continued.
+
+    versions: of the code behind it.
+    """
+    return digests.digest(
+        [versions, experiment.seed, setting.schedule.model_dump(), records.inputs()]
+    )
 
 
 @one_at_a_time(lambda experiment, name: place_of(experiment, name).extractor)
@@ -84,6 +94,10 @@ def train_heads(experiment, name):
             place.checkpoints / "heads.pt",
             log_loss,
             moments,
-            f"heads {VERSIONS['heads']}, {variant_versions(setting.heads.trained)}",
+            _identity(
+                experiment,
+                setting,
+                f"heads {VERSIONS['heads']}, {variant_versions(setting.heads.trained)}",
+            ),
         )
     heads.save(trained, log, place.heads)

@@ -101,7 +101,7 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
             except sampler.NotFinite as error:
                 raise BenchError(
                     f"samples of {name}, {process_name}, {variant}, {kind}, K = {K}: {error}; look "
-                    f"for the cause with: bench check variant {variant}"
+                    f"for the cause with: bench check variant {covariance.reference(variant)}"
                 ) from error
             files.write_npz(written[cell], images=images, digest=np.array(digest))
     manifest = {str(written[cell]): digest for cell, (_, digest) in cells.items()}

@@ -263,6 +263,7 @@ def check(seed: int, draws: int = 4000) -> list[dict[str, Any]]:
         structures.full_matrices(ground, steps),
         structures.jacobian_is_exact(ground, steps),
         structures.lanczos_converges(ground, 15, 30),
+        structures.row_sums(ground, steps),
         structures.exact_covariance_is_best(ground, [2, 5, ground.schedule.N]),
         ranges(ground),
         imperfect_mean(ground, steps),

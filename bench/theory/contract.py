@@ -41,7 +41,6 @@ from bench.runtime.errors import BenchError
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
-from bench.variant import ASSUMPTIONS, FRAMES
 
 SEED = 1
 N, DIM, COMPONENTS = 50, 2, 3  # a mixture that a small network learns in seconds
@@ -71,7 +70,7 @@ def check(name: str) -> list[dict[str, Any]]:
             f"variant {name!r} cannot be checked: the data of the check have {DIM} dimensions, and "
             f"it is not for these ({error}){other}"
         ) from error
-    rows = [*attributes(variant), *of_one_pass(variant), *plausible(variant)]
+    rows = [*of_one_pass(variant), *plausible(variant)]
     if not all(line["verdict"] for line in rows):
         return rows  # the bound and the sampler cannot use it
     rows += in_use(variant)
@@ -137,19 +136,6 @@ def ground(variant: Variant, imperfection: float = 0.0) -> Ground:
 def holds(variant: Variant, claim: str, broken: int) -> dict[str, Any]:
     """A row whose claim holds if nothing is broken."""
     return row(f"{variant.name}: {claim}", variant.source, 0, broken, 0, broken == 0)
-
-
-def attributes(variant: Variant) -> Iterator[dict[str, Any]]:
-    """The attributes have values that the harness allows."""
-    wrong = [
-        not variant.source,
-        variant.assumes not in ASSUMPTIONS,
-        variant.frame not in FRAMES,
-        not set(variant.processes) <= set(process.PROCESSES),
-        variant.head is not None and not variant.conditional,
-        covariance.get(variant.name) is not variant,
-    ]
-    yield holds(variant, "wrong values among its attributes", sum(wrong))
 
 
 def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from bench.covariance import MomentsAt, Seen
 from bench.denoiser import Denoiser
 from bench.jacobian import differentiate
 from bench.theory.ground import SCALARS, SIGMAS, Ground, row, within
+from bench.theory.learned import side_by_side, true_matrices
 
 ROUNDING = 1e-9  # of eigenvectors and inverses in float64, relative
 EXACT = "jacobian"
@@ -65,12 +66,9 @@ def jacobian_is_exact(
     """At perfect mean I − b ∂ε̂/∂x_t is Cov[ε | x_t] of each x_t (Meng et al. 2021)."""
     for t in steps:
         x_t = ground.noised(t, "jacobian")[:points]
-        seen, _ = _seen(ground, x_t, t)
-        scale = ground.schedule.alpha_bar[t] / ground.schedule.noise_sq[t]
-        exact = scale * ground.oracle.conditional(x_t, t)[1]
-        vectors, values = seen.frame.vectors, seen.frame.values
-        matrices = vectors @ torch.diag_embed(values) @ vectors.mT
-        worst = (matrices - exact).abs().max().item()
+        seen, exact = _seen(ground, x_t, t), true_matrices(ground.perfect, ground.schedule, x_t, t)
+        matrices, _ = side_by_side(covariance.get(EXACT), seen, exact)
+        worst = (matrices - exact.flatten(1)).abs().max().item()
         yield row(
             f"perfect mean: largest entry of {EXACT} less Cov[ε|x_t], {points} points at t = {t}",
             covariance.get(EXACT).source,
@@ -90,14 +88,13 @@ def lanczos_converges(
     dim = ground.law.dim
     x_t = ground.noised(t, "lanczos")[:points]
     z = torch.from_numpy(noise.normal((*ground.names, "lanczos"), 0, points, dim))
-    exact_seen, exact_variant = _seen(ground, x_t, t)
-    exact = _step_noise(ground, exact_variant, exact_seen, s, z)
-    before = np.inf
+    exact, before = _exact_noise(ground, x_t, s, t, z), np.inf
     for products in sorted({1, 2, 4, dim // 2, dim}):
         variant = covariance.get(f"lanczos-{products}")
-        seen = replace(exact_seen, direction=z).framed(variant)
-        missed = (_step_noise(ground, variant, seen, s, z) - exact).norm() / exact.norm()
-        missed, allowed = missed.item(), ROUNDING if products == dim else before
+        seen = replace(_seen(ground, x_t, t), direction=z).framed(variant)
+        sigma = variant.reverse_variance(ground.ddpm, s, seen).sqrt()
+        missed = ((seen.frame.colour(sigma, z) - exact).norm() / exact.norm()).item()
+        allowed = ROUNDING if products == dim else before
         yield row(
             f"perfect mean: relative error of the noise of {variant.name} in the step {t} → {s} "
             f"(d = {dim}) is at most",
@@ -110,18 +107,39 @@ def lanczos_converges(
         before = missed
 
 
+def row_sums(ground: Ground, steps: Iterable[int], points: int = 200) -> Iterator[dict[str, Any]]:
+    """At perfect mean `tmpd` is the row sums of Cov[ε | x_t] of each x_t (Boys et al. 2023)."""
+    variant = covariance.get("tmpd")
+    for t in steps:
+        x_t = ground.noised(t, "row sums")[:points]
+        exact = true_matrices(ground.perfect, ground.schedule, x_t, t).sum(2)
+        worst = (variant.spectrum(_seen(ground, x_t, t)) - exact).abs().max().item()
+        yield row(
+            f"perfect mean: largest entry of tmpd less the row sums of Cov[ε|x_t] at t = {t}",
+            variant.source,
+            0,
+            worst,
+            0,
+            worst <= ROUNDING,
+        )
+
+
 def _seen(ground, x_t, t):
-    """What the exact variant sees of points at step t, and the variant."""
-    variant, times = covariance.get(EXACT), torch.full((len(x_t),), t)
+    """What the exact variant sees of points at step t."""
+    times = torch.full((len(x_t),), t)
     eps_hat, _, jacobian = differentiate(ground.perfect, x_t, times, ground.schedule.noise[t])
     seen = Seen(t, ground.schedule, eps_hat=eps_hat, shape=ground.data.shape, jacobian=jacobian)
-    return seen.framed(variant), variant
+    return seen.framed(covariance.get(EXACT))
 
 
-def _step_noise(ground, variant, seen, s, z):
-    """The noise of the step to s, coloured as the sampler does."""
-    sigma = variant.reverse_variance(ground.ddpm, s, seen).sqrt()
-    return seen.frame.colour(sigma, z)
+def _exact_noise(ground, x_t, s, t, z):
+    """The root of λ² + γ² Cov[x_0 | x_t] times z."""
+    _, of_x_0 = ground.oracle.conditional(x_t, t)
+    identity = torch.eye(ground.law.dim, dtype=torch.float64)
+    matrices = ground.ddpm.lambda_sq(s, t) * identity + ground.ddpm.gamma(s, t) ** 2 * of_x_0
+    values, vectors = torch.linalg.eigh(matrices)
+    roots = vectors @ torch.diag_embed(values.sqrt()) @ vectors.mT
+    return (roots @ z[:, :, None])[:, :, 0]
 
 
 def exact_covariance_is_best(

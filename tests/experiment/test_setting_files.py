@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
+from bench import scores
 from bench.experiment import loading
 from bench.runtime.errors import BenchError
+from bench.stages import versions_of
 from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
 
@@ -33,6 +35,33 @@ def test_only_what_is_different_is_said(resolve):
 def test_null_takes_a_key_away(resolve):
     text = "like: digits\nmean: {unet: null, train: null, checkpoint: my/checkpoint}\n"
     assert resolve(text)["mine"].mean.checkpoint == "my/checkpoint"
+
+
+def test_null_takes_away_a_key_that_has_no_default_here(resolve):
+    """UNet2DModel would take None for another network than without the key."""
+    settings = resolve("like: digits\nmean: {unet: {add_attention: null}}\n")
+    unet = dict(settings["digits"].mean.unet)
+    assert unet.pop("add_attention") is False
+    assert settings["mine"].mean.unet == unet
+
+
+def test_a_head_that_the_mean_does_not_bring(resolve):
+    text = "like: digits\nmean: {train: {objective: hybrid}}\nheads: {targets: {npr: imported}}\n"
+    with pytest.raises(
+        BenchError, match="heads.targets.npr: imported, but the mean model is train"
+    ):
+        resolve(text)
+
+
+def test_the_versions_of_a_hybrid_mean_name_its_variance(resolve):
+    """Its loss is part of the training, so numbers of all variants follow from it."""
+    text = (
+        "like: digits\nmean: {train: {objective: hybrid}}\n"
+        "heads: {targets: {improved_ddpm: imported}}\n"
+    )
+    setting = resolve(text)["mine"]
+    versions = versions_of(setting, "beta", "even", scores.METRICS["nll_bpd"])
+    assert "mean with improved_ddpm 1" in versions
 
 
 def test_a_list_is_replaced(resolve):

@@ -47,11 +47,23 @@ def draw(tmp_path, monkeypatch, registry):
 def test_samples_that_are_not_finite_end_the_job(draw):
     message = (
         "samples of mixture_2d, ddpm, lost, even, K = 5: found NaN or infinity in 20 of 20 images, "
-        "expected finite numbers; look for the cause with: bench check variant lost"
+        "expected finite numbers; look for the cause with: bench check variant nans:Lost"
     )
     with pytest.raises(SystemExit, match=f"^bench samples: error: {re.escape(message)}$"):
         draw("nans:Lost")
     assert not list(Path("results/mixture_2d/samples").rglob("*.npz"))
+
+
+def test_a_bound_that_is_not_finite_ends_the_job(draw):
+    """Else tables would have empty cells and figures would fail."""
+    draw("beta")
+    raw = {**RAW, "settings": ["mixture_2d"], "metrics": ["nll"]}
+    raw["processes"] = {"ddpm": {"variants": ["beta", "nans:Lost"]}}
+    raw["bound"] = {"images": 10, "K": [5], "trajectories": ["even"]}
+    loading.write(loading.resolve(raw, folder=ROOT), "config.yaml")
+    message = "bound of lost, even, K = 5: found NaN or infinity for 10 of 10 images, expected"
+    with pytest.raises(SystemExit, match=f"^bench bound: error: {message}"):
+        cli.main(["bound", "--config", "config.yaml", "--setting", "mixture_2d"])
 
 
 def test_samples_of_an_earlier_version_that_are_not_finite_are_drawn_again(draw, capsys):

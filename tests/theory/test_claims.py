@@ -18,6 +18,7 @@ def test_every_claim_holds(ground):
         *structures.full_matrices(ground, [1, 10]),
         *structures.jacobian_is_exact(ground, [1, 10]),
         *structures.lanczos_converges(ground, 5, 10),
+        *structures.row_sums(ground, [1, 10]),
         *structures.exact_covariance_is_best(ground, [2, 20], points=200),
         *claims.ranges(ground),
         *claims.imperfect_mean(ground, [1, 10, 20]),
@@ -68,3 +69,17 @@ def test_a_wrong_mean_is_found(ground, monkeypatch):
 def test_more_numbers_are_allowed_more_deviation():
     assert claims.sigmas(1) == pytest.approx(4)
     assert 100 * norm.sf(claims.sigmas(100)) == pytest.approx(norm.sf(4))
+
+
+@pytest.mark.parametrize("name", ["jacobian", "lanczos-4", "tmpd"])
+def test_a_covariance_that_is_ten_percent_wrong_is_found(name, ground, monkeypatch):
+    """What is compared is what the variant says, and not what another one of them says."""
+    variant = type(covariance.get(name))
+    right = variant.spectrum
+    monkeypatch.setattr(variant, "spectrum", lambda self, seen: 1.1 * right(self, seen))
+    rows = {
+        "jacobian": structures.jacobian_is_exact(ground, [10]),
+        "lanczos-4": structures.lanczos_converges(ground, 5, 10),
+        "tmpd": structures.row_sums(ground, [10]),
+    }[name]
+    assert not list(rows)[-1]["verdict"]

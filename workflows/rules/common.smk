@@ -39,7 +39,7 @@ from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
-from bench.stages import VERSIONS, metric_versions, variant_versions
+from bench.stages import VERSIONS, joint_versions, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
 CONFIG_FILES = [
@@ -295,9 +295,12 @@ def repeat_errors(started):
     """
     for log in sorted(Path("results/.logs").rglob("*.log")):
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-        is_error = last and re.match(r"bench \w+: (unexpected )?error: ", last[0])
-        if is_error and log.stat().st_mtime >= started:
+        if log.stat().st_mtime < started:
+            continue
+        if last and re.match(r"bench \w+: (unexpected )?error: ", last[0]):
             print(f"\n{log} ends with:\n{last[0]}", file=sys.stderr)
+        elif not (last and re.match(r"bench \w+: wrote ", last[0])):
+            print(f"\n{log} ends without an error: its job was stopped or killed", file=sys.stderr)
 
 
 def announce(started):

@@ -12,6 +12,7 @@ rule mean:
     params:
         config=parts("schedule", "mean"),
         version=VERSIONS["mean"],
+        versions=lambda wildcards: joint_versions(setting_of(wildcards)),
     shell:
         "bench mean --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -96,7 +96,13 @@ def prepare(
         return nn.functional.cross_entropy(network(images), labels)
 
     network, log = training.train(
-        network, loss_of_step, section.train, checkpoint, f"classifier {names[-1]}", on_loss
+        network,
+        loss_of_step,
+        section.train,
+        checkpoint,
+        f"classifier {names[-1]}",
+        on_loss,
+        digests.digest([*names, data.sha256]),
     )
     accuracy = (network(_images(data, data.test)).argmax(1).numpy() == data.test_labels).mean()
     with files.writing(folder) as partial:
