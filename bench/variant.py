@@ -369,7 +369,7 @@ def is_whole(value: object, least: int) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
 
 
-def register_class(cls: type[Variant], name: str, *number: int) -> None:
+def register_class(cls: type[Variant], name: object, *number: int) -> None:
     """Registers the variant called `name`, an instance of `cls`.
 
     number: of a member of a family. BenchError if `cls` cannot be made with it, or without one, or
