@@ -69,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         With exit code 1 and a message of one line if the command fails. With 2 if the command line
         is wrong. With 1 if the reader of the output stops reading.
     """
+    if any("\udc80" <= letter <= "\udcff" for letter in sys.prefix):  # torch could not be imported
+        raise SystemExit(
+            "bench: error: the path of Python has letters that the locale cannot express; set "
+            "PYTHONUTF8=1"
+        )
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         root.main(words, prog_name="bench", standalone_mode=False, obj=words)

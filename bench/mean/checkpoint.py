@@ -7,6 +7,7 @@ safetensors if they exist.
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,6 +107,9 @@ def _prediction_type(folder, section):
     if not path.exists():
         path = folder / "scheduler_config.json"
     if not path.exists():
+        print(
+            f"{folder}: has no scheduler_config.json; taken as a prediction of ε", file=sys.stderr
+        )
         return "epsilon"
     config = files.read_json(path, Scheduler, "expected the JSON of a diffusers scheduler")
     expected = f"expected {section.name} with N = {section.N}, the schedule of the setting"

@@ -51,7 +51,8 @@ def report(
         about = _machine(chosen)  # before the load of the measurement
         rates = speed.measure(networks.values(), chosen)
         entry = {"my-machine": {**about, "networks": rates}}
-        remarks += MEASURED + yaml.safe_dump(entry, sort_keys=False, default_flow_style=None)
+        if rates:
+            remarks += MEASURED + yaml.safe_dump(entry, sort_keys=False, default_flow_style=None)
     for name in sorted(used - set(rates)):
         remedy = "" if name in networks else f", or import it: bench mean --setting {name}"
         notes.append(f"{name}: its speed is not known: --images-per-second {name}=N{remedy}")
