@@ -162,9 +162,9 @@ def evaluate(
                         ):
                             means.add((variant, t), value)
                 bar.update()
-    _check_finite(cells, parts[0])
     unit = 1.0 if data.levels is None else data.dim * LN2
     total, prior, last = (parts / unit).cpu().numpy()
+    _check_finite(cells, total)
     error, estimate = errors.over(images), estimates.over(images)
     in_total = {}
     for key, (mean, _) in error.items():
@@ -173,9 +173,9 @@ def evaluate(
     return Bounds(total, prior, last, of_terms, of_calibration, in_total)
 
 
-def _check_finite(cells: Sequence[Cell], totals: Tensor) -> None:
+def _check_finite(cells: Sequence[Cell], totals: Float64[np.ndarray, "cells images"]) -> None:
     """BenchError for the first cell of whose images some have a bound that is not finite."""
-    wrong = (~torch.isfinite(totals)).sum(1).tolist()
+    wrong = (~np.isfinite(totals)).sum(axis=1)
     for cell, count in zip(cells, wrong, strict=True):
         if count:
             raise BenchError(

@@ -154,9 +154,11 @@ LOCALES = {
 }
 
 
-@pytest.mark.skipif(
-    not sys.prefix.isascii(), reason="in this locale torch itself cannot be imported from there"
-)
+# torch itself cannot be imported from a path that the locale cannot express
+ascii_path = pytest.mark.skipif(not sys.prefix.isascii(), reason="a path with letters beyond ASCII")
+
+
+@ascii_path
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 def test_output_in_a_locale_without_letters_beyond_ascii(arguments):
     process = started(arguments, **LOCALES["POSIX without UTF-8 mode"])
@@ -164,6 +166,7 @@ def test_output_in_a_locale_without_letters_beyond_ascii(arguments):
     assert process.returncode == 0 and out and err == b""
 
 
+@ascii_path
 @pytest.mark.parametrize("locale", LOCALES)
 def test_other_locales(locale, configured):
     """A configuration with letters beyond ASCII is read, and an error with them is printed."""
