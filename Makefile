@@ -20,7 +20,7 @@ TESTS := -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 test: .venv/installed
 	$(BIN)/python $(TESTS) -m "not slow"
 
-# The pages of docs/, the benchmark, and the mending of damaged files: minutes of whole runs.
+# The pages of docs/, DVC, the benchmark, and the mending of damaged files: minutes of whole runs.
 test-slow: .venv/installed
 	$(BIN)/python $(TESTS) -m slow
 

@@ -87,7 +87,7 @@ def lanczos_converges(
     """
     dim = ground.law.dim
     x_t = ground.noised(t, "lanczos")[:points]
-    z = torch.from_numpy(noise.normal((*ground.names, "lanczos"), 0, points, dim))
+    z = torch.from_numpy(noise.normal((*ground.names, "lanczos"), 0, len(x_t), dim))
     exact, before = _exact_noise(ground, x_t, s, t, z), np.inf
     for products in sorted({1, 2, 4, dim // 2, dim}):
         variant = covariance.get(f"lanczos-{products}")
@@ -145,8 +145,11 @@ def _exact_noise(ground, x_t, s, t, z):
 def exact_covariance_is_best(
     ground: Ground, Ks: Sequence[int], points: int = 1000
 ) -> Iterator[dict[str, Any]]:
-    """At perfect mean no covariance has a lower bound than Cov[x_0 | x_t] itself, at any K."""
-    variants = (EXACT, *RIVALS)
+    """At perfect mean no covariance has a lower bound than Cov[x_0 | x_t] itself, at any K.
+
+    points: the number of test points, at most.
+    """
+    variants, points = (EXACT, *RIVALS), min(points, len(ground.data.test))
     cells = [
         bound.Cell("even", name, K, tuple(trajectory.even(ground.schedule.N, K)))
         for K in Ks

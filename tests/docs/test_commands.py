@@ -45,7 +45,7 @@ SMALLER_COMMANDS = {
 SMALLER_FILES = {
     "bench/theory/claims.py": {
         "draws: int = 4000": "draws: int = 500",
-        "learned(seed)": "learned(seed, sizes=(0.3,), steps=1200, batch=512, evaluated=5000)",
+        "learned(seed)": "learned(seed, (0.3,), 1200, 512, 5000, names=['npr', 'sn'])",
     },
     "workflows/experiments/mixture.yaml": {
         "settings: [mixture, mixture_imperfect, mixture_one, mixture_2d]": "settings: [mixture_2d]",

@@ -63,6 +63,7 @@ def clone(tiny_run, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_repro_is_up_to_date_and_metrics_plots_and_parameters_differ(clone):
     dvc(clone, "repro")
     assert "up to date" in dvc(clone, "repro")

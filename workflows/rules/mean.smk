@@ -11,8 +11,7 @@ rule mean:
         gpu=GPU,
     params:
         config=parts("schedule", "mean"),
-        version=VERSIONS["mean"],
-        versions=lambda wildcards: joint_versions(setting_of(wildcards)),
+        version=version_of_mean,
     shell:
         "bench mean --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
