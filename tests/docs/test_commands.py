@@ -28,8 +28,9 @@ PAGES = [
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
     "needs a cluster": r"--executor ",
-    "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian)\.yaml",
-    "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) ",
+    "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|one_stage)\.yaml",
+    "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) "
+    r"|experiments/natural_images\.yaml",
     "needs your model": r"\bmine\.yaml|\.pth\b",
     "keeps running: open http://127.0.0.1:5000": r"^mlflow ui ",
 }
