@@ -209,10 +209,10 @@ def estimates_for_trajectories(wildcards):
     return [of(wildcards, "moments")] if wildcards.kind == "optimal" else []
 
 
-def version_of_mean(wildcards):
+def config_of_mean(wildcards):
     """With the versions of the variants whose losses are part of the training, if there are any."""
     joint = joint_versions(setting_of(wildcards))
-    return f"{VERSIONS['mean']}, {joint}" if joint else VERSIONS["mean"]
+    return parts("schedule", "mean")(wildcards) + (f", trained with: {joint}" if joint else "")
 
 
 def versions_of_costs(wildcards):

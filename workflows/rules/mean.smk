@@ -10,8 +10,8 @@ rule mean:
     resources:
         gpu=GPU,
     params:
-        config=parts("schedule", "mean"),
-        version=version_of_mean,
+        config=config_of_mean,
+        version=VERSIONS["mean"],
     shell:
         "bench mean --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
