@@ -22,7 +22,7 @@ estimate L_t while they train. From the moments it is known before, and a traini
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -253,32 +253,20 @@ def frozen(
     states: {name: state}. trunk: a `bench.mean.model.Trunk`. BenchError if it is not among them, or
     does not fit.
     """
-    check_there(name, states, shape)
+    modes = "mlp" if shape[1:] == (1, 1) else "simple, complex"
+    remedy = f"or a mode to train it in: {modes}"
+    if name not in states:
+        raise BenchError(
+            f"heads.targets.{name}: imported, but the mean model came with {_listed(states)}; "
+            f"expected a mean model that brings it along, {remedy}"
+        )
     try:
         return imported(states[name], trunk, covariance.numbers_of(name, shape))
     except BenchError as error:
         raise BenchError(
             f"heads.targets.{name}: imported, but what came with the mean model does not fit: "
-            f"{error}; expected a mean model whose {name} does, {_modes(shape)}"
+            f"{error}; expected a mean model whose {name} does, {remedy}"
         ) from error
-
-
-def check_there(name: str, names: Collection[str], shape: tuple[int, ...]) -> None:
-    """BenchError unless `name` is among `names`, the heads that come with a mean model.
-
-    shape: of the images.
-    """
-    if name not in names:
-        raise BenchError(
-            f"heads.targets.{name}: imported, but the mean model came with {_listed(names)}; "
-            f"expected a mean model that brings it along, {_modes(shape)}"
-        )
-
-
-def _modes(shape):
-    """The other way to a head, in words."""
-    modes = "mlp" if shape[1:] == (1, 1) else "simple, complex"
-    return f"or a mode to train it in: {modes}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -33,8 +33,6 @@ def train_mean(experiment, name):
             heads.frozen(head, found["heads"], Trunk.of(found["unet"]), data.shape)
         storage.save(folder=place.mean, **found)
         return
-    for head in setting.heads.imported if setting.heads else ():
-        heads.check_there(head, setting.mean.train.heads, data.shape)
     with tracking.live_run(experiment, name, "mean") as log_loss:
         network, trained, log = train.train(
             data,

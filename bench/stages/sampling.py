@@ -1,5 +1,6 @@
 """Samples of every cell. They are drawn again only if something that determines them changed."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -83,13 +84,12 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
     ) as bar:
         for cell in missing:
             steps, digest = cells[cell]
-            variant, kind, K = cell
-            clip_levels = setting.clip(process_name, variant)
-            try:
+            clip_levels = setting.clip(process_name, cell[0])
+            with _naming(name, process_name, cell):
                 images = sampler.sample(
                     denoiser,
                     forward,
-                    variant,
+                    cell[0],
                     steps,
                     first,
                     last - first,
@@ -98,14 +98,22 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
                     setting.samples.batch,
                     bar.update,
                 )
-            except sampler.NotFinite as error:
-                raise BenchError(
-                    f"samples of {name}, {process_name}, {variant}, {kind}, K = {K}: {error}; look "
-                    f"for the cause with: bench check variant {covariance.reference(variant)}"
-                ) from error
             files.write_npz(written[cell], images=images, digest=np.array(digest))
     manifest = {str(written[cell]): digest for cell, (_, digest) in cells.items()}
     files.write_json(place.manifest(process_name, needs, shard), manifest)
+
+
+@contextlib.contextmanager
+def _naming(name, process_name, cell):
+    """Names the cell in the error of samples that are not finite."""
+    variant, kind, K = cell
+    try:
+        yield
+    except sampler.NotFinite as error:
+        raise BenchError(
+            f"samples of {name}, {process_name}, {variant}, {kind}, K = {K}: {error}; look "
+            f"for the cause with: bench check variant {covariance.reference(variant)}"
+        ) from error
 
 
 def _cells_to_sample(setting, place, process_name, variants, common):
