@@ -37,15 +37,19 @@ from bench.denoiser import Denoiser
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.jacobian import differentiate
 from bench.mean.oracle import OracleModel
+from bench.mixture import Mixture
 from bench.runtime.errors import BenchError
 from bench.theory.ground import SIGMAS, data_of, row, within
 from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
 
 SEED = 1
-N, DIM, COMPONENTS = 50, 2, 3  # a mixture that a small network learns in seconds
+N, DIM = 50, 2
+SEVERAL = law_of(3, DIM)  # a mixture that a small network learns in seconds
+ROUND = Mixture.of(np.ones(1), np.zeros((1, DIM)), np.eye(DIM)[None])
 RADIUS = 2.0  # (hi − lo)/2 that the range of σ² is checked for
 BATCH = 16  # images that a variant is looked at with, together and each alone
+IMAGES = 5000  # for an average over x_t
 STEPS = (2, 10, 30, 50)  # t at which a variant is looked at
 REPLICATES, DRAWS = 16, 250  # of the moments, for a standard error that needs no formula
 TRAINING = TrainSection(steps=2000, batch=512, learning_rate=5e-3, warmup=60, ema=0.995)
@@ -78,15 +82,18 @@ def check(name: str) -> list[dict[str, Any]]:
         rows += closed_form(variant)
     if variant.head is not None:
         rows += learning(variant)
+    elif variant.conditional and variant.assumes != "nothing":
+        rows += on_average(variant)
     return rows
 
 
 class Ground:
     """The mixture, its data, and the moments of one mean model, in independent sets of draws."""
 
-    def __init__(self, imperfection: float, structures: tuple[str, ...] = ()):
-        self.schedule = schedule.make("linear", N)
-        self.law = law_of(COMPONENTS, DIM)
+    def __init__(
+        self, imperfection: float, structures: tuple[str, ...] = (), law: Mixture = SEVERAL
+    ):
+        self.schedule, self.law = schedule.make("linear", N), law
         self.names = (SEED, "contract")
         self.data = data_of(self.law, self.names, test=1000)
         self.model = OracleModel(self.law, self.schedule, imperfection)
@@ -102,15 +109,17 @@ class Ground:
             for part in range(REPLICATES)
         ]
 
-    def seen(self, variant: Variant, t: int, part: int = 0, radius: float = np.inf) -> Seen:
+    def seen(
+        self, variant: Variant, t: int, part: int = 0, radius: float = np.inf, images: int = BATCH
+    ) -> Seen:
         """What a variant sees of a batch at step t; a head's output is uniform in [−1, 1]."""
-        x_t = self.noised("seen", t, BATCH)
+        x_t = self.noised("seen", t, images)
         noise_of_t = self.schedule.noise[t]
-        eps_hat, _, jacobian = differentiate(self.model, x_t, torch.full((BATCH,), t), noise_of_t)
+        eps_hat, _, jacobian = differentiate(self.model, x_t, torch.full((images,), t), noise_of_t)
         x0_hat = (x_t - noise_of_t * eps_hat) / self.schedule.signal[t]
         output = None
         if variant.head is not None:
-            size = (BATCH, covariance.numbers_of(variant.name, self.data.shape) or DIM)
+            size = (images, covariance.numbers_of(variant.name, self.data.shape) or DIM)
             numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=size)
             output = torch.from_numpy(numbers)
         at = MomentsAt(self.moments[part], t, variant)
@@ -128,9 +137,9 @@ class Ground:
 grounds = functools.cache(Ground)
 
 
-def ground(variant: Variant, imperfection: float = 0.0) -> Ground:
+def ground(variant: Variant, imperfection: float = 0.0, law: Mixture = SEVERAL) -> Ground:
     """The ground with the moments that `variant` reads."""
-    return grounds(imperfection, tuple(filter(second_moments.is_one, variant.moments)))
+    return grounds(imperfection, tuple(filter(second_moments.is_one, variant.moments)), law)
 
 
 def holds(variant: Variant, claim: str, broken: int) -> dict[str, Any]:
@@ -285,6 +294,28 @@ def _entries(variant: Variant, seen: Seen):
         return np.reshape(variant.spectrum(seen), -1)
     spectrum = torch.as_tensor(variant.spectrum(seen))[None]
     return seen.frame.colour(spectrum, torch.eye(DIM, dtype=torch.float64)).numpy().reshape(-1)
+
+
+def on_average(variant: Variant) -> Iterator[dict[str, Any]]:
+    """v of a variant that nothing is learned for is right on average over x_t and coordinates, on
+    one round Gaussian with the perfect mean.
+
+    There Cov[ε | x_t] is a multiple of I, so that the shortcuts that such variants take cost
+    nothing.
+    """
+    made = ground(variant, law=ROUND)
+    for t in STEPS:
+        seen = made.seen(variant, t, images=IMAGES)
+        x_t = seen.jacobian.x_t.detach()
+        v, truth = side_by_side(variant, seen, true_matrices(made.model, made.schedule, x_t, t))
+        of_images = v.mean(1)
+        yield within(
+            f"{variant.name}: v is Cov[ε | x_t] on average at t = {t}, one round Gaussian",
+            variant.source,
+            truth.mean().item(),
+            of_images.mean().item(),
+            of_images.std().item() / IMAGES**0.5 + ROUNDING,  # of b_t ∂ε̂/∂x_t, at most 1
+        )
 
 
 def learning(variant: Variant) -> Iterator[dict[str, Any]]:

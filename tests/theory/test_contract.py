@@ -56,6 +56,16 @@ def test_values_that_are_wrong(broken):
     assert "v is E[(ε − ε̂)²] at t = 10, imperfection 0" in missed
 
 
+def test_a_conditional_value_that_is_wrong_on_average(broken):
+    """1 − ε̂² keeps the contract, as the variant `heuristic`; half of it has the right range."""
+    missed = broken(
+        assumes="perfect mean",
+        conditional=True,
+        spectrum=lambda self, seen: (1 - seen.eps_hat**2) / 2,
+    )
+    assert missed.count("on average") == 2 and "at t = 2, one round Gaussian" in missed
+
+
 def test_shape_range_determinism_and_batch(broken):
     calls = itertools.count(1)
     assert "has another shape" in broken(spectrum=lambda self, seen: np.ones(3))
