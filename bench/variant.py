@@ -14,6 +14,7 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this module does not import torch.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ForwardRef, Literal
@@ -322,8 +323,8 @@ def register(variant: Variant) -> None:
     """Puts a variant into `VARIANTS`.
 
     BenchError if an attribute has a value that is not allowed (`Attributes`), if another class has
-    its name already, for a moment that there is not, or if its method `products` is not as that of
-    `Variant`.
+    its name already, for a moment that there is not, or if a method does not take the arguments
+    of that of `Variant`.
     """
     _check_attributes(variant)
     earlier, cls = VARIANTS.get(variant.name), type(variant)
@@ -333,6 +334,7 @@ def register(variant: Variant) -> None:
             if name not in MOMENTS and not second_moments.is_one(name):
                 where = f"variant {variant.name!r} ({place(cls)}): {attribute}"
                 raise BenchError(f"{where}: {unknown('moment', name, MOMENTS)}")
+    _check_methods(variant)
     _check_products(variant)
     VARIANTS[variant.name] = variant
 
@@ -347,16 +349,27 @@ def _check_attributes(variant: Variant) -> None:
         raise BenchError(f"{where}: {problem(error)}") from error
 
 
+def _check_methods(variant: Variant) -> None:
+    """BenchError for a method that others call with arguments which it does not take."""
+    calls = {
+        "check_shape": "(self, shape, in_bound=False)",
+        "numbers": "(self, shape)",
+        "products": "(self, dim, in_bound=False)",
+    }
+    for method, arguments in calls.items():
+        values = (64,) if method == "products" else ((1, 8, 8),)
+        named = {"in_bound": True} if "in_bound" in arguments else {}
+        try:
+            inspect.signature(getattr(variant, method)).bind(*values, **named)
+        except TypeError as error:
+            where = f"variant {variant.name!r} ({place(type(variant))}): {method}"
+            raise BenchError(f"{where}: {reason(error)}; expected `{method}{arguments}`") from error
+
+
 def _check_products(variant: Variant) -> None:
-    """BenchError unless `products` takes its two arguments and gives a whole number from 0."""
+    """BenchError unless `products` gives a whole number from 0."""
     where, dim = f"variant {variant.name!r} ({place(type(variant))}): products", 64
-    try:
-        products = [variant.products(dim), variant.products(dim, in_bound=True)]
-    except TypeError as error:
-        raise BenchError(
-            f"{where}: {reason(error)}; expected `products(self, dim, in_bound=False)`"
-        ) from error
-    for number in products:
+    for number in (variant.products(dim), variant.products(dim, in_bound=True)):
         if not is_whole(number, 0):
             raise BenchError(
                 f"{where}: found {shown(number)} for {dim} coordinates, expected a whole number "

@@ -161,6 +161,18 @@ def test_a_class_that_is_no_variant_of_its_own(case, registry):
 
 
 @pytest.mark.parametrize(
+    "method, mine, message",
+    [
+        ("check_shape", lambda self, shape: None, "check_shape: .*'in_bound'; expected `check_sh"),
+        ("numbers", lambda self: 3, r"numbers: too many positional .*; expected `numbers.self, s"),
+    ],
+)
+def test_a_method_of_other_arguments(method, mine, message, registry):
+    with pytest.raises(BenchError, match=f"variant 'mine' .*:Mine.: {message}"):
+        type("Mine", (covariance.Variant,), {"name": "mine", method: mine})
+
+
+@pytest.mark.parametrize(
     "products, message",
     [
         (
@@ -333,6 +345,9 @@ def test_a_family_of_another_package(registry, tmp_path, monkeypatch):
     assert covariance.get("part-5").spectrum(None) == 1 / 5
     with pytest.raises(BenchError, match="unknown variant 'part-0'"):
         covariance.get("part-0")
+    for wrong in ("thirds:Part-0", "thirds:Part-1234567"):
+        with pytest.raises(BenchError, match="from 1 to 999999 behind the hyphen: thirds:Part-16"):
+            covariance.load(wrong)
 
 
 def test_analytic_variance_is_the_theorem_of_the_paper():

@@ -56,6 +56,12 @@ def load(reference: str) -> str:
     number = ()
     if numbered and reference not in points and (":" in reference or numbered["family"] in points):
         reference, number = numbered["family"], (int(numbered["number"]),)
+    module, _, attribute = reference.partition(":")
+    if "-" in attribute:
+        raise BenchError(
+            f"variant {reference!r}: expected a whole number from 1 to 999999 behind the hyphen: "
+            f"{module}:{attribute.partition('-')[0]}-16"
+        )
     cls = plugins.load("variant", GROUP, Variant, reference, known)
     name = cls.name
     if number:

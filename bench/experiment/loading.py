@@ -87,7 +87,8 @@ def resolve(
                 setting_files.read(file, Path(folder) / setting_files.FOLDER), added
             )
             owners |= {key: [*owners.get(key, []), file] for key in own}
-            settings[name] = _validate(Setting, {**shared, **own}, file, shared, path)
+            others = shared.keys() - own.keys()
+            settings[name] = _validate(Setting, {**shared, **own}, file, others, path)
             if "processes" not in own:
                 shared_rows.append(name)
         _check_effect(changes or {}, owners, len(settings), path)

@@ -38,7 +38,10 @@ def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str])
     missing = sorted(learned - set(setting.head_names))
     heads = setting.heads
     if heads and heads.default:
-        targets = {**heads.targets, **dict.fromkeys(missing, heads.default)}
+        joint = setting.mean.train.heads if setting.mean.train else []
+        targets = dict(heads.targets)
+        for variant in missing:
+            targets[variant] = "imported" if variant in joint else heads.default
         heads, missing = heads.model_copy(update={"default": None, "targets": targets}), []
     if missing and shared_rows:
         print(
@@ -93,9 +96,18 @@ def check(setting: Setting) -> None:
 
 
 def _check_imported(setting: Setting) -> None:
-    """BenchError for an imported head if the mean model is trained here, and not with this head."""
+    """BenchError for an imported head if the mean model is trained here, and not with this head, or
+    for one that is trained with the mean model and then once more.
+    """
     if setting.mean.train is None:
         return
+    for name in setting.mean.train.heads:
+        mode = setting.heads.targets.get(name, "imported")
+        if mode != "imported":
+            raise BenchError(
+                f"heads.targets.{name}: expected imported, as mean.train.objective "
+                f"{setting.mean.train.objective} trains it with the mean, found {mode}"
+            )
     for name in setting.heads.imported:
         if name not in setting.mean.train.heads:
             raise BenchError(

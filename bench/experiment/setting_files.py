@@ -11,7 +11,7 @@ Its own keys count. A key of a mapping replaces that key alone, and `null` takes
 from pathlib import Path
 from typing import Any
 
-from bench.experiment import strict
+from bench.experiment import additions, strict
 from bench.runtime.errors import BenchError, shown, unknown
 
 FOLDER = Path("workflows") / "settings"
@@ -52,9 +52,15 @@ def read(file: Path, settings: Path) -> dict[str, Any]:
     """The keys of the setting in `file`, with those of the one that it is like.
 
     settings: the folder of the settings that have names. BenchError if the other one is not there,
-    or is itself like a third.
+    or is itself like a third, and for a key that adds to a list.
     """
     own = strict.read(file)
+    _, added = additions.split(own)
+    if added:
+        raise BenchError(
+            f"{shown_path(file)}: {'.'.join(_first_key(added))}: adds to a list, as only an "
+            "overlay can; expected the whole list in a setting"
+        )
     if LIKE not in own:
         return own
     name = own.pop(LIKE)
@@ -76,6 +82,12 @@ def read(file: Path, settings: Path) -> dict[str, Any]:
             f"expected a setting without the key {LIKE}"
         )
     return merged(other, own)
+
+
+def _first_key(mapping: dict[str, Any]) -> list[str]:
+    """The names that lead to the first value that is no mapping."""
+    key, value = next(iter(mapping.items()))
+    return [str(key), *(_first_key(value) if isinstance(value, dict) and value else [])]
 
 
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

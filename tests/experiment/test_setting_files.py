@@ -46,10 +46,38 @@ def test_null_takes_away_a_key_that_has_no_default_here(resolve):
 
 
 def test_a_head_that_the_mean_does_not_bring(resolve):
-    text = "like: digits\nmean: {train: {objective: hybrid}}\nheads: {targets: {npr: imported}}\n"
+    text = (
+        "like: digits\nmean: {train: {objective: hybrid}}\n"
+        "heads: {targets: {npr: imported, improved_ddpm: imported}}\n"
+    )
     with pytest.raises(
         BenchError, match="heads.targets.npr: imported, but the mean model is train"
     ):
+        resolve(text)
+
+
+def test_a_variance_that_would_be_trained_twice(resolve):
+    """digits trains improved_ddpm on the finished network."""
+    text = "like: digits\nmean: {train: {objective: hybrid}}\n"
+    message = "heads.targets.improved_ddpm: expected imported, as .* hybrid .*found simple"
+    with pytest.raises(BenchError, match=message):
+        resolve(text)
+
+
+def test_a_default_does_not_train_what_comes_with_the_mean(resolve):
+    text = (
+        "like: digits\nmean: {train: {objective: hybrid}}\n"
+        "heads: {default: simple, targets: null}\n"
+    )
+    targets = resolve(text)["mine"].heads.targets
+    assert targets["improved_ddpm"] == "imported" and targets["npr"] == "simple"
+
+
+def test_a_list_cannot_be_added_to_in_a_setting(resolve):
+    """The error names the setting's file, not params.yaml."""
+    text = "like: digits\nprocesses: {ddpm: {variants+: [tmpd]}}\n"
+    message = r"mine.yaml: processes.ddpm.variants\+: adds to a list, as only an overlay can"
+    with pytest.raises(BenchError, match=message):
         resolve(text)
 
 
