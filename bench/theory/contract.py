@@ -52,7 +52,7 @@ BATCH = 16  # images that a variant is looked at with, together and each alone
 IMAGES = 5000  # for an average over x_t
 STEPS = (2, 10, 30, 50)  # t at which a variant is looked at
 REPLICATES, DRAWS = 16, 250  # of the moments, for a standard error that needs no formula
-TRAINING = TrainSection(steps=2000, batch=512, learning_rate=5e-3, warmup=60, ema=0.995)
+TRAINING = TrainSection(steps=1000, batch=512, learning_rate=1.5e-2, warmup=30, ema=0.99)
 ROUNDING = 1e-12
 # The error of a mean of few replicates is itself estimated: it deviates as Student's t.
 STUDENT = student.isf(norm.sf(SIGMAS), REPLICATES - 1) / SIGMAS
