@@ -121,6 +121,11 @@ STAGES = (
         "Draw each metric against K: results/figures/SETTING/METRIC.png.",
         setting,
     ),
+    stage(
+        "bench study --config results/draws-tables/config.yaml",
+        "bench.stages.reporting:summarise_study",
+        "Take the means over the repeated settings of a study: study.csv and study.png.",
+    ),
     thresholds,
     stage(
         "bench theory --threads 1",

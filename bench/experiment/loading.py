@@ -72,23 +72,22 @@ def resolve(
     """Validates the merged mapping `raw` and reads the settings it names.
 
     raw["settings"]: a list of settings. Each is the name of a file in workflows/settings/ of
-    `folder`, or the path of a YAML file, relative to the working folder. In a resolved file it is
-    the mapping of the settings themselves. path: what an error calls the file. changes: what of
-    `raw` is from overlays or the command line. BenchError for the first mistake.
+    `folder`, or the path of a YAML file, relative to the working folder. A mapping has the settings
+    themselves: in a resolved file whole, elsewhere like others. path: what an error calls the file.
+    changes: what of `raw` is from overlays or the command line. BenchError for the first mistake.
     """
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
     raw, shared_rows = additions.extend(raw, added), []
-    if not isinstance(raw.get("settings"), dict):
+    if not setting_files.are_resolved(raw.get("settings")):
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
         settings, owners = {}, {}
-        for name, file in setting_files.find(raw.get("settings"), path, folder).items():
-            own = additions.extend(
-                setting_files.read(file, Path(folder) / setting_files.FOLDER), added
-            )
-            owners |= {key: [*owners.get(key, []), file] for key in own}
+        read = setting_files.read_all(raw.get("settings"), path, folder)
+        for name, (place, own) in read.items():
+            own = additions.extend(own, added)
+            owners |= {key: [*owners.get(key, []), place] for key in own}
             others = shared.keys() - own.keys()
-            settings[name] = _validate(Setting, {**shared, **own}, file, others, path)
+            settings[name] = _validate(Setting, {**shared, **own}, place, others, path)
             if "processes" not in own:
                 shared_rows.append(name)
         _check_effect(changes or {}, owners, len(settings), path)

@@ -1,11 +1,12 @@
-"""Where the settings of an experiment are, and how their files are read.
+"""Where the settings of an experiment are, and how they are read.
 
-A setting may be like another but for some keys:
+`settings` is a list of files, by name or path. A setting may be like another but for some keys:
 
     like: digits                    # a setting beside this one, or of workflows/settings/
     mean: {train: {steps: 250}}
 
-Its own keys count. A key of a mapping replaces that key alone, and `null` takes one away.
+Its own keys count. A key of a mapping replaces that key alone, and `null` takes one away. Such
+settings need no file: `settings` may be a mapping of them, {name: keys}.
 """
 
 from pathlib import Path
@@ -16,6 +17,34 @@ from bench.runtime.errors import BenchError, shown, unknown
 
 FOLDER = Path("workflows") / "settings"
 LIKE = "like"
+
+
+def read_all(
+    entries: Any, path: str | Path, folder: str | Path
+) -> dict[str, tuple[str | Path, dict[str, Any]]]:
+    """{name of a setting: (what an error calls its place, its keys)} of the key `settings`.
+
+    path: what an error calls the file that has them. folder: that of workflows/settings/.
+    """
+    settings = Path(folder) / FOLDER
+    if isinstance(entries, dict):
+        read = {}
+        for name, own in entries.items():
+            place = f"{path}: settings.{name}"
+            read[name] = (place, _completed(own, place, settings.glob("*.yaml")))
+        return read
+    return {
+        name: (file, _read(file, settings)) for name, file in find(entries, path, folder).items()
+    }
+
+
+def are_resolved(settings: Any) -> bool:
+    """Whether the key `settings` is that of a resolved file, in which no setting is like another
+    one.
+    """
+    if not isinstance(settings, dict):
+        return False
+    return not any(isinstance(own, dict) and LIKE in own for own in settings.values())
 
 
 def find(entries: Any, path: str | Path, folder: str | Path) -> dict[str, Path]:
@@ -48,37 +77,46 @@ def find(entries: Any, path: str | Path, folder: str | Path) -> dict[str, Path]:
     return chosen
 
 
-def read(file: Path, settings: Path) -> dict[str, Any]:
-    """The keys of the setting in `file`, with those of the one that it is like.
-
-    settings: the folder of the settings that have names. BenchError if the other one is not there,
-    or is itself like a third, and for a key that adds to a list.
-    """
+def _read(file, settings):
+    """The keys of the setting in `file`. settings: the folder of the settings that have names."""
     own = strict.read(file)
+    others = {}
+    if LIKE in own:
+        for place in (*settings.glob("*.yaml"), *file.parent.glob("*.yaml")):
+            other = others.setdefault(place.stem, place)
+            if place.stem == own[LIKE] and other.resolve() != place.resolve():
+                raise BenchError(
+                    f"{shown_path(file)}: {LIKE}: {own[LIKE]} is {shown_path(other)} and "
+                    f"{shown_path(place)}; rename the second"
+                )
+        others.pop(file.stem, None)
+    return _completed(own, shown_path(file), others.values())
+
+
+def _completed(own, place, others):
+    """The keys of a setting, with those of the one that it is like.
+
+    place: what an error calls it. others: files of settings that it may be like. BenchError if that
+    one is not there, or is itself like a third, and for a key that adds to a list.
+    """
+    if not isinstance(own, dict):
+        raise BenchError(f"{place}: expected a mapping of keys, found {shown(own)}")
     _, added = additions.split(own)
     if added:
         raise BenchError(
-            f"{shown_path(file)}: {'.'.join(_first_key(added))}: adds to a list, as only an "
-            "overlay can; expected the whole list in a setting"
+            f"{place}: {'.'.join(_first_key(added))}: adds to a list, as only an overlay can; "
+            "expected the whole list in a setting"
         )
     if LIKE not in own:
         return own
-    name = own.pop(LIKE)
-    names = {}
-    for place in (*settings.glob("*.yaml"), *file.parent.glob("*.yaml")):
-        other = names.setdefault(place.stem, place)
-        if place.stem == name and other.resolve() != place.resolve():
-            raise BenchError(
-                f"{shown_path(file)}: {LIKE}: {name} is {shown_path(other)} and "
-                f"{shown_path(place)}; rename the second"
-            )
-    names.pop(file.stem, None)
+    own = dict(own)
+    name, names = own.pop(LIKE), {file.stem: file for file in others}
     if not isinstance(name, str) or name not in names:
-        raise BenchError(f"{shown_path(file)}: {LIKE}: {unknown('setting', name, names)}")
+        raise BenchError(f"{place}: {LIKE}: {unknown('setting', name, names)}")
     other = strict.read(names[name])
     if LIKE in other:
         raise BenchError(
-            f"{shown_path(file)}: {LIKE}: {name} is itself like {shown(other[LIKE])}; "
+            f"{place}: {LIKE}: {name} is itself like {shown(other[LIKE])}; "
             f"expected a setting without the key {LIKE}"
         )
     return merged(other, own)

@@ -114,6 +114,40 @@ def calibration(rows: pandas.DataFrame, path: Path) -> None:
     _save(figure, path, dpi=110)
 
 
+def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
+    """Draws a study: a row of panels for each metric and process, a column for each group.
+
+    summary: of study.csv; see `bench.report.studies.summarise`. name: of the study.
+    """
+    looks = styles(list(summary.variant.unique()))
+    groups = list(summary.group.unique())
+    lines = list(dict.fromkeys(zip(summary.metric, summary.process, strict=True)))
+    figure, axes = pyplot.subplots(
+        len(lines),
+        len(groups),
+        figsize=(3.2 * len(groups) + 1.8, 3.2 * len(lines)),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
+    )
+    for row, (metric_name, process) in zip(axes, lines, strict=True):
+        metric = scores.get(metric_name)
+        of_row = summary[(summary.metric == metric_name) & (summary.process == process)]
+        for axis, group in zip(row, groups, strict=True):
+            panel = of_row[of_row.group == group].assign(published=np.nan)
+            _panel(axis, panel, looks, dict.fromkeys(panel.trajectory, "-"))
+            if panel.empty:
+                axis.set_axis_off()
+                continue
+            _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
+            axis.set_title(f"{group}, {process}")
+            axis.set_xlabel("network evaluations an image")
+        row[0].set_ylabel(metric.label)
+    figure.legend(handles=_legend(looks, {}, False), loc="outside right upper", fontsize=8)
+    figure.suptitle(name)
+    _save(figure, path, dpi=110)
+
+
 def _nothing(group, path):
     figure = pyplot.figure(figsize=(4.4, 1.2))
     figure.text(0.5, 0.5, f"no cells of {group}", ha="center", va="center")

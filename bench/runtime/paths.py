@@ -73,6 +73,8 @@ class Tables:
         self.table2 = self.folder / "table2.csv"
         self.metrics = self.folder / "metrics.json"
         self.tracking = self.folder / "tracking.json"
+        self.study = self.folder / "study.csv"
+        self.study_figure = self.folder / "study.png"
 
     def plot(self, metric: str) -> Path:
         """The curves of a metric as data."""

@@ -11,7 +11,7 @@ from bench import covariance, scores, trajectory
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
-from bench.report import address, figures, pictures, reproduction, tables, tracking
+from bench.report import address, figures, pictures, reproduction, studies, tables, tracking
 from bench.runtime import files, paths
 from bench.scores import extractors
 from bench.scores.report import Scores
@@ -30,7 +30,29 @@ def gather_cells(experiment: Experiment) -> None:
     """cells.csv, paired.csv and calibration.csv; reproduction.csv and .md, which compare with
     published numbers.
     """
-    written, rows, pairs, calibration = paths.Tables(experiment.name), [], [], []
+    written = paths.Tables(experiment.name)
+    rows, pairs, calibration = _measurements(experiment)
+    tolerances = published.tolerances()
+    comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
+    for row in rows:
+        setting = experiment.setting(row["setting"])
+        metric = scores.get(row["metric"])
+        row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
+    files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
+    files.write_csv(written.reproduction, comparison)
+    text = reproduction.markdown(comparison, tolerances, experiment.settings)
+    files.write_text(written.reproduction_report, text)
+    empty = pandas.DataFrame(columns=tables.CALIBRATION)
+    files.write_csv(written.calibration, pandas.concat(calibration) if calibration else empty)
+    files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
+
+
+def _measurements(experiment):
+    """(rows of cells.csv, rows of paired.csv, frames of calibration.csv) of all settings.
+
+    The rows of cells.csv lack their versions and published numbers.
+    """
+    rows, pairs, calibration = [], [], []
     for name, setting in experiment.settings.items():
         place = paths.Setting(name)
         if experiment.wants_bound(name):
@@ -45,19 +67,16 @@ def gather_cells(experiment: Experiment) -> None:
                 rows += tables.fidelity_cells(name, process, report)
                 pairs += tables.paired_scores(name, process, report)
     _add_network_evaluations(experiment, rows)
-    tolerances = published.tolerances()
-    comparison = reproduction.compare(published.read(), _measured(experiment, rows), tolerances)
-    for row in rows:
-        setting = experiment.setting(row["setting"])
-        metric = scores.get(row["metric"])
-        row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
-    files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
-    files.write_csv(written.reproduction, comparison)
-    text = reproduction.markdown(comparison, tolerances, experiment.settings)
-    files.write_text(written.reproduction_report, text)
-    empty = pandas.DataFrame(columns=tables.CALIBRATION)
-    files.write_csv(written.calibration, pandas.concat(calibration) if calibration else empty)
-    files.write_csv(written.paired, pandas.DataFrame(pairs, columns=tables.PAIRED))
+    return rows, pairs, calibration
+
+
+@one_at_a_time(lambda experiment: paths.Tables(experiment.name).study)
+def summarise_study(experiment: Experiment) -> None:
+    """study.csv and study.png: means over the settings of each group (`bench.report.studies`)."""
+    written, (rows, _, _) = paths.Tables(experiment.name), _measurements(experiment)
+    summary = studies.summarise(pandas.DataFrame(rows, columns=tables.COLUMNS))
+    files.write_csv(written.study, summary)
+    figures.study(summary, experiment.name, written.study_figure)
 
 
 def _add_network_evaluations(experiment, rows):

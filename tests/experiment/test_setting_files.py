@@ -110,3 +110,29 @@ def test_what_a_setting_cannot_be_like(like, message, resolve, tmp_path):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({"like": "digits"}))
     with pytest.raises(BenchError, match=message):
         resolve(f"like: {like}\n")
+
+
+def test_settings_without_files():
+    """A study has many settings that differ in a key or two."""
+    settings = {
+        "short-0": {"like": "digits", "mean": {"train": {"steps": 10}}},
+        "plain": {"like": "digits"},
+    }
+    resolved = loading.resolve({**RAW, "settings": settings}, folder=ROOT).settings
+    assert [resolved[name].mean.train.steps for name in settings] == [10, 1000]
+    assert resolved["plain"].heads == resolved["short-0"].heads
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"a": {"like": "digts"}}, "settings.a: like: unknown setting 'digts'"),
+        ({"a": {"like": "digits"}, "b": 3}, "settings.b: expected a mapping of keys, found 3"),
+        ({"a": {"like": "digits_hybrid"}}, "settings.a: like: digits_hybrid is itself like"),
+        ({"a": {"like": "digits", "means": {}}}, "settings.a: means: unknown key"),
+        ({"..": {"like": "digits"}}, r"settings.\.\."),
+    ],
+)
+def test_mistakes_in_settings_without_files(settings, message):
+    with pytest.raises(BenchError, match=message):
+        loading.resolve({**RAW, "settings": settings}, folder=ROOT)

@@ -16,11 +16,12 @@ rule bound:
     priority: 6
     threads: 1
     resources:
+        config=config_of,
         gpu=GPU,
     params:
         config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
         version=VERSIONS["bound"],
         versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
     shell:
-        "bench bound --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        "bench bound --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

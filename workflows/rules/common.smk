@@ -67,6 +67,28 @@ TABLES = paths.Tables(experiment.name)
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
 
 
+def read_studies(arguments):
+    """{name: experiment} of the studies that the command line asks for, by name or all of them.
+
+    The names of their settings begin with theirs, so that a job of Snakemake on another machine,
+    which is given the setting, reads the study too.
+    """
+    found = {}
+    for file in sorted(Path(workflow.basedir, "workflows", "studies").glob("*.yaml")):
+        if "studies" in arguments or any(file.stem in argument for argument in arguments):
+            found[file.stem] = loading.load(Path(workflow.basedir) / loading.PARAMS, [file])
+    return found
+
+
+try:
+    STUDIES = read_studies(sys.argv[1:])
+except BenchError as error:
+    sys.exit(f"error: {error}")
+# The experiment of every setting, which may be a study's own.
+EXPERIMENTS = {name: study for study in STUDIES.values() for name in study.settings}
+EXPERIMENTS |= {name: experiment for name in experiment.settings}
+
+
 def refuse_tables_of_another_experiment(arguments):
     """Ends the run if an argument is a table of another experiment; the error says what to type.
 
@@ -75,7 +97,7 @@ def refuse_tables_of_another_experiment(arguments):
     files = " + ".join(CONFIG_FILES)
     for argument in arguments:
         owner = paths.experiment_of(argument)
-        if owner in (None, experiment.name):
+        if owner in (None, experiment.name) or owner in STUDIES:
             continue
         command = ["snakemake", "--cores", "all", "tables"]
         if Path(workflow.basedir) != Path.cwd():
@@ -143,7 +165,8 @@ GPU = int(experiment.device != "cpu")
 
 
 wildcard_constraints:
-    setting="|".join(experiment.settings),
+    setting="|".join(EXPERIMENTS),
+    study="|".join(STUDIES) or "none",
     process="ddpm|ddim",
     needs="|".join(covariance.NEEDS),
     kind="|".join(trajectory.TRAJECTORIES),
@@ -153,7 +176,7 @@ wildcard_constraints:
 def parts(*names):
     """A params function: the seed and the named sections of the job's setting."""
     return lambda wildcards: ", ".join(
-        [f"seed: {experiment.seed}", *(part(wildcards, name) for name in names)]
+        [f"seed: {experiment_of(wildcards).seed}", *(part(wildcards, name) for name in names)]
     )
 
 
@@ -162,8 +185,7 @@ def part(wildcards, name):
 
     name: dotted.
     """
-    setting = experiment.settings[wildcards.setting]
-    value = setting.model_dump(mode="json", exclude_none=True)
+    value = setting_of(wildcards).model_dump(mode="json", exclude_none=True)
     for key in name.split("."):
         value = (value or {}).get(key)
     return f"{name}: {json.dumps(value, sort_keys=True)}"
@@ -174,9 +196,19 @@ def of(wildcards, name):
     return f"results/{wildcards.setting}/{name}"
 
 
+def experiment_of(wildcards):
+    """The experiment of a job's setting."""
+    return EXPERIMENTS[wildcards.setting]
+
+
 def setting_of(wildcards):
     """The setting of a job."""
-    return experiment.settings[wildcards.setting]
+    return experiment_of(wildcards).settings[wildcards.setting]
+
+
+def config_of(wildcards):
+    """The config.yaml of the experiment of a job's setting."""
+    return str(paths.Tables(experiment_of(wildcards).name).config)
 
 
 def cell_inputs(wildcards, kinds, variants):
@@ -200,13 +232,24 @@ def kinds_of_job(wildcards):
 
 
 def estimates_for_heads(wildcards):
-    needed = experiment.settings[wildcards.setting].heads_need_moments
+    needed = setting_of(wildcards).heads_need_moments
     return [of(wildcards, "moments")] if needed else []
 
 
 def estimates_for_trajectories(wildcards):
     """Only optimal trajectories are estimated; the others follow from N and K."""
     return [of(wildcards, "moments")] if wildcards.kind == "optimal" else []
+
+
+def mean_of(name):
+    """The mean model of the setting called `name`."""
+    return str(paths.Setting(name).mean)
+
+
+def mean_of_another(wildcards):
+    """The mean model of another setting, where the setting takes it over as its checkpoint."""
+    source = setting_of(wildcards).mean.checkpoint
+    return [source] if source in map(mean_of, EXPERIMENTS) else []
 
 
 def config_of_mean(wildcards):
@@ -222,7 +265,7 @@ def versions_of_costs(wildcards):
 
 
 def trajectories_asked(wildcards):
-    asked = experiment.settings[wildcards.setting].trajectories().get(wildcards.kind, {})
+    asked = setting_of(wildcards).trajectories().get(wildcards.kind, {})
     return json.dumps(asked, sort_keys=True)
 
 
@@ -233,7 +276,7 @@ def sampling_priority(wildcards):
 
 
 def samples_of_process(wildcards):
-    setting = experiment.settings[wildcards.setting]
+    setting = setting_of(wildcards)
     return [
         of(wildcards, f"samples/{wildcards.process}/{needs}-{shard}.json")
         for needs in setting.variants_by_need(wildcards.process)
@@ -243,10 +286,11 @@ def samples_of_process(wildcards):
 
 def measured(name):
     """The files that the metrics of a setting come from."""
-    setting, files = experiment.settings[name], []
-    if experiment.wants_bound(name):
+    owner, files = EXPERIMENTS[name], []
+    setting = owner.settings[name]
+    if owner.wants_bound(name):
         files += [f"results/{name}/bound.parquet", f"results/{name}/calibration.parquet"]
-    if experiment.sample_metrics:
+    if owner.sample_metrics:
         files += [
             f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
         ]
@@ -269,8 +313,9 @@ def start():
             "wait for it to finish, or stop it first"
         )
     try:
-        loading.write(experiment, TABLES.config)
-        files.write_text(TABLES.options, run_options(os.path.abspath))
+        for each in {experiment.name: experiment, **STUDIES}.values():
+            loading.write(each, paths.Tables(each.name).config)
+            files.write_text(paths.Tables(each.name).options, run_options(os.path.abspath))
         prepare_store()
     except BenchError as error:
         sys.exit(f"error: {error}")

@@ -4,7 +4,7 @@ rule reference:
     input:
         "results/{setting}/data",
         "results/{setting}/extractor",
-        lambda wildcards: experiment.settings[wildcards.setting].fidelity.reference or [],
+        lambda wildcards: setting_of(wildcards).fidelity.reference or [],
     output:
         "results/{setting}/reference.json",
     log:
@@ -12,13 +12,15 @@ rule reference:
     priority: 5
     threads: 1
     resources:
+        config=config_of,
         gpu=GPU,
     params:
         config=parts("fidelity.reference", "fidelity.reference_images", "samples.count"),
         version=VERSIONS["reference"],
-        resizings=[str(resizing) for resizing in experiment.resizings],
+        resizings=lambda wildcards: [str(one) for one in experiment_of(wildcards).resizings],
     shell:
-        "bench reference --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        "bench reference --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
 
 
@@ -35,13 +37,14 @@ rule fidelity:
         "results/.logs/{setting}/fidelity-{process}.log",
     threads: 1
     resources:
+        config=config_of,
         gpu=GPU,
     params:
         config=parts("fidelity.resamples"),
         version=VERSIONS["fidelity"],
-        versions=metric_versions(experiment.sample_metrics),
+        versions=lambda wildcards: metric_versions(experiment_of(wildcards).sample_metrics),
     shell:
-        "bench fidelity --config $CONFIG --setting {wildcards.setting:q}"
+        "bench fidelity --config {resources.config:q} --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -10,11 +10,12 @@ rule heads:
     priority: 9
     threads: 1
     resources:
+        config=config_of,
         gpu=GPU,
     params:
         config=parts("schedule", "heads"),
         version=VERSIONS["heads"],
         versions=lambda wildcards: variant_versions(setting_of(wildcards).head_names),
     shell:
-        "bench heads --config $CONFIG --setting {wildcards.setting:q} --threads {threads}"
+        "bench heads --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

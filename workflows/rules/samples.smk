@@ -16,6 +16,7 @@ rule samples:
     priority: sampling_priority
     threads: 1
     resources:
+        config=config_of,
         gpu=GPU,
     params:
         config=parts("schedule", "samples", "clip_levels"),
@@ -23,7 +24,7 @@ rule samples:
         version=VERSIONS["samples"],
         versions=lambda wildcards: variant_versions(variants_of_job(wildcards)),
     shell:
-        "bench samples --config $CONFIG --setting {wildcards.setting:q}"
+        "bench samples --config {resources.config:q} --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"
         " --needs {wildcards.needs:q} --shard {wildcards.shard:q} --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

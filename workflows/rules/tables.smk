@@ -79,6 +79,30 @@ for name in experiment.settings:
             measured(name),
 
 
+# Means over the repeated settings of a study.
+rule study:
+    input:
+        lambda wildcards: [
+            file for name in STUDIES[wildcards.study].settings for file in measured(name)
+        ],
+    output:
+        "results/{study}-tables/study.csv",
+        "results/{study}-tables/study.png",
+    log:
+        "results/.logs/{study}-tables/study.log",
+    params:
+        version=VERSIONS["study"],
+        versions=lambda wildcards: metric_versions(STUDIES[wildcards.study].all_metrics),
+    shell:
+        "bench study --config results/{wildcards.study:q}-tables/config.yaml"
+        " 2>&1 | tee -i {log:q} >&2"
+
+
+rule studies:
+    input:
+        [paths.Tables(name).study for name in STUDIES],
+
+
 rule thresholds:
     input:
         lambda wildcards: published.paths(),
