@@ -31,6 +31,11 @@ def read_all(
         read = {}
         for name, own in entries.items():
             place = f"{path}: settings.{name}"
+            if (settings / f"{name}.yaml").is_file():
+                raise BenchError(
+                    f"{place}: has the name of {shown_path(settings / name)}.yaml, and would take "
+                    f"over results/{name}/; rename it"
+                )
             read[name] = (place, _completed(own, place, settings.glob("*.yaml")))
         return read
     return {

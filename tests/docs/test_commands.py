@@ -21,7 +21,7 @@ from tests.helpers.runs import ROOT, TINY, environment
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
-    *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md")),
+    *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
 ]
 
 # The comments that mark a command as not run here, and what such a command looks like.
@@ -29,6 +29,7 @@ MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
     "needs a cluster": r"--executor ",
     "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|one_stage)\.yaml",
+    "needs hours": r"^snakemake --cores all (studies|results/\w+-tables/study\.csv)$",
     "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) "
     r"|experiments/natural_images\.yaml",
     "needs your model": r"\bmine\.yaml|\.pth\b",

@@ -131,6 +131,7 @@ def test_settings_without_files():
         ({"a": {"like": "digits_hybrid"}}, "settings.a: like: digits_hybrid is itself like"),
         ({"a": {"like": "digits", "means": {}}}, "settings.a: means: unknown key"),
         ({"..": {"like": "digits"}}, r"settings.\.\."),
+        ({"digits": {"like": "tiny"}}, "settings.digits: has the name of .*digits.yaml, and would"),
     ],
 )
 def test_mistakes_in_settings_without_files(settings, message):

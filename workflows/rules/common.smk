@@ -97,16 +97,17 @@ def refuse_tables_of_another_experiment(arguments):
     files = " + ".join(CONFIG_FILES)
     for argument in arguments:
         owner = paths.experiment_of(argument)
-        if owner in (None, experiment.name) or owner in STUDIES:
+        if owner in (None, experiment.name) or Path(argument).stem == "study":
             continue
         command = ["snakemake", "--cores", "all", "tables"]
         if Path(workflow.basedir) != Path.cwd():
             command += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
-        overlay = Path(workflow.basedir) / "workflows" / "experiments" / f"{owner}.yaml"
+        overlays = Path(workflow.basedir, "workflows").glob(f"*/{owner}.yaml")
+        overlays = [file for file in overlays if file.parent.name in ("experiments", "studies")]
         if experiment.name != paths.DEFAULT:
             command += ["--configfile", *CONFIG_FILES[1:]]
-        elif overlay.exists():
-            command += ["--configfile", os.path.relpath(overlay)]
+        elif overlays:
+            command += ["--configfile", os.path.relpath(overlays[0])]
         sys.exit(
             f"error: {argument}: a table of the experiment {owner!r}, but {files} describes "
             f"{experiment.name!r}; type: {shlex.join(command)}"

@@ -1,0 +1,61 @@
+"""A study is the mean over repeated settings, with a standard error of how they differ."""
+
+import pandas
+import pytest
+import yaml
+from matplotlib import image
+
+from bench.report import figures, studies
+from tests.helpers.runs import ROOT
+
+FILES = sorted((ROOT / "workflows" / "studies").glob("*.yaml"))
+
+
+def rows(values, group="short", **others):
+    """Rows of cells.csv of repeated settings, a value each."""
+    row = {"process": "ddpm", "trajectory": "even", "variant": "beta", "K": 5}
+    row |= {"network_evaluations": 5.0, "metric": "nll_bpd", "stderr": 0.25, **others}
+    settings = [f"mine-{group}-{number}" for number in range(len(values))]
+    return [
+        {**row, "setting": setting, "value": value}
+        for setting, value in zip(settings, values, strict=True)
+    ]
+
+
+def test_the_mean_over_repeats_and_its_standard_error():
+    """1, 2, 6: the mean is 3, the variance 7, the standard error √(7/3)."""
+    cells = pandas.DataFrame(rows([1.0, 2.0, 6.0]) + rows([4.0], "long") + rows([5.0], variant="a"))
+    summary = studies.summarise(cells).set_index(["group", "variant"])
+    repeated, single = summary.loc[("short", "beta")], summary.loc[("long", "beta")]
+    assert (repeated.value, repeated.repeats) == (3.0, 3)
+    assert repeated.stderr == pytest.approx((7 / 3) ** 0.5, rel=1e-12)
+    assert (single.value, single.stderr, single.repeats) == (4.0, 0.25, 1)
+    assert list(studies.summarise(cells).columns) == studies.COLUMNS and len(summary) == 3
+
+
+def test_groups():
+    assert studies.group_of("draws-M_10-2") == "M_10"
+    assert studies.group_of("losses-long-run-12") == "long-run"
+    assert studies.group_of("digits") == "digits"
+
+
+def test_a_study_is_drawn(tmp_path):
+    """A panel for each metric and group; a group without a metric leaves its panel empty."""
+    cells = []
+    for K in (5, 10):
+        at = {"K": K, "network_evaluations": K}
+        cells += rows([3.0 / K, 4.0 / K], **at) + rows([60.0 / K], metric="fid", **at)
+        cells += rows([2.0 / K], "long", variant="beta_tilde", **at)
+    figures.study(studies.summarise(pandas.DataFrame(cells)), "mine", tmp_path / "study.png")
+    drawn = image.imread(tmp_path / "study.png")
+    assert drawn.shape[0] > 600 and drawn.shape[1] > 800 and drawn.std() > 0.05
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_files_of_studies(file):
+    """The workflow finds the study of a setting by its name."""
+    study = yaml.safe_load(file.read_text())
+    assert study["name"] == file.stem
+    assert all(name.startswith(f"{file.stem}-") for name in study["settings"])
+    assert all(studies.REPEAT.fullmatch(name) for name in study["settings"])
+    assert f"snakemake --cores all results/{file.stem}-tables/study.csv" in file.read_text()
