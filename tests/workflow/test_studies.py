@@ -41,6 +41,7 @@ def run(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_all_studies(clone):
     """Repeats share a mean model and no draws. Without a change there is nothing to do, and the
     tables of the study are made by its name too.
