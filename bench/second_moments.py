@@ -13,6 +13,23 @@ mean of the rest, (R + 1,), at any size. With a fixed random Ω of R + 10 column
 E‖q‖² are enough, as E[qqᵀ] is near Y (ΩᵀY)⁻¹ Yᵀ (Nyström; Tropp et al. 2017, algorithm 3).
 
 For ε̂, εεᵀ − I is a control variate, with the coefficient that E[ε̂²] has (`bench.moments`).
+
+error_rungs: how well four structures of E[eeᵀ], e = ε − ε̂, predict draws that they are not
+estimated from, (4,). These *rungs* are, in this order, one number for all coordinates, the pixel
+diagonal, the spectrum in the DCT frame, and the 16 largest eigenvectors with the mean of the rest,
+which is left out of images of at most 16 coordinates. In the frame F of a rung, x_0 − x̂_0 is
+−(b/a) e and Σ_0 is (b²/a²) v, so that a jump's term of the bound is
+
+    ½ Σ_i [ln(σ_i²/λ²) + λ²/σ_i² − 1 + γ² (b²/a²) (Fᵀe)_i²/σ_i²],   σ_i² = λ² + γ² (b²/a²) v_i
+
+The longer the jump, the smaller is λ² beside γ² (b²/a²) v. In the limit σ_i² is γ² (b²/a²) v_i, and
+the term is
+
+    ½ Σ_i [ln v_i + (Fᵀe)_i²/v_i] + what no rung changes
+
+Half of the draws give F and v, and the score is the mean of this sum over the other half, for each
+coordinate. The halves then change places, and the two scores are averaged. A v_i of 0 makes a score
+infinite. So does a half without draws.
 """
 
 import math
@@ -28,12 +45,13 @@ from bench.runtime.errors import BenchError
 OF = ("eps", "error")  # the moments of ε̂ and of ε − ε̂
 EXTRA = 10  # columns of Ω beyond R
 LARGEST = 1024  # dim of a `matrix`
+RANK = 16  # of the last of the rungs
 
 
 class Matrix:
     """E[qqᵀ]."""
 
-    ranked = False
+    ranked, of = False, OF
 
     def __init__(self, shape, rank, names):
         self.identity = np.eye(math.prod(shape))
@@ -55,7 +73,7 @@ class Matrix:
 class InDct:
     """E[qqᵀ] between channels, at every frequency of the DCT."""
 
-    ranked = False
+    ranked, of = False, OF
 
     def __init__(self, shape, rank, names):
         self.frame = Dct(shape, np.eye(shape[0]))
@@ -71,23 +89,38 @@ class InDct:
 
     def results(self, mean):
         _, colours = np.linalg.eigh(mean.sum(axis=2))
-        spectrum = np.einsum("ck,cdf,dk->kf", colours, mean, colours)
-        return {"dct": spectrum.reshape(-1), "colours": colours}
+        return {"dct": self._spectrum(mean, colours), "colours": colours}
+
+    def score(self, mean, held):
+        """The `likelihood` of draws with E[qqᵀ] = held, if v is estimated from others, `mean`."""
+        found = self.results(mean)
+        return likelihood(found["dct"], self._spectrum(held, found["colours"]))
+
+    @staticmethod
+    def _spectrum(mean, colours):
+        """(dim,): the diagonal after the rotation of the channels."""
+        return np.einsum("ck,cdf,dk->kf", colours, mean, colours).reshape(-1)
 
 
 class Largest:
-    """The largest eigenvectors of E[qqᵀ], from its products with a few random vectors."""
+    """The largest eigenvectors of E[qqᵀ], from its products with a few random vectors.
 
-    ranked = True
+    No vector is kept if there are no more coordinates than `rank`.
+    """
+
+    ranked, of = True, ("error",)
 
     def __init__(self, shape, rank, names):
-        self.dim, self.rank = math.prod(shape), rank
+        self.dim, self.rank = math.prod(shape), vectors_kept(shape, rank)
         columns = min(rank + EXTRA, self.dim)
         self.test = noise.normal((*names, "moments", "largest"), 0, columns, self.dim).T
+        if 2 * columns > self.dim:  # of so many random vectors some are nearly dependent
+            self.test, _ = np.linalg.qr(self.test)
 
     @staticmethod
     def shapes(shape, rank):
-        return {"vectors": (math.prod(shape), rank), "values": (rank + 1,)}
+        kept = vectors_kept(shape, rank)
+        return {"vectors": (math.prod(shape), kept), "values": (kept + 1,)}
 
     def product(self, q):
         """Σ q(qᵀΩ), and Σ‖q‖² in a row below."""
@@ -95,7 +128,35 @@ class Largest:
         return np.append(q.T @ (q @ self.test), energy, axis=0)
 
     def results(self, mean):
-        sketch, trace = mean[:-1], mean[-1, 0]
+        vectors, values = self._nystrom(mean)
+        values = values[: self.rank]
+        rest = max(mean[-1, 0] - values.sum(), 0.0) / (self.dim - self.rank)
+        return {"vectors": vectors[:, : self.rank], "values": np.append(values, rest)}
+
+    def score(self, mean, held):
+        """The `likelihood` of draws with E[qqᵀ] = held, if v is estimated from others, `mean`.
+
+        Only the products of the held-out matrix with Ω are known. So it is replaced by its own
+        approximation of rank R + 10, and a multiple of I on all other directions that gives it the
+        right trace. This is exact if there are at most R + 10 draws or coordinates. Otherwise some
+        energy along the eigenvectors counts as that of the rest, and the score is too high: by 0.03
+        nats a coordinate on the digits, by more for a steeper spectrum.
+        """
+        found = self.results(mean)
+        vectors, values = self._nystrom(held)
+        trace, beside = held[-1, 0], max(self.dim - len(values), 1)
+        rest = max(trace - values.sum(), 0.0) / beside
+        shares = (found["vectors"].T @ vectors) ** 2
+        energies = shares @ values + rest * (1 - shares.sum(axis=1)).clip(0.0)
+        energies = np.append(energies, max(trace - energies.sum(), 0.0))
+        sizes = np.append(np.ones(self.rank), self.dim - self.rank)
+        return likelihood(found["values"], energies, sizes)
+
+    def _nystrom(self, mean):
+        """Orthonormal vectors (dim, columns of Ω) and eigenvalues (columns of Ω,) of Y (ΩᵀY)⁻¹ Yᵀ,
+        the largest first.
+        """
+        sketch = mean[:-1]
         # A multiple of the identity makes the core positive; the eigenvalues are less it.
         shift = 10 * np.finfo(float).eps * np.linalg.norm(sketch)
         sketch = sketch + shift * self.test
@@ -103,12 +164,44 @@ class Largest:
         root = np.linalg.cholesky((core + core.T) / 2)
         half = scipy.linalg.solve_triangular(root, sketch.T, lower=True).T
         vectors, singular, _ = np.linalg.svd(half, full_matrices=False)
-        values = (singular[: self.rank] ** 2 - shift).clip(0.0)
-        rest = max(trace - values.sum(), 0.0) / (self.dim - self.rank)
-        return {"vectors": vectors[:, : self.rank], "values": np.append(values, rest)}
+        return vectors, (singular**2 - shift).clip(0.0)
 
 
-SHAPES = {"matrix": Matrix, "dct": InDct, "colours": InDct, "vectors": Largest, "values": Largest}
+def vectors_kept(shape, rank):
+    """How many vectors `Largest` keeps: `rank`, or none of images of no more coordinates."""
+    return rank if rank < math.prod(shape) else 0
+
+
+class Scalar:
+    """E‖q‖²/dim."""
+
+    def __init__(self, shape, rank, names):
+        pass
+
+    def product(self, q):
+        return (q**2).mean(axis=1).sum()
+
+    def score(self, mean, held):
+        return likelihood(mean, held)
+
+
+class Diagonal(Scalar):
+    """E[q²] of each coordinate."""
+
+    def product(self, q):
+        return (q**2).sum(axis=0)
+
+
+def likelihood(v, energies, sizes=1.0):
+    """½ (ln v_i + E[(Fᵀe)_i²]/v_i), the mean over coordinates; infinite if a v is 0.
+
+    v: the spectrum, a number for each group of coordinates. energies: E[(Fᵀe)²] of the held-out
+    draws, summed in each group. sizes: how many coordinates a group has.
+    """
+    if np.min(v) <= 0:
+        return np.inf
+    sizes = np.broadcast_to(sizes, np.shape(v))
+    return 0.5 * (sizes * np.log(v) + energies / v).sum() / sizes.sum()
 
 
 class Sums:
@@ -136,19 +229,90 @@ class Sums:
         return {f"{self.of}_{kind}{end}": array for kind, array in self.kept.results(mean).items()}
 
 
-def sums(wanted: Iterable[str], shape: Sequence[int], names: tuple) -> list[Sums]:
+class Rungs:
+    """Scores of the rungs over the draws of one step.
+
+    Draws of even number are one half, those of odd number the other. So the halves are the same
+    whatever the batches are, and as large as each other whenever the draws end.
+    """
+
+    ranked, of = False, ("error",)
+
+    def __init__(self, shape, rank, names):
+        kept = [made(shape, RANK, names) for made in self._made(shape)]
+        self.halves = [[Sums("error", None, one) for one in kept] for _ in range(2)]
+        self.draws = 0
+
+    @staticmethod
+    def _made(shape):
+        """The classes of the rungs, the simplest first."""
+        made = [Scalar, Diagonal, InDct]
+        return [*made, Largest] if vectors_kept(shape, RANK) else made
+
+    @staticmethod
+    def shapes(shape, rank):
+        return {"rungs": (len(Rungs._made(shape)),)}
+
+    def add(self, eps, eps_hat):
+        """Adds draws of ε and ε̂, (n, dim), n ≥ 1."""
+        for half, first in enumerate((self.draws % 2, 1 - self.draws % 2)):
+            if first < len(eps):
+                for one in self.halves[half]:
+                    one.add(eps[first::2], eps_hat[first::2])
+        self.draws += len(eps)
+
+    def results(self, draws, slope):
+        """{name: array}. slope: not used, as there is no control variate."""
+        scores = [np.inf] * len(self.halves[0])
+        if draws > 1:
+            pairs = zip(*self.halves, strict=True)
+            scores = [self._score(even, odd, draws) for even, odd in pairs]
+        return {"error_rungs": np.array(scores)}
+
+    @staticmethod
+    def _score(even, odd, draws):
+        """The score of a rung. even, odd: `Sums` of its halves."""
+        one, other = even.total / (draws - draws // 2), odd.total / (draws // 2)
+        return (even.kept.score(one, other) + even.kept.score(other, one)) / 2
+
+
+SHAPES = {
+    "matrix": Matrix,
+    "dct": InDct,
+    "colours": InDct,
+    "vectors": Largest,
+    "values": Largest,
+    "rungs": Rungs,
+}
+
+
+def sums(wanted: Iterable[str], shape: Sequence[int], names: tuple) -> list[Sums | Rungs]:
     """What is summed at one step for the moments `wanted` of images of `shape`.
 
     names: (seed, setting), the root of random numbers.
     """
     groups = dict.fromkeys((of, SHAPES[kind], rank) for of, kind, rank in map(parse, wanted))
-    return [Sums(of, rank, made(shape, rank, names)) for of, made, rank in groups]
+    found = []
+    for of, made, rank in groups:
+        kept = made(shape, rank, names)
+        found.append(kept if made is Rungs else Sums(of, rank, kept))
+    return found
+
+
+def check(name: str, shape: Sequence[int]) -> None:
+    """BenchError if images of `shape` are too large for a moment, or too small."""
+    _, _, rank = parse(name)
+    dim = math.prod(shape)
+    if rank is not None and not 0 < rank < dim:
+        raise BenchError(f"moment {name!r}: expected a rank from 1 to {dim - 1}, found {rank}")
+    shape_of(name, shape)
 
 
 def shape_of(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     """The shape of a moment at one step, for images of `shape`.
 
-    BenchError if such images are too large for it, or too small.
+    BenchError if such images are too large for it. A rank that they are too small for keeps no
+    vectors (`check` refuses it).
     """
     _, kind, rank = parse(name)
     dim = math.prod(shape)
@@ -158,8 +322,6 @@ def shape_of(name: str, shape: Sequence[int]) -> tuple[int, ...]:
             f"of at most {LARGEST} coordinates, or a variant that keeps less, such as mle_dct or "
             "mle_rank-16"
         )
-    if rank is not None and not 0 < rank < dim:
-        raise BenchError(f"moment {name!r}: expected a rank from 1 to {dim - 1}, found {rank}")
     return SHAPES[kind].shapes(shape, rank)[kind]
 
 
@@ -186,11 +348,11 @@ def parse(name: str) -> tuple[str, str, int | None]:
     """
     of, _, kind = name.partition("_")
     kind, _, rank = kind.partition("-")
-    if of in OF and kind in SHAPES:
+    if kind in SHAPES and of in SHAPES[kind].of:
         ranked = SHAPES[kind].ranked
-        if rank.isdecimal() == ranked and not (ranked and of == "eps"):
+        if rank.isdecimal() == ranked:
             return of, kind, int(rank) if ranked else None
     raise BenchError(
-        f"moment {name!r}: expected eps or error, followed by _matrix, _dct or _colours; or "
-        "error_vectors-R, error_values-R with a number R"
+        f"moment {name!r}: expected eps or error, followed by _matrix, _dct or _colours; "
+        "error_rungs; or error_vectors-R, error_values-R with a number R"
     )

@@ -35,7 +35,7 @@ Batch = ForwardRef("bench.heads.Batch")
 Jacobian = ForwardRef("bench.jacobian.Jacobian")
 
 ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
-FRAMES = ("pixel", "dct", "eigen")
+FRAMES = ("pixel", "dct", "eigen", "any")  # any: another one at each step
 NEEDS = ("nothing", "moments", "heads")
 OUTPUTS = ("pixel", "image")  # of a head
 DRAWN = ("uniform", "importance")  # how a head's training draws its steps
@@ -230,7 +230,7 @@ class Variant:
         in_bound: whether its bound is evaluated.
         """
         for name in filter(second_moments.is_one, self.moments):
-            second_moments.shape_of(name, shape)
+            second_moments.check(name, shape)
 
     def products(self, dim: int, in_bound: bool = False) -> int:
         """How many Jacobian products of the mean model a step of the sampler takes, or a step of

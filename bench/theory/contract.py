@@ -262,7 +262,8 @@ def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
     """v is E[(ε − ε̂)²], if the mean is what the variant assumes: E Cov[ε | x_t] + E bias².
 
     In a frame other than pixels it is the matrix E[(ε − ε̂)(ε − ε̂)ᵀ], entry by entry: in two
-    dimensions every frame here holds it exactly.
+    dimensions every frame here holds it exactly. A frame that the draws choose holds it as far as
+    they tell it from a simpler one.
     """
     sizes = {"perfect mean": (0.0,), "imperfect mean": (0.0, 0.3), "nothing": ()}
     for size, t in itertools.product(sizes[variant.assumes], STEPS):
