@@ -42,7 +42,7 @@ import torch
 from tqdm import tqdm
 
 from bench import noise, second_moments, terms
-from bench.variant import QUANTITIES
+from bench.registry import QUANTITIES
 
 PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")

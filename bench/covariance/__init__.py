@@ -12,24 +12,10 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
+from bench.registry import FAMILIES, VARIANTS, Head, is_whole, place, register_class
 from bench.runtime import plugins
 from bench.runtime.errors import BenchError, shown
-from bench.variant import (
-    FAMILIES,
-    NEEDS,
-    PRODUCT,
-    VARIANTS,
-    Batch,
-    Head,
-    MomentsAt,
-    Seen,
-    Variant,
-    is_whole,
-    place,
-    positive,
-    register_class,
-    squared_error,
-)
+from bench.variant import NEEDS, PRODUCT, Batch, MomentsAt, Seen, Variant, positive, squared_error
 
 __all__ = [
     "FAMILIES", "NEEDS", "PRODUCT", "VARIANTS", "Batch", "Head", "MomentsAt", "Seen", "Variant",
