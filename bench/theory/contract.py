@@ -5,7 +5,6 @@ check variant NAME`), and the tests run it for every variant. Its rows are those
 `bench.theory.ground`: claim, source, expected, measured, stderr, verdict.
 """
 
-import functools
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -15,43 +14,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from bench import (
-    bound,
-    covariance,
-    heads,
-    moments,
-    noise,
-    process,
-    sampler,
-    schedule,
-    second_moments,
-    trajectory,
-)
+from bench import bound, covariance, heads, process, sampler, trajectory
 from bench.covariance import MomentsAt, Seen, Variant
-from bench.data.readers.mixture import law_of
 from bench.denoiser import Denoiser
 from bench.experiment.sections import HeadsSection, TrainSection
 from bench.jacobian import differentiate
-from bench.mean.oracle import OracleModel
-from bench.mixture import Mixture
 from bench.runtime.errors import BenchError
-from bench.theory.ground import SIGMAS, data_of, row, within
+from bench.theory.case import BATCH, DIM, REPLICATES, ROUND, Case, N, case
+from bench.theory.ground import SIGMAS, row, within
 from bench.theory.learned import R_SQUARED, side_by_side, true_matrices, unexplained
 from bench.training import draw
 
-SEED = 1
-N, DIM = 50, 2
-SEVERAL = law_of(3, DIM)  # a mixture that a small network learns in seconds
-ROUND = Mixture.of(np.ones(1), np.zeros((1, DIM)), np.eye(DIM)[None])
 RADIUS = 2.0  # (hi − lo)/2 that the range of σ² is checked for
-BATCH = 16  # images that a variant is looked at with, together and each alone
 IMAGES = 5000  # for an average over x_t
 STEPS = (2, 10, 30, 50)  # t at which a variant is looked at
-REPLICATES, DRAWS = 16, 250  # of the moments, for a standard error that needs no formula
 TRAINING = TrainSection(steps=1000, batch=512, learning_rate=1.5e-2, warmup=30, ema=0.99)
 ROUNDING = 1e-12
 # The error of a mean of few replicates is itself estimated: it deviates as Student's t.
@@ -87,61 +66,6 @@ def check(name: str) -> list[dict[str, Any]]:
     return rows
 
 
-class Ground:
-    """The mixture, its data, and the moments of one mean model, in independent sets of draws."""
-
-    def __init__(
-        self, imperfection: float, structures: tuple[str, ...] = (), law: Mixture = SEVERAL
-    ):
-        self.schedule, self.law = schedule.make("linear", N), law
-        self.names = (SEED, "contract")
-        self.data = data_of(self.law, self.names, test=1000)
-        self.model = OracleModel(self.law, self.schedule, imperfection)
-        self.moments = [
-            moments.estimate(
-                self.model,
-                self.data,
-                self.schedule,
-                DRAWS,
-                (*self.names, part),
-                structures=structures,
-            )
-            for part in range(REPLICATES)
-        ]
-
-    def seen(
-        self, variant: Variant, t: int, part: int = 0, radius: float = np.inf, images: int = BATCH
-    ) -> Seen:
-        """What a variant sees of a batch at step t; a head's output is uniform in [−1, 1]."""
-        x_t = self.noised("seen", t, images)
-        noise_of_t = self.schedule.noise[t]
-        eps_hat, _, jacobian = differentiate(self.model, x_t, torch.full((images,), t), noise_of_t)
-        x0_hat = (x_t - noise_of_t * eps_hat) / self.schedule.signal[t]
-        output = None
-        if variant.head is not None:
-            size = (images, covariance.numbers_of(variant.name, self.data.shape) or DIM)
-            numbers = noise.generator(*self.names, "output", t).uniform(-1, 1, size=size)
-            output = torch.from_numpy(numbers)
-        at = MomentsAt(self.moments[part], t, variant)
-        return Seen(
-            t, self.schedule, radius, eps_hat, x0_hat, at, output, self.data.shape, jacobian
-        ).framed(variant)
-
-    def noised(self, purpose: str, t: int, count: int) -> Float64[torch.Tensor, "{count} dim"]:
-        """Draws of x_t."""
-        x_0 = self.law.draw((*self.names, purpose, t), count)
-        eps = torch.from_numpy(noise.normal((*self.names, purpose, t), 0, count, DIM))
-        return self.schedule.signal[t] * x_0 + self.schedule.noise[t] * eps
-
-
-grounds = functools.cache(Ground)
-
-
-def ground(variant: Variant, imperfection: float = 0.0, law: Mixture = SEVERAL) -> Ground:
-    """The ground with the moments that `variant` reads."""
-    return grounds(imperfection, tuple(filter(second_moments.is_one, variant.moments)), law)
-
-
 def holds(variant: Variant, claim: str, broken: int) -> dict[str, Any]:
     """A row whose claim holds if nothing is broken."""
     return row(f"{variant.name}: {claim}", variant.source, 0, broken, 0, broken == 0)
@@ -151,8 +75,8 @@ def of_one_pass(variant: Variant) -> Iterator[dict[str, Any]]:
     """Shape, range, determinism and independence of the batch of σ², at several steps s → t."""
     shape, infinite, below, above, moved, alone = 0, 0, 0, 0, 0, 0.0
     for kind, t in itertools.product(variant.processes, STEPS):
-        forward = process.make(kind, ground(variant).schedule)
-        seen = ground(variant).seen(variant, t, radius=RADIUS)
+        forward = process.make(kind, case(variant).schedule)
+        seen = case(variant).seen(variant, t, radius=RADIUS)
         unbounded = replace(seen, radius=np.inf)
         groups = len(seen.frame.energies(torch.ones(BATCH, DIM, dtype=torch.float64))[0])
         rows = BATCH if variant.conditional else 1
@@ -193,7 +117,7 @@ def _rows(variant: Variant, seen: Seen):
         one = slice(i, i + 1)
         head = None if seen.head is None else seen.head[one]
         x_t, noise_of_t = seen.jacobian.x_t.detach()[one], seen.jacobian.noise
-        model = ground(variant).model
+        model = case(variant).model
         _, _, jacobian = differentiate(model, x_t, torch.full((1,), seen.t), noise_of_t)
         eps_hat, x0_hat = seen.eps_hat[one], seen.x0_hat[one]
         alone = replace(seen, eps_hat=eps_hat, x0_hat=x0_hat, head=head, jacobian=jacobian)
@@ -208,7 +132,7 @@ def plausible(variant: Variant) -> Iterator[dict[str, Any]]:
     outside = 0
     for t in STEPS:
         try:
-            v = np.asarray(variant.spectrum(ground(variant).seen(variant, t)))
+            v = np.asarray(variant.spectrum(case(variant).seen(variant, t)))
         except NotImplementedError:  # it defines `reverse_variance`
             return
         outside += not ((v >= 0) & (v <= 1)).any()
@@ -220,7 +144,7 @@ def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
 
     The head, if there is one, is untrained.
     """
-    made = ground(variant)
+    made = case(variant)
     networks = heads.make({variant.name: "mlp"} if variant.head else {}, made.model)
     read = {name: values for name, values in made.moments[0].items() if name in variant.moments}
     denoiser = Denoiser(made.model, dict(networks), read, made.data, made.schedule)
@@ -239,7 +163,7 @@ def in_use(variant: Variant) -> Iterator[dict[str, Any]]:
 
 def _bound(variant: Variant, denoiser: Denoiser, Ks: list[int]):
     """The row that the bound of the worst K is above −E log p(x)."""
-    made = ground(variant)
+    made = case(variant)
     forward = process.make(process.BOUND_PROCESS, made.schedule)
     cells = [bound.Cell("even", variant.name, K, tuple(trajectory.even(N, K))) for K in Ks]
     images = len(made.data.test)
@@ -267,7 +191,7 @@ def closed_form(variant: Variant) -> Iterator[dict[str, Any]]:
     """
     sizes = {"perfect mean": (0.0,), "imperfect mean": (0.0, 0.3), "nothing": ()}
     for size, t in itertools.product(sizes[variant.assumes], STEPS):
-        made = ground(variant, size)
+        made = case(variant, size)
         parts = [_entries(variant, made.seen(variant, t, part)) for part in range(REPLICATES)]
         v, error = np.mean(parts, axis=0), np.std(parts, axis=0, ddof=1) / REPLICATES**0.5
         x_t = made.noised("exact", t, 20_000)
@@ -304,7 +228,7 @@ def on_average(variant: Variant) -> Iterator[dict[str, Any]]:
     There Cov[ε | x_t] is a multiple of I, so that the shortcuts that such variants take cost
     nothing.
     """
-    made = ground(variant, law=ROUND)
+    made = case(variant, law=ROUND)
     for t in STEPS:
         seen = made.seen(variant, t, images=IMAGES)
         x_t = seen.jacobian.x_t.detach()
@@ -324,7 +248,7 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
 
     An estimate of the covariance comes near the true one.
     """
-    made = ground(variant, 0.3 if variant.assumes == "imperfect mean" else 0.0)
+    made = case(variant, 0.3 if variant.assumes == "imperfect mean" else 0.0)
     section = HeadsSection(targets={variant.name: "mlp"}, train=TRAINING)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "heads.pt"
@@ -360,7 +284,7 @@ def learning(variant: Variant) -> Iterator[dict[str, Any]]:
     yield _r_squared(variant, made, trained[variant.name])
 
 
-def _r_squared(variant: Variant, made: Ground, head: torch.nn.Module):
+def _r_squared(variant: Variant, made: Case, head: torch.nn.Module):
     """The row that v with a trained head explains E[(ε − ε̂)² | x_t] over x_t and some t, or, in a
     frame other than pixels, the entries of E[(ε − ε̂)(ε − ε̂)ᵀ | x_t].
     """
