@@ -174,6 +174,7 @@ def _check_names(experiment, path):
     for name, setting in experiment.settings.items():
         try:
             _check_setting(experiment, setting)
+            _check_taken_over(experiment, name)
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
         for metric in experiment.sample_metrics:
@@ -228,6 +229,25 @@ def _check_setting(experiment, setting):
                     )
         for name, K in section.cells:
             _check_steps(stage, name, K, setting.schedule.N)
+
+
+def _check_taken_over(experiment, name):
+    """BenchError unless a setting that takes over the mean model of another one is for the same."""
+    other = experiment.mean_from(name)
+    if other is None:
+        return
+    if other == name or experiment.mean_from(other):
+        raise BenchError(
+            f"mean.checkpoint: expected the mean model of a setting that trains or imports it, "
+            f"found that of {other}"
+        )
+    own, its = experiment.setting(name), experiment.setting(other)
+    for section in ("data", "schedule"):
+        if getattr(own, section) != getattr(its, section):
+            raise BenchError(
+                f"mean.checkpoint: expected the mean model of a setting with the same {section}, "
+                f"found that of {other}"
+            )
 
 
 def _check_paths(setting):

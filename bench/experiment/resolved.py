@@ -1,6 +1,8 @@
 """An experiment and its settings, as values: the sections, and the cells that follow from them."""
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,9 +26,9 @@ from bench.experiment.sections import (
     SettingName,
 )
 from bench.process import BOUND_PROCESS, PROCESSES
+from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
-from bench.runtime.paths import DEFAULT
 
 
 class Setting(Section):
@@ -173,7 +175,7 @@ class Experiment(Section):
     `bench.experiment.loading` adds the class here and leaves the variant's name in the row.
     """
 
-    name: Name = DEFAULT
+    name: Name = paths.DEFAULT
     seed: Annotated[int, Field(strict=True, ge=0)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     plugins: list[str] = []
@@ -220,6 +222,16 @@ class Experiment(Section):
         if name not in self.settings:
             raise unknown("setting", name, self.settings)
         return self.settings[name]
+
+    def mean_from(self, name: str) -> str | None:
+        """The setting whose mean model the one called `name` takes over, as `mean.checkpoint`; None
+        if its mean model is from elsewhere.
+        """
+        checkpoint = self.setting(name).mean.checkpoint
+        for other in self.settings if checkpoint else ():
+            if Path(os.path.normpath(checkpoint)) == paths.Setting(other).mean:
+                return other
+        return None
 
     def digest(self) -> str:
         """A short hash of the resolved configuration, without its name and the device."""

@@ -137,3 +137,39 @@ def test_settings_without_files():
 def test_mistakes_in_settings_without_files(settings, message):
     with pytest.raises(BenchError, match=message):
         loading.resolve({**RAW, "settings": settings}, folder=ROOT)
+
+
+def taken_over(name, **changes):
+    """A setting like digits with the mean model of the one called `name`."""
+    mean = {"unet": None, "train": None, "checkpoint": f"results/{name}/mean"}
+    return {"like": "digits", "mean": mean, **changes}
+
+
+def test_a_mean_of_another_setting():
+    settings = {"own": {"like": "digits"}, "other": taken_over("own")}
+    experiment = loading.resolve({**RAW, "settings": settings}, folder=ROOT)
+    assert [experiment.mean_from(name) for name in settings] == [None, "own"]
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"a": taken_over("a")}, "settings.a: mean.checkpoint: .*that trains .*found that of a$"),
+        (
+            {"a": {"like": "digits"}, "b": taken_over("a"), "c": taken_over("b")},
+            "settings.c: mean.checkpoint: .*that trains or imports it, found that of b",
+        ),
+        (
+            {"a": {"like": "digits", "schedule": {"name": "cosine"}}, "b": taken_over("a")},
+            "settings.b: mean.checkpoint: .* with the same schedule, found that of a",
+        ),
+        (
+            {"a": {"like": "mixture_2d"}, "b": taken_over("a")},
+            "settings.b: mean.checkpoint: .* with the same data, found that of a",
+        ),
+    ],
+)
+def test_a_mean_that_cannot_be_taken_over(settings, message):
+    """A cycle would be a traceback of Snakemake."""
+    with pytest.raises(BenchError, match=message):
+        loading.resolve({**RAW, "settings": settings}, folder=ROOT)

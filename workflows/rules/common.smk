@@ -242,15 +242,10 @@ def estimates_for_trajectories(wildcards):
     return [of(wildcards, "moments")] if wildcards.kind == "optimal" else []
 
 
-def mean_of(name):
-    """The mean model of the setting called `name`."""
-    return str(paths.Setting(name).mean)
-
-
 def mean_of_another(wildcards):
-    """The mean model of another setting, where the setting takes it over as its checkpoint."""
-    source = setting_of(wildcards).mean.checkpoint
-    return [source] if source in map(mean_of, EXPERIMENTS) else []
+    """The mean model of another setting, if the setting takes it over as its checkpoint."""
+    other = experiment_of(wildcards).mean_from(wildcards.setting)
+    return [f"results/{other}/mean"] if other else []
 
 
 def config_of_mean(wildcards):
