@@ -3,7 +3,7 @@
 One number, the pixel diagonal, the spectrum in the DCT frame, or 16 eigenvectors and the mean of
 the rest: a richer structure fits the draws better and new images worse, if the draws are few. So
 the structure is the one with the least expected term of the bound on draws that it is not estimated
-from (`error_rungs` of `bench.second_moments`), which takes no further pass of the network. It is
+from (`error_rungs`, see `bench.structures`), which takes no further pass of the network. It is
 then estimated from all draws.
 
 The score is the term of a long jump. Those of short jumps depend less on the covariance. It is that
@@ -20,7 +20,7 @@ from bench.covariance.mle import MleDiagonal, MleScalar
 from bench.covariance.rank import MleRank
 from bench.frames import Frame
 from bench.process import Array
-from bench.second_moments import RANK
+from bench.structures import RANK
 
 RUNGS = (MleScalar(), MleDiagonal(), MleDct(), MleRank(RANK))  # in the order of `error_rungs`
 

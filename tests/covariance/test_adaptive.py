@@ -7,7 +7,7 @@ import torch
 from bench import covariance, moments, schedule, second_moments
 from bench.frames import Dct
 from bench.mean.oracle import OracleModel
-from bench.theory.contract import SEVERAL
+from bench.theory.case import SEVERAL
 from bench.theory.ground import data_of
 
 MADE, SHAPE, DIM = schedule.make("linear", 20), (3, 4, 4), 48
