@@ -18,6 +18,7 @@ MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
 TAB20, TAB20B, TAB20C = (matplotlib.colormaps[f"tab20{part}"].colors for part in ("", "b", "c"))
 COLOURS = [*TAB20[::2], *TAB20[1::2], *TAB20B, *TAB20C]  # the ten strongest first
+CUT = 1.5  # of a study's values, see `study`
 HOLLOW = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}  # published values
 
 
@@ -117,7 +118,9 @@ def calibration(rows: pandas.DataFrame, path: Path) -> None:
 def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
     """Draws a study: a row of panels for each metric and process, a column for each group.
 
-    summary: of study.csv; see `bench.report.studies.summarise`. name: of the study.
+    A metric of which less is better is cut off at `CUT` times the best value of the worst K: an
+    estimate that fails would hide the others. summary: of study.csv; see
+    `bench.report.studies.summarise`. name: of the study.
     """
     looks = styles(list(summary.variant.unique()))
     groups = list(summary.group.unique())
@@ -143,6 +146,8 @@ def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
             axis.set_title(f"{group}, {process}")
             axis.set_xlabel("network evaluations an image")
         row[0].set_ylabel(metric.label)
+        if not metric.higher_is_better:
+            row[0].set_ylim(top=CUT * of_row.groupby(["group", "K"]).value.min().max())
     figure.legend(handles=_legend(looks, {}, False), loc="outside right upper", fontsize=8)
     figure.suptitle(name)
     _save(figure, path, dpi=110)

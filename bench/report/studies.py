@@ -4,14 +4,20 @@ A study is an experiment of workflows/studies/. Its settings are called STUDY-GR
 those of a group differ in the number alone. All random numbers follow from a setting's name, so
 they are repetitions of one measurement: another training, other draws of the moments, other noise.
 Their standard error covers all of that, where the one in cells.csv is of one training.
+
+The variants of a setting share its mean model. So how far one is behind another is known better
+than either value: `behind` is the mean of the differences within the settings.
 """
 
 import re
 
 import pandas
 
+from bench import scores
+
 CELL = ["group", "process", "trajectory", "variant", "K", "network_evaluations", "metric"]
-COLUMNS = [*CELL, "value", "stderr", "repeats"]
+BLOCK = ["group", "process", "trajectory", "K", "metric"]  # of cells that are compared
+COLUMNS = [*CELL, "value", "stderr", "repeats", "best", "behind", "behind_stderr"]
 REPEAT = re.compile(r"(?P<study>[A-Za-z0-9_]+)-(?P<group>.+)-(?P<number>\d+)", re.ASCII)
 
 
@@ -25,15 +31,28 @@ def summarise(cells: pandas.DataFrame) -> pandas.DataFrame:
     """The mean of every cell over the settings of its group, with the columns `COLUMNS`.
 
     cells: with the columns setting, value and stderr, and those of `CELL` but `group`. stderr: that
-    of the mean, from how the repetitions differ; of a group of one setting its own.
+    of the mean, from how the repetitions differ; of a group of one setting its own. best: the best
+    variant of the group, process, trajectory, K and metric. behind: the mean of how far the variant
+    is behind it in each setting, ≥ 0, and its standard error, NaN for a group of one setting.
     """
     rows = cells.assign(group=cells.setting.map(group_of))
-    blocks = rows.groupby(CELL, sort=False)
-    summary = blocks.agg(
+    summary = rows.groupby(CELL, sort=False).agg(
         value=("value", "mean"),
         stderr=("value", "sem"),
         repeats=("value", "size"),
         own=("stderr", "first"),
-    ).reset_index()
+    )
+    summary = summary.reset_index()
     summary["stderr"] = summary.stderr.where(summary.repeats > 1, summary.own)
-    return summary[COLUMNS]
+    behind = [_behind(block) for _, block in rows.groupby(BLOCK, sort=False)]
+    return summary.merge(pandas.concat(behind), on=[*BLOCK, "variant"])[COLUMNS]
+
+
+def _behind(block):
+    """How far each variant is behind the best one of a block, as a frame."""
+    sign = -1 if scores.get(block.metric.iloc[0]).higher_is_better else 1
+    values = sign * block.pivot(index="setting", columns="variant", values="value")
+    best = values.mean().idxmin()
+    differences = values.sub(values[best], axis=0)
+    frame = pandas.DataFrame({"behind": differences.mean(), "behind_stderr": differences.sem()})
+    return frame.reset_index().assign(best=best, **block[BLOCK].iloc[0])

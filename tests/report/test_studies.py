@@ -33,6 +33,21 @@ def test_the_mean_over_repeats_and_its_standard_error():
     assert list(studies.summarise(cells).columns) == studies.COLUMNS and len(summary) == 3
 
 
+def test_how_far_a_variant_is_behind_within_the_settings():
+    """1, 2, 6 and 2, 4, 6 differ by 1, 2, 0: the mean is 1, the standard error 1/√3. Of a score
+    that should be high the other one is the best.
+    """
+    pair = rows([1.0, 2.0, 6.0]) + rows([2.0, 4.0, 6.0], variant="beta_tilde")
+    high = [{**row, "metric": "precision"} for row in pair]
+    summary = studies.summarise(pandas.DataFrame(pair + high)).set_index(["metric", "variant"])
+    low = summary.loc["nll_bpd"]
+    assert set(low.best) == {"beta"} and set(summary.loc["precision"].best) == {"beta_tilde"}
+    for behind in (low.loc["beta_tilde"], summary.loc[("precision", "beta")]):
+        assert behind.behind == pytest.approx(1.0, rel=1e-12)
+        assert behind.behind_stderr == pytest.approx(3**-0.5, rel=1e-12)
+    assert low.loc["beta"].behind == 0
+
+
 def test_groups():
     assert studies.group_of("draws-M_10-2") == "M_10"
     assert studies.group_of("losses-long-run-12") == "long-run"
