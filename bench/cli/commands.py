@@ -1,5 +1,7 @@
 """The commands that people use, before and after a run of the workflow."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def plan(
 
     experiment = loading.load(config, configfile)
     from bench.plan import forecast  # imports torch, which takes seconds
+    from bench.runtime import files
 
+    if configfile:  # for the commands that the plan names
+        os.environ.setdefault(files.OPTIONS, shlex.join(["--configfile", *configfile]))
     click.echo(forecast.report(experiment, images_per_second, device))
 
 

@@ -22,7 +22,7 @@ from bench.data import dataset
 from bench.experiment import additions, rows, setting_files, sizes, strict
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
-from bench.runtime import files
+from bench.runtime import files, paths
 from bench.runtime.errors import BenchError, dotted, problem, unknown
 from bench.scores import extractors
 
@@ -49,6 +49,22 @@ def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Expe
         update_config(raw, changes)
         check_name(changes, overlays[-1])
     return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
+
+
+def load_study(folder: str | Path, overlay: Path) -> Experiment:
+    """The experiment of a file of workflows/studies/ on the params.yaml of `folder`.
+
+    BenchError also unless the study has the name of its file, and its settings begin with it.
+    """
+    study = load(Path(folder) / PARAMS, [overlay])
+    if study.name != overlay.stem:
+        raise BenchError(f"{overlay}: name: expected {overlay.stem}, found {study.name}")
+    for name in study.settings:
+        if not name.startswith(f"{study.name}-"):
+            raise BenchError(
+                f"{overlay}: settings.{name}: expected a name {study.name}-GROUP-NUMBER"
+            )
+    return study
 
 
 def check_name(changes: dict[str, Any], overlay: str | Path) -> None:
@@ -233,8 +249,14 @@ def _check_setting(experiment, setting):
 
 def _check_taken_over(experiment, name):
     """BenchError unless a setting that takes over the mean model of another one is for the same."""
-    other = experiment.mean_from(name)
+    other, checkpoint = experiment.mean_from(name), experiment.setting(name).mean.checkpoint
     if other is None:
+        parts = Path(checkpoint or "").parts
+        if parts[:1] == (paths.RESULTS.name,) and not Path(checkpoint).exists():
+            raise BenchError(
+                f"mean.checkpoint: {checkpoint}: no such folder, and "
+                f"{unknown('setting', parts[1] if parts[1:] else '', experiment.settings)}"
+            )
         return
     if other == name or experiment.mean_from(other):
         raise BenchError(

@@ -114,8 +114,11 @@ class MeanSection(Section):
         sources = (self.unet, self.checkpoint, self.published, self.oracle)
         given = [source for source in sources if source is not None]
         if len(given) != 1 or (self.unet is None) != (self.train is None):
+            found = [key for key in type(self).model_fields if getattr(self, key) is not None]
             raise ValueError(
-                "expected either unet and train, or one of checkpoint, published, oracle"
+                "expected either unet and train, or one of checkpoint, published, oracle; found "
+                f"{', '.join(found) or 'none'} (`unet: null, train: null` takes them away from a "
+                "setting that is like another)"
             )
         return self
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from bench.data import dataset
 from bench.plan import passes, speed
-from bench.runtime import devices, paths
+from bench.runtime import devices, files, paths
 
 START_UP = 4.0  # seconds of a job before its first pass: Python, torch, diffusers, reading
 COLUMNS = ("setting", "stage", "passes", "samples", "disk", "time")
@@ -54,7 +54,8 @@ def report(
         if rates:
             remarks += MEASURED + yaml.safe_dump(entry, sort_keys=False, default_flow_style=None)
     for name in sorted(used - set(rates)):
-        remedy = "" if name in networks else f", or import it: bench mean --setting {name}"
+        mean = paths.Setting(name).mean
+        remedy = "" if name in networks else f", or {files.remake(mean)}"
         notes.append(f"{name}: its speed is not known: --images-per-second {name}=N{remedy}")
     lines = [[row.setting, row.stage, *_cells([row], rates)] for row in rows]
     lines.append(["total", "", *_cells(rows, rates)])
@@ -69,7 +70,8 @@ def _sizes(experiment):
     for name, setting in experiment.settings.items():
         size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
         if size is None:
-            notes.append(f"{name}: the size of its data is not known: bench data --setting {name}")
+            remedy = files.remake(paths.Setting(name).data)
+            notes.append(f"{name}: the size of its data is not known; {remedy}")
             continue
         mean = speed.mean_network(name, setting, size.shape)
         sizes[name] = size, mean, speed.feature_network(name, setting, size.shape)

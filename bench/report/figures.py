@@ -58,11 +58,8 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     metric = scores.get(block.metric.iloc[0])
     block = block.assign(value=block.value - block.exact.fillna(0.0))
     looks = styles(list(block.variant.unique()))
-    trajectories = list(block.trajectory.unique())
-    dashes = {name: DASHES[index % len(DASHES)] for index, name in enumerate(trajectories)}
+    dashes = _dashes(block)
     processes = list(block.process.unique())
-    only_steps = (block.network_evaluations == block.K).all()
-    unit = "K, number of steps" if only_steps else "network evaluations an image"
     figure, axes = pyplot.subplots(
         1,
         len(processes),
@@ -75,7 +72,7 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
         panel = block[block.process == process]
         _panel(axis, panel, looks, dashes)
         _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
-        axis.set_xlabel(unit)
+        axis.set_xlabel(_unit(block))
     axes[0][0].set_ylabel(metric.label)
     handles = _legend(looks, dashes, block.published.notna().any())
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
@@ -122,7 +119,7 @@ def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
     estimate that fails would hide the others. summary: of study.csv; see
     `bench.report.studies.summarise`. name: of the study.
     """
-    looks = styles(list(summary.variant.unique()))
+    looks, dashes = styles(list(summary.variant.unique())), _dashes(summary)
     groups = list(summary.group.unique())
     lines = list(dict.fromkeys(zip(summary.metric, summary.process, strict=True)))
     figure, axes = pyplot.subplots(
@@ -138,19 +135,31 @@ def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
         of_row = summary[(summary.metric == metric_name) & (summary.process == process)]
         for axis, group in zip(row, groups, strict=True):
             panel = of_row[of_row.group == group].assign(published=np.nan)
-            _panel(axis, panel, looks, dict.fromkeys(panel.trajectory, "-"))
+            _panel(axis, panel, looks, dashes)
             if panel.empty:
                 axis.set_axis_off()
                 continue
             _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
             axis.set_title(f"{group}, {process}")
-            axis.set_xlabel("network evaluations an image")
+            axis.set_xlabel(_unit(summary))
         row[0].set_ylabel(metric.label)
         if not metric.higher_is_better:
             row[0].set_ylim(top=CUT * of_row.groupby(["group", "K"]).value.min().max())
-    figure.legend(handles=_legend(looks, {}, False), loc="outside right upper", fontsize=8)
+    figure.legend(handles=_legend(looks, dashes, False), loc="outside right upper", fontsize=8)
     figure.suptitle(name)
     _save(figure, path, dpi=110)
+
+
+def _dashes(cells):
+    """{trajectory: dash}"""
+    trajectories = cells.trajectory.unique()
+    return {name: DASHES[index % len(DASHES)] for index, name in enumerate(trajectories)}
+
+
+def _unit(cells):
+    """What the horizontal axis is."""
+    only_steps = (cells.network_evaluations == cells.K).all()
+    return "K, number of steps" if only_steps else "network evaluations an image"
 
 
 def _nothing(group, path):

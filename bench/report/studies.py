@@ -14,6 +14,8 @@ import re
 import pandas
 
 from bench import scores
+from bench.experiment.resolved import Experiment
+from bench.runtime.errors import BenchError
 
 CELL = ["group", "process", "trajectory", "variant", "K", "network_evaluations", "metric"]
 BLOCK = ["group", "process", "trajectory", "K", "metric"]  # of cells that are compared
@@ -25,6 +27,25 @@ def group_of(setting: str) -> str:
     """The group of a setting STUDY-GROUP-NUMBER; the setting itself if its name is another."""
     parts = REPEAT.fullmatch(setting)
     return parts["group"] if parts else setting
+
+
+def check_groups(experiment: Experiment) -> None:
+    """BenchError unless the settings of a group are alike.
+
+    Whose mean model they take over may differ.
+    """
+    first = {}
+    for name, setting in experiment.settings.items():
+        keys = setting.model_dump(mode="json")
+        if experiment.mean_from(name):
+            keys["mean"].pop("checkpoint")
+        other, expected = first.setdefault(group_of(name), (name, keys))
+        differing = [key for key in keys if keys[key] != expected[key]]
+        if differing:
+            raise BenchError(
+                f"settings.{name}: {differing[0]}: differs from that of {other}, and the names say "
+                "that one repeats the other; give it a group of its own: STUDY-GROUP-NUMBER"
+            )
 
 
 def summarise(cells: pandas.DataFrame) -> pandas.DataFrame:

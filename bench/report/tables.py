@@ -16,6 +16,7 @@ import numpy as np
 import pandas
 
 from bench import scores
+from bench.runtime.errors import BenchError, unknown
 from bench.scores.bounds import Bounds
 
 ROW = ["setting", "metric", "process", "trajectory", "variant"]
@@ -55,6 +56,7 @@ PAIRED = [
 ]
 CALIBRATION = ["setting", "variant", "t", "mean", "stderr", "in_total"]
 BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
+UNITS = ("nll_bpd", "nll_nats")  # the columns of bound.parquet that a metric may be of
 TABLE2 = [
     "setting",
     "process",
@@ -88,11 +90,13 @@ def bound_cells(
     """
     rows = []
     for metric in metrics:
+        if metric.column not in UNITS:
+            raise BenchError(f"metric {metric.name!r}: {unknown('column', metric.column, UNITS)}")
         if metric.column not in frame:
             continue
         for cell, block in frame.groupby(["trajectory", "variant", "K"], sort=False):
             exact = block.exact_nats if "exact_nats" in frame else None
-            value, stderr = metric.compute(Bounds(block[metric.column], exact))
+            value, stderr = metric.value(Bounds(block[metric.column], exact))
             rows.append(
                 {
                     "setting": setting,

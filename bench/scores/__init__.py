@@ -11,7 +11,7 @@ The configuration imports every metric. So import torch inside `compute`: it tak
 from typing import Any
 
 from bench.runtime import plugins
-from bench.runtime.errors import BenchError, unknown
+from bench.runtime.errors import BenchError, shown, unknown
 
 METRICS = {}
 NEEDS = ("bound", "features", "features of the reference", "logits")
@@ -48,6 +48,8 @@ class Metric:
         if "name" not in cls.__dict__:
             return  # what several metrics share
         cls.group = cls.__dict__.get("group") or cls.name
+        if not cls.title:
+            raise BenchError(f"metric {cls.name!r} ({cls.where()}): title: missing")
         for need in cls.needs:
             if need not in NEEDS:
                 raise BenchError(f"metric {cls.name!r}: needs: {unknown('need', need, NEEDS)}")
@@ -82,6 +84,16 @@ class Metric:
         if value >= 10:
             return 1
         return 2 if value >= 1 else 4
+
+    def value(self, seen: Any) -> tuple[float, float | None]:
+        """What `compute` returns. BenchError unless that is a pair."""
+        pair = self.compute(seen)
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise BenchError(
+                f"metric {self.name!r} ({self.where()}): compute: expected a value and its "
+                f"standard error or None, found {shown(pair)}"
+            )
+        return pair
 
     def compute(self, seen: Any) -> tuple[float, float | None]:
         """(value, its standard error or None) of one cell.

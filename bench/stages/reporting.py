@@ -73,7 +73,9 @@ def _measurements(experiment):
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).study)
 def summarise_study(experiment: Experiment) -> None:
     """study.csv and study.png: means over the settings of each group (`bench.report.studies`)."""
-    written, (rows, _, _) = paths.Tables(experiment.name), _measurements(experiment)
+    written = paths.Tables(experiment.name)
+    studies.check_groups(experiment)
+    rows, _, _ = _measurements(experiment)
     summary = studies.summarise(pandas.DataFrame(rows, columns=tables.COLUMNS))
     files.write_csv(written.study, summary)
     figures.study(summary, experiment.name, written.study_figure)

@@ -214,7 +214,7 @@ class Scorer:
         rows = []
         for metric in self.metrics:
             seen = samples[metric.resizing]
-            value, stderr = metric.compute(seen)
+            value, stderr = metric.value(seen)
             replicates = metric.replicates(seen)
             rows.append(
                 {

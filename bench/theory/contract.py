@@ -1,7 +1,7 @@
 """What the bound and the sampler rely on in a variant, checked where the answer is known.
 
-The data are a Gaussian mixture. `check(name)` takes seconds. It is for authors of a variant (`bench
-check variant NAME`), and the tests run it for every variant. Its rows are those of
+The data are a Gaussian mixture. `check(name)` takes half a minute at most. It is for authors of a
+variant (`bench check variant NAME`), and the tests run it for every variant. Its rows are those of
 `bench.theory.ground`: claim, source, expected, measured, stderr, verdict.
 """
 

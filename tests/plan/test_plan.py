@@ -341,15 +341,16 @@ def cells(text, setting, stage):
 
 def test_what_is_not_known_is_told_in_a_line(settings):
     text = plan.report(settings("strange"), ["1"])
-    remedy = "bench data --setting strange"
-    assert f"strange: the size of its data is not known: {remedy}" in text
+    remedy = "make it with: snakemake --cores all results/strange/data"
+    assert f"strange: the size of its data is not known; {remedy}" in text
     assert "moments" not in text
     folder = Path("results") / "strange" / "data"
     folder.mkdir(parents=True)
     size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256, "name": "x", "sha256": ""}
     files.write_json(folder / "data.json", size)
     text = plan.report(settings("strange"), ["inception=2"])
-    assert "--images-per-second strange=N, or import it: bench mean --setting strange" in text
+    remedy = "make it with: snakemake --cores all results/strange/mean"
+    assert f"--images-per-second strange=N, or {remedy}" in text
     moments = cells(text, "strange", "moments")
     assert (moments["passes"], moments["time"]) == ("50 M", "?")
     assert cells(text, "strange", "mean")["disk"] == "?"

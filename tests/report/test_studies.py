@@ -5,7 +5,10 @@ import pytest
 import yaml
 from matplotlib import image
 
+from bench.experiment import loading
 from bench.report import figures, studies
+from bench.runtime.errors import BenchError
+from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
 
 FILES = sorted((ROOT / "workflows" / "studies").glob("*.yaml"))
@@ -74,3 +77,38 @@ def test_the_files_of_studies(file):
     assert all(name.startswith(f"{file.stem}-") for name in study["settings"])
     assert all(studies.REPEAT.fullmatch(name) for name in study["settings"])
     assert f"snakemake --cores all results/{file.stem}-tables/study.csv" in file.read_text()
+
+
+def test_settings_of_a_group_are_alike():
+    """Else a mean over them is of nothing. Only the mean model that they take over may differ."""
+    trunk = {"unet": None, "train": None}
+    settings = {
+        "mine-own-0": {"like": "digits"},
+        "mine-own-1": {"like": "digits"},
+        "mine-taken-0": {
+            "like": "digits",
+            "mean": {**trunk, "checkpoint": "results/mine-own-0/mean"},
+        },
+        "mine-taken-1": {
+            "like": "digits",
+            "mean": {**trunk, "checkpoint": "results/mine-own-1/mean"},
+        },
+    }
+    studies.check_groups(loading.resolve({**RAW, "settings": settings}, folder=ROOT))
+    settings["mine-own-1"] = {"like": "digits", "mean": {"train": {"steps": 5}}}
+    message = "settings.mine-own-1: mean: differs from that of mine-own-0"
+    with pytest.raises(BenchError, match=message):
+        studies.check_groups(loading.resolve({**RAW, "settings": settings}, folder=ROOT))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("name: other\n", "mine.yaml: name: expected mine, found other"),
+        ("name: mine\n", "mine.yaml: settings.own-0: expected a name mine-GROUP-NUMBER"),
+    ],
+)
+def test_names_of_a_study(text, message, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"{text}settings: {{own-0: {{like: digits}}}}\n")
+    with pytest.raises(BenchError, match=message):
+        loading.load_study(ROOT, tmp_path / "mine.yaml")

@@ -76,3 +76,9 @@ def test_a_study_that_cannot_be_read(clone):
     assert finished.returncode == 1 and "Traceback" not in finished.stderr
     (line,) = [line for line in finished.stderr.splitlines() if line.startswith("error:")]
     assert "trial.yaml: settings.trial-own-0: like: unknown setting 'tinny'" in line
+
+
+def test_a_study_that_there_is_not(clone):
+    finished = run(clone, "results/trail-tables/study.csv", "--dry-run")
+    (line,) = [line for line in finished.stderr.splitlines() if line.startswith("error:")]
+    assert "unknown study 'trail'; did you mean 'trial'" in line

@@ -38,7 +38,7 @@ except BenchError as error:
 from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
-from bench.runtime import files, paths, records
+from bench.runtime import errors, files, paths, records
 from bench.stages import VERSIONS, joint_versions, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
@@ -67,6 +67,11 @@ TABLES = paths.Tables(experiment.name)
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
 
 
+def study_files():
+    """The files of studies, in order."""
+    return sorted(Path(workflow.basedir, "workflows", "studies").glob("*.yaml"))
+
+
 def read_studies(arguments):
     """{name: experiment} of the studies that the command line asks for, by name or all of them.
 
@@ -74,9 +79,9 @@ def read_studies(arguments):
     which is given the setting, reads the study too.
     """
     found = {}
-    for file in sorted(Path(workflow.basedir, "workflows", "studies").glob("*.yaml")):
+    for file in study_files():
         if "studies" in arguments or any(file.stem in argument for argument in arguments):
-            found[file.stem] = loading.load(Path(workflow.basedir) / loading.PARAMS, [file])
+            found[file.stem] = loading.load_study(workflow.basedir, file)
     return found
 
 
@@ -97,6 +102,9 @@ def refuse_tables_of_another_experiment(arguments):
     files = " + ".join(CONFIG_FILES)
     for argument in arguments:
         owner = paths.experiment_of(argument)
+        if Path(argument).stem == "study" and owner not in STUDIES:
+            known = [file.stem for file in study_files()]
+            sys.exit(f"error: {argument}: {errors.unknown('study', str(owner), known)}")
         if owner in (None, experiment.name) or Path(argument).stem == "study":
             continue
         command = ["snakemake", "--cores", "all", "tables"]
@@ -358,4 +366,4 @@ def announce(started):
         title, heading, first, *_ = table.read_text(encoding="utf-8").split("\n\n")
         print(title, heading, first, "", sep="\n\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
-        print("Every run: mlflow ui --host 127.0.0.1")
+        print("To see all runs so far: mlflow ui --host 127.0.0.1")
