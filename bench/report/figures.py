@@ -191,7 +191,7 @@ def _decorate(axis, panel, yscale):
     main = panel[panel.trajectory == panel.trajectory.iloc[0]]
     ticks = []
     for evaluations in sorted(main.network_evaluations.unique()):
-        if not ticks or 1.2 * ticks[-1] <= evaluations:  # labels of closer ticks overlap
+        if not ticks or 1.5 * ticks[-1] <= evaluations:  # labels of closer ticks overlap
             ticks.append(evaluations)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
