@@ -32,13 +32,14 @@ def group_of(setting: str) -> str:
 def check_groups(experiment: Experiment) -> None:
     """BenchError unless the settings of a group are alike.
 
-    Whose mean model they take over may differ.
+    A mean model that is taken over counts as if it were the setting's own.
     """
     first = {}
     for name, setting in experiment.settings.items():
         keys = setting.model_dump(mode="json")
-        if experiment.mean_from(name):
-            keys["mean"].pop("checkpoint")
+        source = experiment.mean_from(name)
+        if source:
+            keys["mean"] = experiment.setting(source).mean.model_dump(mode="json")
         other, expected = first.setdefault(group_of(name), (name, keys))
         differing = [key for key in keys if keys[key] != expected[key]]
         if differing:
