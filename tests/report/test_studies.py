@@ -2,7 +2,6 @@
 
 import pandas
 import pytest
-import yaml
 from matplotlib import image
 
 from bench.experiment import loading
@@ -72,10 +71,9 @@ def test_a_study_is_drawn(tmp_path):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_files_of_studies(file):
     """The workflow finds the study of a setting by its name."""
-    study = yaml.safe_load(file.read_text())
-    assert study["name"] == file.stem
-    assert all(name.startswith(f"{file.stem}-") for name in study["settings"])
-    assert all(studies.REPEAT.fullmatch(name) for name in study["settings"])
+    study = loading.load_study(ROOT, file)
+    studies.check_groups(study)
+    assert all(studies.REPEAT.fullmatch(name) for name in study.settings)
     assert f"snakemake --cores all results/{file.stem}-tables/study.csv" in file.read_text()
 
 
