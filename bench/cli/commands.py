@@ -1,5 +1,6 @@
 """The commands that people use, before and after a run of the workflow."""
 
+import math
 import os
 import shlex
 import sys
@@ -163,6 +164,8 @@ def compare(before: str, after: str, errors: float, renew: bool) -> None:
     from bench.report import comparison
     from bench.runtime import files
 
+    if math.isnan(errors):
+        raise BenchError("--errors: expected a number from 0, found nan")
     if renew and Path(before).is_dir():
         raise BenchError(f"--renew: {before}: expected a file of expected cells, found a folder")
     old, new = comparison.read(before), comparison.read(after)

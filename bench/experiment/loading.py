@@ -24,6 +24,7 @@ from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError, dotted, problem, unknown
+from bench.runtime.paths import DEFAULT
 from bench.scores import extractors
 
 PARAMS = "params.yaml"
@@ -51,12 +52,23 @@ def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Expe
     return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
 
 
-def load_study(folder: str | Path, overlay: Path) -> Experiment:
+def load_study(
+    folder: str | Path, overlay: Path, values: Mapping[str, Any] | None = None
+) -> Experiment:
     """The experiment of a file of workflows/studies/ on the params.yaml of `folder`.
 
-    BenchError also unless the study has the name of its file, and its settings begin with it.
+    values: of --config, which count before both. BenchError also unless the study has the name of
+    its file, which is not that of another experiment, and its settings begin with it.
     """
-    study = load(Path(folder) / PARAMS, [overlay])
+    from snakemake.utils import update_config
+
+    raw, changes = strict.read(Path(folder) / PARAMS), strict.read(overlay)
+    check_name(changes, overlay)
+    update_config(changes, dict(values or {}))
+    update_config(raw, changes)
+    study = resolve(raw, str(overlay), folder, changes)
+    if (overlay.parent.parent / "experiments" / overlay.name).exists() or study.name == DEFAULT:
+        raise BenchError(f"{overlay}: has the name of another experiment; rename it")
     if study.name != overlay.stem:
         raise BenchError(f"{overlay}: name: expected {overlay.stem}, found {study.name}")
     for name in study.settings:
@@ -270,6 +282,8 @@ def _check_taken_over(experiment, name):
                 f"mean.checkpoint: expected the mean model of a setting with the same {section}, "
                 f"found that of {other}"
             )
+    if its.mean.oracle:
+        raise BenchError(f"mean.checkpoint: expected a network, found the exact mean of {other}")
 
 
 def _check_paths(setting):

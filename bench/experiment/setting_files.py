@@ -31,7 +31,7 @@ def read_all(
         read = {}
         for name, own in entries.items():
             place = f"{path}: settings.{name}"
-            if (settings / f"{name}.yaml").is_file():
+            if name in [file.stem for file in settings.glob("*.yaml")]:
                 raise BenchError(
                     f"{place}: has the name of {shown_path(settings / name)}.yaml, and would take "
                     f"over results/{name}/; rename it"

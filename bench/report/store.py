@@ -110,7 +110,10 @@ def open_experiment(name: str) -> tuple[Any, str]:
     if not address.is_server():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     with alone():
-        client = _client()
+        database = address.database()
+        if database is not None and not Path(database).exists():
+            _make_database(Path(database))
+        client = _client(address.uri())
         return client, _experiment_id(client, name)
 
 
@@ -121,7 +124,18 @@ def alone() -> contextlib.AbstractContextManager[None]:
     return files.alone(address.database() or paths.STORE)
 
 
-def _client():
+def _make_database(path):
+    """A database with MLflow's tables. It gets its name when it has all of them: MLflow cannot open
+    one whose making was killed.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.remove(partial)
+    _client(f"sqlite:///{partial.resolve()}").search_experiments(max_results=1)
+    os.replace(partial, path)
+
+
+def _client(uri):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -135,7 +149,7 @@ def _client():
     for variable, value in WAITING.items():
         os.environ.setdefault(variable, value)
     try:
-        return MlflowClient(tracking_uri=address.uri())
+        return MlflowClient(tracking_uri=uri)
     except MlflowException as error:
         _refuse(f"{address.named()} cannot be used ({_reason(error)}); {address.expected()}")
 

@@ -114,3 +114,22 @@ def test_the_longest_wait_for_a_server():
     times = int(store.WAITING["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) + 1
     each = int(store.WAITING["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     assert store.SERVER_TIMEOUT + times * each < PATIENCE
+
+
+def test_a_store_whose_making_was_killed(tmp_path, monkeypatch):
+    """MLflow makes its tables in many steps, and cannot open a store that has only some."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my.db")
+
+    def killed(*paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.open_experiment("tiny")
+    assert not (tmp_path / "my.db").exists()
+    code = "from bench.report import store; print(store.open_experiment('tiny')[1])"
+    command = [sys.executable, "-c", code]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert made.stdout.strip() and (tmp_path / "my.db").exists(), made.stderr

@@ -291,3 +291,16 @@ def test_a_folder_without_permission(copy, monkeypatch):
             cli.main(["trajectories", *SETTING])
     finally:
         Path("results/tiny/trajectories").chmod(0o700)
+
+
+def test_a_failed_job_fails_again(copy):
+    """Snakemake would delete its outputs, find the table that is made of them, and end well."""
+    arguments = ["tables", "--configfile", str(TINY)]
+    bound = copy / "results" / "tiny" / "bound.parquet"
+    with open(bound, "ab") as file:
+        file.write(b"x")
+    for _ in range(2):
+        run = snakemake(copy, *arguments)
+        assert run.returncode == 1
+        assert "results/tiny/bound.parquet: corrupt or truncated" in run.stderr
+    assert (copy / TABLES / "cells.csv").exists()

@@ -78,10 +78,13 @@ def read_studies(arguments):
     The names of their settings begin with theirs, so that a job of Snakemake on another machine,
     which is given the setting, reads the study too.
     """
-    found = {}
+    words, found = re.findall(r"[\w-]+", " ".join(arguments)), {}
     for file in study_files():
-        if "studies" in arguments or any(file.stem in argument for argument in arguments):
-            found[file.stem] = loading.load_study(workflow.basedir, file)
+        if file.stem == experiment.name:
+            found[file.stem] = experiment
+        elif "studies" in arguments or any(word.startswith(f"{file.stem}-") for word in words):
+            values = workflow.config_settings.config
+            found[file.stem] = loading.load_study(workflow.basedir, file, values)
     return found
 
 
@@ -90,8 +93,13 @@ try:
 except BenchError as error:
     sys.exit(f"error: {error}")
 # The experiment of every setting, which may be a study's own.
-EXPERIMENTS = {name: study for study in STUDIES.values() for name in study.settings}
-EXPERIMENTS |= {name: experiment for name in experiment.settings}
+EXPERIMENTS = {name: experiment for name in experiment.settings}
+for study in STUDIES.values():
+    for name in study.settings:
+        if EXPERIMENTS.setdefault(name, study) is not study:
+            sys.exit(
+                f"error: setting {name!r} is in {experiment.name} and in the study {study.name}"
+            )
 
 
 def refuse_tables_of_another_experiment(arguments):
@@ -102,10 +110,11 @@ def refuse_tables_of_another_experiment(arguments):
     files = " + ".join(CONFIG_FILES)
     for argument in arguments:
         owner = paths.experiment_of(argument)
-        if Path(argument).stem == "study" and owner not in STUDIES:
+        is_study = Path(argument).name in ("study.csv", "study.png")
+        if is_study and owner not in STUDIES:
             known = [file.stem for file in study_files()]
             sys.exit(f"error: {argument}: {errors.unknown('study', str(owner), known)}")
-        if owner in (None, experiment.name) or Path(argument).stem == "study":
+        if owner in (None, experiment.name) or is_study:
             continue
         command = ["snakemake", "--cores", "all", "tables"]
         if Path(workflow.basedir) != Path.cwd():
