@@ -43,4 +43,5 @@ onsuccess:
 
 
 onerror:
+    forget_what_failed()
     repeat_errors(STARTED)

@@ -25,6 +25,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 from filelock import FileLock, Timeout
 
@@ -350,6 +351,49 @@ def prepare_store():
     command = [*BENCH, "store", "--config", TABLES.config]
     quiet = {"stdout": subprocess.DEVNULL}  # no line among those of the jobs; errors are shown
     threading.Thread(target=subprocess.run, args=(command,), kwargs=quiet).start()
+
+
+def made_from(name):
+    """(output, its inputs) of the stages of a setting after the mean, in order."""
+    setting, owner = EXPERIMENTS[name].settings[name], EXPERIMENTS[name]
+    wildcards = SimpleNamespace(setting=name)
+    folder, both = f"results/{name}", [f"results/{name}/data", f"results/{name}/mean"]
+    yield f"{folder}/moments", both
+    yield f"{folder}/heads", both + estimates_for_heads(wildcards)
+    optimal = SimpleNamespace(setting=name, kind="optimal")
+    yield f"{folder}/trajectories/optimal.json", estimates_for_trajectories(optimal)
+    variants = setting.bound_variants
+    read = both + cell_inputs(wildcards, setting.bound_kinds(), variants)
+    yield f"{folder}/bound.parquet", read
+    for process, _ in setting.processes.items():
+        for needs, variants in setting.variants_by_need(process).items():
+            kinds = setting.kinds("samples", process, variants)
+            for shard in range(setting.samples.shards):
+                manifest = f"{folder}/samples/{process}/{needs}-{shard}.json"
+                yield manifest, both + cell_inputs(wildcards, kinds, variants)
+    yield f"{folder}/reference.json", [both[0], f"{folder}/extractor"]
+    for process, _ in setting.processes.items():
+        of_process = SimpleNamespace(setting=name, process=process)
+        read = [both[0], f"{folder}/extractor", f"{folder}/reference.json"]
+        yield f"{folder}/fidelity/{process}.json", read + samples_of_process(of_process)
+
+
+def forget_what_failed():
+    """Deletes what was made of files that are missing.
+
+    Snakemake has deleted the outputs of the jobs that failed. The next run would find its target in
+    place, not miss what is between, and end well with the old numbers.
+    """
+    made = [pair for name in EXPERIMENTS for pair in made_from(name)]
+    measurements = [file for name in experiment.settings for file in measured(name)]
+    made.append((str(TABLES.cells), measurements))
+    made.append((str(TABLES.table1), [str(TABLES.cells)]))
+    for name, study in STUDIES.items():
+        measurements = [file for setting in study.settings for file in measured(setting)]
+        made.append((str(paths.Tables(name).study), measurements))
+    for output, inputs in made:
+        if not all(Path(file).exists() for file in inputs):
+            files.remove(output)
 
 
 def repeat_errors(started):
