@@ -142,9 +142,11 @@ def study(summary: pandas.DataFrame, name: str, path: Path) -> None:
             _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
             axis.set_title(f"{group}, {process}")
             axis.set_xlabel(_unit(summary))
-        row[0].set_ylabel(metric.label)
+        first = groups.index(of_row.group.iloc[0])
+        row[first].set_ylabel(metric.label)
+        row[first].tick_params(labelleft=True)
         if not metric.higher_is_better:
-            row[0].set_ylim(top=CUT * of_row.groupby(["group", "K"]).value.min().max())
+            row[first].set_ylim(top=CUT * of_row.groupby(["group", "K"]).value.min().max())
     figure.legend(handles=_legend(looks, dashes, False), loc="outside right upper", fontsize=8)
     figure.suptitle(name)
     _save(figure, path, dpi=110)

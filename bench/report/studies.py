@@ -52,12 +52,14 @@ def check_groups(experiment: Experiment) -> None:
 def summarise(cells: pandas.DataFrame) -> pandas.DataFrame:
     """The mean of every cell over the settings of its group, with the columns `COLUMNS`.
 
-    cells: with the columns setting, value and stderr, and those of `CELL` but `group`. stderr: that
-    of the mean, from how the repetitions differ; of a group of one setting its own. best: the best
-    variant of the group, process, trajectory, K and metric. behind: the mean of how far the variant
-    is behind it in each setting, ≥ 0, and its standard error, NaN for a group of one setting.
+    cells: with the columns setting, value, stderr and exact, and those of `CELL` but `group`.
+    exact, −E log p(x), is subtracted if it is known. stderr: that of the mean, from how the
+    repetitions differ; of a group of one setting its own. best: the best variant of the group,
+    process, trajectory, K and metric. behind: the mean of how far the variant is behind it in each
+    setting, ≥ 0, and its standard error, NaN for a group of one setting.
     """
-    rows = cells.assign(group=cells.setting.map(group_of))
+    exact = pandas.to_numeric(cells.exact).fillna(0.0)
+    rows = cells.assign(group=cells.setting.map(group_of), value=cells.value - exact)
     summary = rows.groupby(CELL, sort=False).agg(
         value=("value", "mean"),
         stderr=("value", "sem"),
