@@ -1,7 +1,6 @@
 """The commands that people use, before and after a run of the workflow."""
 
 import math
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -42,9 +41,9 @@ def plan(
     from bench.plan import forecast  # imports torch, which takes seconds
     from bench.runtime import files
 
-    if configfile:  # for the commands that the plan names
-        os.environ.setdefault(files.OPTIONS, shlex.join(["--configfile", *configfile]))
-    click.echo(forecast.report(experiment, images_per_second, device))
+    options_of_run = shlex.join(["--configfile", *configfile]) if configfile else ""
+    with files.naming_options(options_of_run):
+        click.echo(forecast.report(experiment, images_per_second, device))
 
 
 @options.command("bench config --output resolved.yaml")

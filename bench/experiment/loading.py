@@ -24,17 +24,21 @@ from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError, dotted, problem, unknown
-from bench.runtime.paths import DEFAULT
 from bench.scores import extractors
 
 PARAMS = "params.yaml"
 
 
-def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Experiment:
+def load(
+    path: str | Path = PARAMS,
+    overlays: Sequence[str | Path] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Experiment:
     """The experiment of a YAML file, with overlays merged into it as Snakemake's --configfile does.
 
     path: params.yaml, beside the folder workflows/ that has the settings, or a resolved file.
-    Raises BenchError naming the file and the key.
+    values: merged into the overlays, as Snakemake's --config is. Raises BenchError naming the file
+    and the key.
     """
     if str(path) == PARAMS and not Path(path).exists():
         raise BenchError(
@@ -47,8 +51,9 @@ def load(path: str | Path = PARAMS, overlays: Sequence[str | Path] = ()) -> Expe
 
         for overlay in overlays:
             update_config(changes, strict.read(overlay))
-        update_config(raw, changes)
         check_name(changes, overlays[-1])
+        update_config(changes, dict(values or {}))
+        update_config(raw, changes)
     return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
 
 
@@ -60,14 +65,10 @@ def load_study(
     values: of --config, which count before both. BenchError also unless the study has the name of
     its file, which is not that of another experiment, and its settings begin with it.
     """
-    from snakemake.utils import update_config
-
-    raw, changes = strict.read(Path(folder) / PARAMS), strict.read(overlay)
-    check_name(changes, overlay)
-    update_config(changes, dict(values or {}))
-    update_config(raw, changes)
-    study = resolve(raw, str(overlay), folder, changes)
-    if (overlay.parent.parent / "experiments" / overlay.name).exists() or study.name == DEFAULT:
+    study = load(Path(folder) / PARAMS, [overlay], values)
+    if (
+        overlay.parent.parent / "experiments" / overlay.name
+    ).exists() or study.name == paths.DEFAULT:
         raise BenchError(f"{overlay}: has the name of another experiment; rename it")
     if study.name != overlay.stem:
         raise BenchError(f"{overlay}: name: expected {overlay.stem}, found {study.name}")

@@ -28,15 +28,12 @@ def read_all(
     """
     settings = Path(folder) / FOLDER
     if isinstance(entries, dict):
-        read = {}
+        read, known = {}, {file.stem: file for file in settings.glob("*.yaml")}
         for name, own in entries.items():
             place = f"{path}: settings.{name}"
-            if name in [file.stem for file in settings.glob("*.yaml")]:
-                raise BenchError(
-                    f"{place}: has the name of {shown_path(settings / name)}.yaml, and would take "
-                    f"over results/{name}/; rename it"
-                )
-            read[name] = (place, _completed(own, place, settings.glob("*.yaml")))
+            if name in known:
+                _refuse_name(f"{place}:", known[name])
+            read[name] = (place, _completed(own, place, known.values()))
         return read
     return {
         name: (file, _read(file, settings)) for name, file in find(entries, path, folder).items()
@@ -69,10 +66,7 @@ def find(entries: Any, path: str | Path, folder: str | Path) -> dict[str, Path]:
             raise unknown("setting", entry, [other.stem for other in settings.glob("*.yaml")])
         known = settings / f"{file.stem}.yaml"
         if known.is_file() and file.resolve() != known.resolve():
-            raise BenchError(
-                f"{path}: settings: {shown_path(file)} has the name of {shown_path(known)}, and "
-                f"would take over results/{file.stem}/; rename it"
-            )
+            _refuse_name(f"{path}: settings: {shown_path(file)}", known)
         if file.stem in chosen:
             raise BenchError(
                 f"{path}: settings: expected no repetitions, found {shown_path(chosen[file.stem])} "
@@ -80,6 +74,14 @@ def find(entries: Any, path: str | Path, folder: str | Path) -> dict[str, Path]:
             )
         chosen[file.stem] = file
     return chosen
+
+
+def _refuse_name(what, known):
+    """BenchError about a setting, `what`, that has the name of the one in the file `known`."""
+    raise BenchError(
+        f"{what} has the name of {shown_path(known)}, and would take over results/{known.stem}/; "
+        "rename it"
+    )
 
 
 def _read(file, settings):

@@ -54,8 +54,7 @@ def report(
         if rates:
             remarks += MEASURED + yaml.safe_dump(entry, sort_keys=False, default_flow_style=None)
     for name in sorted(used - set(rates)):
-        mean = paths.Setting(name).mean
-        remedy = "" if name in networks else f", or {files.remake(mean)}"
+        remedy = "" if name in networks else f", or {files.remake(paths.Setting(name).mean)}"
         notes.append(f"{name}: its speed is not known: --images-per-second {name}=N{remedy}")
     lines = [[row.setting, row.stage, *_cells([row], rates)] for row in rows]
     lines.append(["total", "", *_cells(rows, rates)])

@@ -111,8 +111,8 @@ def open_experiment(name: str) -> tuple[Any, str]:
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     with alone():
         database = address.database()
-        if database is not None and not Path(database).exists():
-            _make_database(Path(database))
+        if database is not None and not database.exists():
+            _make_database(database)
         client = _client(address.uri())
         return client, _experiment_id(client, name)
 
@@ -129,7 +129,6 @@ def _make_database(path):
     one whose making was killed.
     """
     partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.remove(partial)
     _client(f"sqlite:///{partial.resolve()}").search_experiments(max_results=1)
     os.replace(partial, path)

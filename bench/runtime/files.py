@@ -232,14 +232,24 @@ def remake(path: str | Path) -> str:
 def options_beside(config: str | Path) -> Iterator[None]:
     """`remake` names in the `with` block the options of the run that wrote a configuration.
 
-    That run left them beside it: a configuration does not say which files it was made of. Those of
-    a run that is going on come first.
+    That run left them beside it: a configuration does not say which files it was made of.
     """
     path = Path(config).with_name(paths.Tables().options.name)
-    if OPTIONS in os.environ or not path.is_file():
+    with naming_options(path.read_text(encoding="utf-8") if path.is_file() else ""):
+        yield
+
+
+@contextlib.contextmanager
+def naming_options(options: str) -> Iterator[None]:
+    """`remake` names these options in the `with` block. Those of a run that is going on come
+    first.
+
+    options: as a line of the shell.
+    """
+    if OPTIONS in os.environ or not options:
         yield
         return
-    os.environ[OPTIONS] = path.read_text(encoding="utf-8")
+    os.environ[OPTIONS] = options
     try:
         yield
     finally:

@@ -45,23 +45,27 @@ def test_null_takes_away_a_key_that_has_no_default_here(resolve):
     assert settings["mine"].mean.unet == unet
 
 
-def test_a_head_that_the_mean_does_not_bring(resolve):
-    text = (
-        "like: digits\nmean: {train: {objective: hybrid}}\n"
-        "heads: {targets: {npr: imported, improved_ddpm: imported}}\n"
-    )
-    with pytest.raises(
-        BenchError, match="heads.targets.npr: imported, but the mean model is train"
-    ):
-        resolve(text)
-
-
-def test_a_variance_that_would_be_trained_twice(resolve):
-    """digits trains improved_ddpm on the finished network."""
-    text = "like: digits\nmean: {train: {objective: hybrid}}\n"
-    message = "heads.targets.improved_ddpm: expected imported, as .* hybrid .*found simple"
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "mean: {train: {objective: hybrid}}\n"
+            "heads: {targets: {npr: imported, improved_ddpm: imported}}\n",
+            "heads.targets.npr: imported, but the mean model is train",
+        ),
+        (  # digits trains improved_ddpm on the finished network
+            "mean: {train: {objective: hybrid}}\n",
+            "heads.targets.improved_ddpm: expected imported, as .* hybrid .*found simple",
+        ),
+        (  # the error names the setting's file, not params.yaml
+            "processes: {ddpm: {variants+: [tmpd]}}\n",
+            r"mine.yaml: processes.ddpm.variants\+: adds to a list, as only an overlay can",
+        ),
+    ],
+)
+def test_mistakes_in_a_setting(text, message, resolve):
     with pytest.raises(BenchError, match=message):
-        resolve(text)
+        resolve(f"like: digits\n{text}")
 
 
 def test_a_default_does_not_train_what_comes_with_the_mean(resolve):
@@ -71,14 +75,6 @@ def test_a_default_does_not_train_what_comes_with_the_mean(resolve):
     )
     targets = resolve(text)["mine"].heads.targets
     assert targets["improved_ddpm"] == "imported" and targets["npr"] == "simple"
-
-
-def test_a_list_cannot_be_added_to_in_a_setting(resolve):
-    """The error names the setting's file, not params.yaml."""
-    text = "like: digits\nprocesses: {ddpm: {variants+: [tmpd]}}\n"
-    message = r"mine.yaml: processes.ddpm.variants\+: adds to a list, as only an overlay can"
-    with pytest.raises(BenchError, match=message):
-        resolve(text)
 
 
 def test_the_versions_of_a_hybrid_mean_name_its_variance(resolve):

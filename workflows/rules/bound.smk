@@ -1,12 +1,6 @@
 rule bound:
     input:
-        "results/{setting}/data",
-        "results/{setting}/mean",
-        lambda wildcards: cell_inputs(
-            wildcards,
-            setting_of(wildcards).bound_kinds(),
-            setting_of(wildcards).bound_variants,
-        ),
+        inputs_of_bound,
     output:
         "results/{setting}/bound.parquet",
         "results/{setting}/terms.parquet",
@@ -23,5 +17,6 @@ rule bound:
         version=VERSIONS["bound"],
         versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
     shell:
-        "bench bound --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench bound --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -29,7 +29,7 @@ from types import SimpleNamespace
 
 from filelock import FileLock, Timeout
 
-from bench.runtime.errors import BenchError, unexpected
+from bench.runtime.errors import BenchError, unexpected, unknown
 
 try:  # a file of bench/covariance/ or bench/scores/ may be broken
     from bench.experiment import loading, strict
@@ -39,7 +39,7 @@ except BenchError as error:
 from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
-from bench.runtime import errors, files, paths, records
+from bench.runtime import files, paths, records
 from bench.stages import VERSIONS, joint_versions, metric_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
@@ -114,7 +114,7 @@ def refuse_tables_of_another_experiment(arguments):
         is_study = Path(argument).name in ("study.csv", "study.png")
         if is_study and owner not in STUDIES:
             known = [file.stem for file in study_files()]
-            sys.exit(f"error: {argument}: {errors.unknown('study', str(owner), known)}")
+            sys.exit(f"error: {argument}: {unknown('study', str(owner), known)}")
         if owner in (None, experiment.name) or is_study:
             continue
         command = ["snakemake", "--cores", "all", "tables"]
@@ -231,8 +231,11 @@ def config_of(wildcards):
 
 
 def cell_inputs(wildcards, kinds, variants):
-    """What cells of `variants` read: trajectories, and the moments and heads that one needs."""
-    inputs = [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
+    """What cells of `variants` read: the mean model, trajectories, and the moments and heads that
+    one needs.
+    """
+    inputs = [of(wildcards, "data"), of(wildcards, "mean")]
+    inputs += [of(wildcards, f"trajectories/{kind}.json") for kind in kinds]
     if setting_of(wildcards).needs_moments(variants):
         inputs.append(of(wildcards, "moments"))
     if setting_of(wildcards).heads_of(variants):
@@ -248,6 +251,15 @@ def variants_of_job(wildcards):
 def kinds_of_job(wildcards):
     """Names of the trajectories of the cells of a samples job."""
     return setting_of(wildcards).kinds("samples", wildcards.process, variants_of_job(wildcards))
+
+
+def inputs_of_bound(wildcards):
+    setting = setting_of(wildcards)
+    return cell_inputs(wildcards, setting.bound_kinds(), setting.bound_variants)
+
+
+def inputs_of_samples(wildcards):
+    return cell_inputs(wildcards, kinds_of_job(wildcards), variants_of_job(wildcards))
 
 
 def estimates_for_heads(wildcards):
@@ -289,13 +301,19 @@ def sampling_priority(wildcards):
     return longest + (wildcards.process == process.BOUND_PROCESS)
 
 
-def samples_of_process(wildcards):
-    setting = setting_of(wildcards)
+def manifests(wildcards, needs):
+    """What the samples jobs of a process write for the variants of a need, a file a shard."""
+    folder = of(wildcards, f"samples/{wildcards.process}")
     return [
-        of(wildcards, f"samples/{wildcards.process}/{needs}-{shard}.json")
-        for needs in setting.variants_by_need(wildcards.process)
-        for shard in range(setting.samples.shards)
+        f"{folder}/{needs}-{shard}.json" for shard in range(setting_of(wildcards).samples.shards)
     ]
+
+
+def inputs_of_fidelity(wildcards):
+    inputs = [of(wildcards, name) for name in ("data", "extractor", "reference.json")]
+    for needs in setting_of(wildcards).variants_by_need(wildcards.process):
+        inputs += manifests(wildcards, needs)
+    return inputs
 
 
 def measured(name):
@@ -354,28 +372,26 @@ def prepare_store():
 
 
 def made_from(name):
-    """(output, its inputs) of the stages of a setting after the mean, in order."""
-    setting, owner = EXPERIMENTS[name].settings[name], EXPERIMENTS[name]
-    wildcards = SimpleNamespace(setting=name)
-    folder, both = f"results/{name}", [f"results/{name}/data", f"results/{name}/mean"]
-    yield f"{folder}/moments", both
-    yield f"{folder}/heads", both + estimates_for_heads(wildcards)
-    optimal = SimpleNamespace(setting=name, kind="optimal")
-    yield f"{folder}/trajectories/optimal.json", estimates_for_trajectories(optimal)
-    variants = setting.bound_variants
-    read = both + cell_inputs(wildcards, setting.bound_kinds(), variants)
-    yield f"{folder}/bound.parquet", read
-    for process, _ in setting.processes.items():
-        for needs, variants in setting.variants_by_need(process).items():
-            kinds = setting.kinds("samples", process, variants)
-            for shard in range(setting.samples.shards):
-                manifest = f"{folder}/samples/{process}/{needs}-{shard}.json"
-                yield manifest, both + cell_inputs(wildcards, kinds, variants)
-    yield f"{folder}/reference.json", [both[0], f"{folder}/extractor"]
-    for process, _ in setting.processes.items():
-        of_process = SimpleNamespace(setting=name, process=process)
-        read = [both[0], f"{folder}/extractor", f"{folder}/reference.json"]
-        yield f"{folder}/fidelity/{process}.json", read + samples_of_process(of_process)
+    """[(output, its inputs), …] of the stages of a setting after the mean, in order."""
+    wildcards = SimpleNamespace(setting=name, kind="optimal")
+    model = [of(wildcards, "data"), of(wildcards, "mean")]
+    made = [
+        (of(wildcards, "moments"), model),
+        (of(wildcards, "heads"), model + estimates_for_heads(wildcards)),
+        (of(wildcards, "trajectories/optimal.json"), estimates_for_trajectories(wildcards)),
+        (of(wildcards, "bound.parquet"), inputs_of_bound(wildcards)),
+        (of(wildcards, "reference.json"), [of(wildcards, "data"), of(wildcards, "extractor")]),
+    ]
+    setting = setting_of(wildcards)
+    for name_of_process, _ in setting.processes.items():
+        wildcards.process = name_of_process
+        for needs in setting.variants_by_need(name_of_process):
+            wildcards.needs = needs
+            inputs = inputs_of_samples(wildcards)
+            made += [(manifest, inputs) for manifest in manifests(wildcards, needs)]
+        scores = of(wildcards, f"fidelity/{name_of_process}.json")
+        made.append((scores, inputs_of_fidelity(wildcards)))
+    return made
 
 
 def forget_what_failed():

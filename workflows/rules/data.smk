@@ -9,4 +9,5 @@ rule data:
         config=parts("data"),
         version=VERSIONS["data"],
     shell:
-        "bench data --config {resources.config:q} --setting {wildcards.setting:q} 2>&1 | tee -i {log:q} >&2"
+        "bench data --config {resources.config:q} --setting {wildcards.setting:q}"
+        " 2>&1 | tee -i {log:q} >&2"

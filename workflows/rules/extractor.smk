@@ -14,5 +14,6 @@ rule extractor:
         config=parts("extractor"),
         version=VERSIONS["extractor"],
     shell:
-        "bench extractor --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench extractor --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -27,10 +27,7 @@ rule reference:
 # All variants of a process in one job: extracting features takes seconds, and so does a process.
 rule fidelity:
     input:
-        "results/{setting}/data",
-        "results/{setting}/extractor",
-        "results/{setting}/reference.json",
-        samples_of_process,
+        inputs_of_fidelity,
     output:
         "results/{setting}/fidelity/{process}.json",
     log:

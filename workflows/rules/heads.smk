@@ -17,5 +17,6 @@ rule heads:
         version=VERSIONS["heads"],
         versions=lambda wildcards: variant_versions(setting_of(wildcards).head_names),
     shell:
-        "bench heads --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench heads --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -15,5 +15,6 @@ rule mean:
         config=config_of_mean,
         version=VERSIONS["mean"],
     shell:
-        "bench mean --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench mean --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

@@ -16,5 +16,6 @@ rule moments:
         version=VERSIONS["moments"],
         coordinates=lambda wildcards: setting_of(wildcards).moments_by_coordinate(),
     shell:
-        "bench moments --config {resources.config:q} --setting {wildcards.setting:q} --threads {threads}"
+        "bench moments --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"

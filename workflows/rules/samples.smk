@@ -4,11 +4,7 @@
 # are kept when the job runs again.
 rule samples:
     input:
-        "results/{setting}/data",
-        "results/{setting}/mean",
-        lambda wildcards: cell_inputs(
-            wildcards, kinds_of_job(wildcards), variants_of_job(wildcards)
-        ),
+        inputs_of_samples,
     output:
         "results/{setting}/samples/{process}/{needs}-{shard}.json",
     log:
