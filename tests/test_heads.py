@@ -224,6 +224,24 @@ def test_jumps_have_every_length_and_stay_in_the_chain():
     assert found[0] == 0 and (found[1:] >= 1).all() and (found < steps).all()
 
 
+def test_a_head_for_one_number_of_steps_is_trained_on_its_jumps(batch):
+    """With K = N all jumps are single steps; the loss is Ho et al. 2020's term L_{t−1}."""
+    variant, output = covariance.get("jump_at-10"), torch.randn(10, batch.data.dim).double()
+    single = jump.jumps(np.arange(1, 11), 10, batch.names, (10,))
+    assert (single == np.arange(10)).all()
+    terms = variant.loss(batch, output)
+    error = (batch.x_0 - batch.x0_hat) ** 2
+    for t in range(2, 11):
+        seen = covariance.Seen(t, MADE, batch.data.radius, head=output[t - 1 : t])
+        sigma_sq = variant.reverse_variance(batch.process, t - 1, seen)
+        ratio = batch.process.lambda_sq(t - 1, t) / sigma_sq
+        mean = batch.process.gamma(t - 1, t) ** 2 * error[t - 1] / sigma_sq
+        expected = 0.5 * (ratio - 1 - ratio.log() + mean).sum()
+        torch.testing.assert_close(terms[t - 1], expected, rtol=1e-9, atol=1e-12)
+    with pytest.raises(BenchError, match="expected a number of steps from 2"):
+        covariance.get("jump_at-1")
+
+
 def test_steps_are_drawn_by_their_share_of_the_bound():
     """Half uniform, half as the terms. 1/(N p) keeps expectations and is at most 2."""
     forward, error = process.make("ddpm", MADE), np.full(11, 0.2)

@@ -10,6 +10,9 @@ about a step of the even trajectory with K steps. From t = 1 the jump goes to th
 with levels that term does not have the variance of the variant, so it is left out.
 """
 
+import math
+from collections.abc import Collection
+
 import numpy as np
 
 from bench import noise
@@ -17,7 +20,7 @@ from bench.covariance import Batch, Head, Seen, Variant, positive
 from bench.frames import PIXEL, Frame
 from bench.process import Tensor
 
-STEPS = (5, 10, 25, 50, 100, 200, 400)  # K is one of these below N, or N
+STEPS = (5, 10, 25, 50, 100, 200, 400, math.inf)  # K is one of these, or N where it is smaller
 
 
 class Jump(Variant):
@@ -34,10 +37,10 @@ class Jump(Variant):
         return positive(seen.head)
 
 
-def jump_loss(batch: Batch, v: Tensor, frame: Frame) -> Tensor:
+def jump_loss(batch: Batch, v: Tensor, frame: Frame, steps: Collection[float] = STEPS) -> Tensor:
     """The bound's term of a jump of random length from each row's step, (batch,), in nats.
 
-    v: the spectrum of the variant in `frame`, (batch, groups).
+    v: the spectrum of the variant in `frame`, (batch, groups). steps: see `jumps`.
     """
     import torch  # here, because reading the configuration imports this file
 
@@ -45,7 +48,7 @@ def jump_loss(batch: Batch, v: Tensor, frame: Frame) -> Tensor:
 
     process, t = batch.process, batch.t.cpu().numpy()
     schedule = process.schedule
-    s = jumps(t, schedule.N, batch.names)
+    s = jumps(t, schedule.N, batch.names, steps)
     scale = torch.from_numpy(schedule.noise_sq[t] / schedule.alpha_bar[t]).to(v.device)[:, None]
     error_sq = frame.energies(batch.x_0 - batch.x0_hat)
     caps = torch.as_tensor(batch.data.radius**2 * frame.caps, device=v.device).detach()
@@ -65,9 +68,12 @@ def jump_loss(batch: Batch, v: Tensor, frame: Frame) -> Tensor:
     return nats
 
 
-def jumps(t: np.ndarray, N: int, names: tuple) -> np.ndarray:
-    """A step s < t for each t, (batch,): at random, a function of `names`."""
-    choices = [K for K in STEPS if K < N] + [N]
+def jumps(t: np.ndarray, N: int, names: tuple, steps: Collection[float] = STEPS) -> np.ndarray:
+    """A step s < t for each t, (batch,): at random, a function of `names`.
+
+    steps: from which K is drawn, with equal chance; N in place of those above it.
+    """
+    choices = sorted({min(K, N) for K in steps})
     K = noise.generator(*names, "jump").choice(choices, size=len(t))
     lengths = np.rint((N - 1) / (K - 1)).astype(int)
     return np.where(t > 1, np.maximum(1, t - lengths), 0)
