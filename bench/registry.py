@@ -12,8 +12,7 @@ from typing import Annotated, ForwardRef, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
-from bench import second_moments
-from bench.process import PROCESSES
+from bench import process, second_moments
 from bench.runtime.errors import BenchError, problem, reason, shown, unknown
 from bench.runtime.fields import Count, Name
 
@@ -76,7 +75,7 @@ class Attributes(BaseModel):
 
     name: Name
     source: str | None
-    processes: Annotated[tuple[Literal[PROCESSES], ...], Field(min_length=1)]
+    processes: Annotated[tuple[Literal[process.FAMILIES], ...], Field(min_length=1)]
     assumes: Literal[ASSUMPTIONS]
     frame: Literal[FRAMES]
     conditional: bool

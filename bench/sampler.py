@@ -6,6 +6,9 @@ lo)/255 · √(π/2))². Then the noise moves a pixel by at most y 255ths of the
 al. 2022a, Appendix F.2). λ² alone, the variance of `beta_tilde` and `zero`, is not clipped, as in
 the authors' code.
 
+A process of second order takes for its mean the D that it extrapolates from the step before
+(`bench.process`). On the first step, which has none before it, and on the last D is x̂_0.
+
 Start and step noise are functions of (image, t). So variants, processes and K share them.
 """
 
@@ -57,11 +60,13 @@ def sample(
             size = min(batch, first + count - start)
             x = noise.normal((*names, "samples", "start"), start, size, data.dim)
             x = torch.from_numpy(x).to(denoiser.device)
+            before = None  # (u, x̂_0 at x_u) of the step before, x_u → x_t
             for s, t in reversed(list(itertools.pairwise([0, *steps]))):
                 limit = at_last if s == steps[0] else np.inf
                 eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
                 prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
-                x = step(prediction, x, s, process, variant, limit, eps)
+                x = step(prediction, x, s, process, variant, limit, eps, before)
+                before = t, prediction.x0_hat
                 if progress:
                     progress(size)
             points = x.cpu().numpy()
@@ -82,11 +87,13 @@ def step(
     variant: str,
     limit: float,
     eps: Float64[np.ndarray, "batch dim"] | float,
+    before: tuple[int, Float64[Tensor, "batch dim"]] | None = None,
 ) -> Float64[Tensor, "batch dim"]:
     """x_s from x_t: the process's mean, plus the root of the variant's covariance times `eps`.
 
     s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest number of
-    the spectrum; then no pixel's variance is larger. eps: standard normals, or 0 for none.
+    the spectrum; then no pixel's variance is larger. eps: standard normals, or 0 for none. before:
+    the step u > t before this one, and x̂_0 at x_u, for a process of second order.
     """
     if s == 0:
         return prediction.x0_hat
@@ -94,5 +101,9 @@ def step(
     seen = prediction.seen(variant, eps)
     sigma_sq = covariance.get(variant).reverse_variance(process, s, seen)
     sigma_sq = torch.as_tensor(sigma_sq, device=x_t.device)
-    mean = process.mean(s, prediction.t, x_t, prediction.x0_hat, prediction.eps_hat)
+    x0_hat, data = prediction.x0_hat, prediction.denoiser.data
+    if process.order == 2 and before:
+        x0_hat = process.extrapolate(s, prediction.t, before[0], x0_hat, before[1])
+        x0_hat = x0_hat.clamp(data.lo, data.hi)
+    mean = process.mean(s, prediction.t, x_t, x0_hat, prediction.eps_hat)
     return mean + seen.frame.colour(sigma_sq.clamp(max=limit).sqrt(), eps)

@@ -23,7 +23,7 @@ from jaxtyping import Float64
 
 from bench import registry, second_moments
 from bench.frames import PIXEL, Frame
-from bench.process import PROCESSES, Array, Process, Tensor
+from bench.process import FAMILIES, Array, Process, Tensor
 from bench.registry import Head, place
 from bench.runtime.errors import BenchError
 from bench.schedule import Schedule, Steps
@@ -120,7 +120,7 @@ class Variant:
     name: str | None = None  # the row's name in params.yaml and in all tables
     family: str | None = None  # the name before the number of a variant that takes one
     source: str | None = None  # the paper
-    processes: tuple[str, ...] = PROCESSES  # the processes that it is defined for
+    processes: tuple[str, ...] = FAMILIES  # of processes, that it is defined for
     assumes = "nothing"  # of the mean model, one of ASSUMPTIONS
     frame = "pixel"  # the orthonormal basis in which v is diagonal, one of FRAMES
     conditional = False  # whether it depends on x_t

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import noise, process, sampler, schedule, trajectory
+from bench import mixture, noise, process, sampler, schedule, trajectory
 from bench.denoiser import Denoiser
+from bench.mean import oracle
+from bench.runtime import imports
+from bench.theory.ground import data_of
 
 MADE = schedule.make("linear", 50)
 STEPS = trajectory.even(50, 10)
@@ -32,7 +35,14 @@ class PointModel:
 
 
 @pytest.mark.parametrize(
-    "name, variant", [("ddpm", "beta"), ("ddpm", "beta_tilde"), ("ddim", "zero")]
+    "name, variant",
+    [
+        ("ddpm", "beta"),
+        ("ddpm", "beta_tilde"),
+        ("ddim", "zero"),
+        ("ddpm_2m", "beta_tilde"),
+        ("ddim_2m", "zero"),
+    ],
 )
 def test_a_single_data_point_is_recovered(data, name, variant):
     model = PointModel(torch.from_numpy(data.to_float(data.train[:1])))
@@ -100,7 +110,7 @@ def test_the_step_that_lands_on_the_first_is_clipped(
     """Every other step is free; the threshold is in 255ths, though the data have 17 levels."""
     seen = []
 
-    def step(prediction, x_t, s, process, variant, limit, eps):
+    def step(prediction, x_t, s, process, variant, limit, eps, before):
         seen.append((s, limit))
         return x_t
 
@@ -116,3 +126,40 @@ def test_the_step_that_lands_on_the_first_is_clipped(
         (0, "t"),
     )
     assert seen == [(20, np.inf), (1, limit), (0, np.inf)]
+
+
+@pytest.mark.parametrize(
+    "name, variant, algorithm",
+    [("ddpm_2m", "beta_tilde", "sde-dpmsolver++"), ("ddim_2m", "zero", "dpmsolver++")],
+)
+def test_second_order_steps_are_those_of_dpm_solver(name, variant, algorithm):
+    """diffusers' multistep solver on the same steps, noise and exact mean. It computes in float32,
+    whose rounding is 6e-8 a step of numbers below 10.
+    """
+    imports.declare_torchvision()
+    from diffusers import DPMSolverMultistepScheduler
+
+    law, made = mixture.random(("toy",), 3, 2), schedule.make("linear", 1000)
+    model, data = oracle.OracleModel(law, made), data_of(law, (0, "toy"), test=10)
+    steps = trajectory.even(1000, 12)
+    ours = sampler.sample(
+        Denoiser(model, {}, None, data, made),
+        process.make(name, made),
+        variant,
+        steps,
+        0,
+        20,
+        None,
+        (0, "toy"),
+    )
+    theirs = DPMSolverMultistepScheduler(
+        num_train_timesteps=1000, trained_betas=made.beta[1:], algorithm_type=algorithm
+    )
+    theirs.set_timesteps(timesteps=[t - 1 for t in reversed(steps)])
+    x = torch.from_numpy(noise.normal((0, "toy", "samples", "start"), 0, 20, 2))
+    for timestep in theirs.timesteps:
+        t = int(timestep) + 1
+        eps_hat, _ = model(x, torch.full((20,), t))
+        eps = torch.from_numpy(noise.normal((0, "toy", "samples", t), 0, 20, 2))
+        x = theirs.step(eps_hat, timestep, x, variance_noise=eps).prev_sample
+    np.testing.assert_allclose(ours.reshape(20, 2), x.numpy(), atol=2e-4)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
+from bench.process import family
 from bench.registry import FAMILIES, VARIANTS, Head, is_whole, place, register_class
 from bench.runtime import plugins
 from bench.runtime.errors import BenchError, shown
@@ -114,7 +115,7 @@ def check(name: str, process: str, heads: Iterable[str]) -> Variant:
     it needs one) in `heads`, the names of the configured ones.
     """
     variant = get(name)
-    if process not in variant.processes:
+    if family(process) not in variant.processes:
         raise BenchError(
             f"variant {name!r} is not defined for process {process!r} "
             f"(it is for: {', '.join(variant.processes)})"

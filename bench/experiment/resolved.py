@@ -25,7 +25,7 @@ from bench.experiment.sections import (
     Section,
     SettingName,
 )
-from bench.process import BOUND_PROCESS, PROCESSES
+from bench.process import BOUND_PROCESS, PROCESSES, family
 from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
@@ -52,7 +52,7 @@ class Setting(Section):
         """
         if self.clip_levels is None:
             return None
-        y = getattr(self.clip_levels, process) if covariance.get(variant).clipped else None
+        y = getattr(self.clip_levels, family(process)) if covariance.get(variant).clipped else None
         return self.clip_levels.variants.get(variant, y)
 
     @property

@@ -185,7 +185,7 @@ class ProcessSection(Section):
 
 
 class DdimSection(ProcessSection):
-    """DDIM, with λ² = η² β̃."""
+    """DDIM, of first or second order, with λ² = η² β̃."""
 
     eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
 
@@ -195,12 +195,14 @@ class ProcessesSection(Section):
 
     ddpm: ProcessSection | None = None
     ddim: DdimSection | None = None
+    ddpm_2m: ProcessSection | None = None
+    ddim_2m: DdimSection | None = None
 
     @model_validator(mode="after")
     def at_least_one(self) -> "ProcessesSection":
         """One of the processes has a section."""
-        if self.ddpm is None and self.ddim is None:
-            raise ValueError("expected at least one of ddpm, ddim")
+        if not self.items():
+            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
         return self
 
     def items(self) -> list[tuple[str, ProcessSection]]:
@@ -208,8 +210,8 @@ class ProcessesSection(Section):
         return [(name, section) for name, section in self if section is not None]
 
     def eta(self, name: str) -> float:
-        """η of a process; 1 for ddpm."""
-        return 1.0 if name == "ddpm" else getattr(self, name).eta
+        """η of a process; 1 for those of the family ddpm."""
+        return getattr(getattr(self, name), "eta", 1.0)
 
 
 class MomentsSection(Section):
@@ -306,8 +308,8 @@ class FidelitySection(Section):
 
 
 class ClipSection(Section):
-    """y of each process: how many 255ths of the range the last noise moves a pixel on average, at
-    most. The number of grey levels does not matter.
+    """y of each family of processes: how many 255ths of the range the last noise moves a pixel on
+    average, at most. The number of grey levels does not matter.
 
     variants: {variant: y} of those that have their own. Bao et al. 2022a use 1 for `beta`, and 2
     for their own variants. The noise of `beta_tilde` and `zero` is clipped only if they stand here.

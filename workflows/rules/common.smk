@@ -186,7 +186,7 @@ GPU = int(experiment.device != "cpu")
 wildcard_constraints:
     setting="|".join(EXPERIMENTS),
     study="|".join(STUDIES) or "none",
-    process="ddpm|ddim",
+    process="|".join(process.PROCESSES),
     needs="|".join(covariance.NEEDS),
     kind="|".join(trajectory.TRAJECTORIES),
     shard=r"\d+",
