@@ -54,10 +54,7 @@ class Denoiser:
         """
         of_rows, jacobian = torch.full((len(x_t),), t, device=x_t.device), None
         products = any(covariance.get(name).products(self.data.dim) for name in variants)
-        cast = contextlib.nullcontext()
-        if self.precision == "bf16":
-            cast = torch.autocast(x_t.device.type, torch.bfloat16)
-        with cast:
+        with self._cast():
             if products:
                 eps_hat, features, jacobian = differentiate(
                     self.model, x_t, of_rows, self.schedule.noise[t]
@@ -68,6 +65,21 @@ class Denoiser:
         x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
         x0_hat = x0_hat.clamp(self.data.lo, self.data.hi)
         return Prediction(self, t, x_t, eps_hat, x0_hat, outputs, jacobian)
+
+    def predict_noise(
+        self, x_t: Float64[Tensor, "batch dim"], t: float
+    ) -> Float64[Tensor, "batch dim"]:
+        """ε̂ of one pass at t, which may lie between two steps."""
+        kind = torch.int64 if t == int(t) else torch.float64
+        of_rows = torch.full((len(x_t),), t, dtype=kind, device=x_t.device)
+        with self._cast():
+            return self.model(x_t, of_rows)[0]
+
+    def _cast(self):
+        """The context in which networks run."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
 
 
 @dataclass(frozen=True)

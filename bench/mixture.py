@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Shaped
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from bench import noise
-from bench.schedule import Schedule
+from bench.schedule import Schedule, levels
 
 SPREAD = 2.0  # standard deviation of the components' means; their own deviations lie in [0.1, 1]
 
@@ -118,9 +118,11 @@ class Oracle:
         self.eigenvalues, self.bases = torch.linalg.eigh(mixture.covariances)
 
     def components(
-        self, x_t: Float64[Tensor, "n d"], t: int | Int64[Tensor, " n"]
+        self, x_t: Float64[Tensor, "n d"], t: int | Shaped[Tensor, " n"]
     ) -> tuple[Float64[Tensor, "n k"], Float64[Tensor, "n k d"]]:
-        """The responsibilities r_k and E_k[x_0 | x_t]. t: a step 1..N, or one for each row."""
+        """The responsibilities r_k and E_k[x_0 | x_t]. t: a step 1..N, or one for each row;
+        floats may lie between steps.
+        """
         a, spread = self._spread(t)
         y = torch.einsum("kij,nki->nkj", self.bases, x_t[:, None] - a * self.mixture.means)
         log_joint = torch.log(self.mixture.weights) - 0.5 * (y**2 / spread + torch.log(spread)).sum(
@@ -132,34 +134,36 @@ class Oracle:
         return torch.softmax(log_joint, dim=1), means
 
     def eps(
-        self, x_t: Float64[Tensor, "n d"], t: int | Int64[Tensor, " n"]
+        self, x_t: Float64[Tensor, "n d"], t: int | Shaped[Tensor, " n"]
     ) -> Float64[Tensor, "n d"]:
         """E[ε | x_t]."""
         responsibilities, means = self.components(x_t, t)
         x_0 = (responsibilities[:, :, None] * means).sum(1)
-        return (x_t - self._column(self.signal, t) * x_0) / self._column(self.noise, t)
+        a, b = self._levels(t)
+        return (x_t - a * x_0) / b
 
     def conditional(
-        self, x_t: Float64[Tensor, "n d"], t: int | Int64[Tensor, " n"]
+        self, x_t: Float64[Tensor, "n d"], t: int | Shaped[Tensor, " n"]
     ) -> tuple[Float64[Tensor, "n d"], Float64[Tensor, "n d d"]]:
         """(E[x_0 | x_t], Cov[x_0 | x_t])."""
         _, spread = self._spread(t)
-        kept = self._column(self.noise, t)[:, None] ** 2 * self.eigenvalues / spread
+        _, b = self._levels(t)
+        kept = b[:, None] ** 2 * self.eigenvalues / spread
         within = torch.einsum("kij,nkj,klj->nkil", self.bases, kept, self.bases)
         return _combine(*self.components(x_t, t), within)
 
     def variance(
-        self, x_t: Float64[Tensor, "n d"], t: int | Int64[Tensor, " n"]
+        self, x_t: Float64[Tensor, "n d"], t: int | Shaped[Tensor, " n"]
     ) -> Float64[Tensor, "n d"]:
         """The diagonal of Cov[ε | x_t] = (a_t²/b_t²) Cov[x_0 | x_t]."""
-        scale = self._column(self.signal, t) / self._column(self.noise, t)
-        return scale**2 * torch.diagonal(self.conditional(x_t, t)[1], dim1=1, dim2=2)
+        a, b = self._levels(t)
+        return (a / b) ** 2 * torch.diagonal(self.conditional(x_t, t)[1], dim1=1, dim2=2)
 
     def _spread(self, t):
         """a_t (n or 1, 1, 1) and the eigenvalues of C_k, (n or 1, k, d)."""
-        a, b = self._column(self.signal, t)[:, None], self._column(self.noise, t)[:, None]
+        a, b = (values[:, None] for values in self._levels(t))
         return a, a**2 * self.eigenvalues + b**2
 
-    @staticmethod
-    def _column(values, t):
-        return values[torch.as_tensor(t)].reshape(-1, 1)
+    def _levels(self, t):
+        """(a_t, b_t), (n or 1, 1) each."""
+        return levels(self.signal, self.noise, torch.as_tensor(t).reshape(-1))

@@ -21,6 +21,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from bench import covariance, noise
+from bench.data.dataset import Data
 from bench.denoiser import Denoiser, Prediction
 from bench.process import Process
 from bench.runtime.errors import BenchError
@@ -53,23 +54,46 @@ def sample(
     network pass. progress: called with the number of images after every pass. NotFinite if an image
     has a number that is not finite.
     """
-    data, parts = denoiser.data, []
+    data = denoiser.data
     at_last = np.inf if clip_levels is None else clip_threshold(clip_levels, data.radius)
+
+    def draw(start, size):
+        x = noise.normal((*names, "samples", "start"), start, size, data.dim)
+        x = torch.from_numpy(x).to(denoiser.device)
+        before = None  # (u, x̂_0 at x_u) of the step before, x_u → x_t
+        for s, t in reversed(list(itertools.pairwise([0, *steps]))):
+            limit = at_last if s == steps[0] else np.inf
+            eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
+            prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
+            x = step(prediction, x, s, process, variant, limit, eps, before)
+            before = t, prediction.x0_hat
+            if progress:
+                progress(size)
+        return x
+
+    return in_batches(data, draw, first, count, batch)
+
+
+def in_batches(
+    data: Data,
+    draw: Callable[[int, int], Float64[Tensor, "batch dim"]],
+    first: int,
+    count: int,
+    batch: int,
+) -> (
+    UInt8[np.ndarray, "count channels height width"]
+    | Float64[np.ndarray, "count channels height width"]
+):
+    """Images first .. first + count − 1 as levels if the data have levels, else as floats.
+
+    draw: gives points of the data's range from the number of the first image and the number of
+    images, at most `batch`. NotFinite if an image has a number that is not finite.
+    """
+    parts = []
     with torch.inference_mode():
         for start in range(first, first + count, batch):
             size = min(batch, first + count - start)
-            x = noise.normal((*names, "samples", "start"), start, size, data.dim)
-            x = torch.from_numpy(x).to(denoiser.device)
-            before = None  # (u, x̂_0 at x_u) of the step before, x_u → x_t
-            for s, t in reversed(list(itertools.pairwise([0, *steps]))):
-                limit = at_last if s == steps[0] else np.inf
-                eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
-                prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
-                x = step(prediction, x, s, process, variant, limit, eps, before)
-                before = t, prediction.x0_hat
-                if progress:
-                    progress(size)
-            points = x.cpu().numpy()
+            points = draw(start, size).cpu().numpy()
             wrong = np.count_nonzero(~np.isfinite(points).all(axis=1))
             if wrong:
                 raise NotFinite(

@@ -7,6 +7,7 @@ is summed in extended precision, so that 1 − ᾱ_t/ᾱ_s keeps its digits for 
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ForwardRef
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
@@ -16,6 +17,7 @@ from bench.runtime.errors import unknown
 # A step 0..N, or an array of steps; and what a schedule says of them, in the same shape.
 Steps = int | np.integer | Int[np.ndarray, "*shape"]
 Numbers = np.float64 | Float64[np.ndarray, "*shape"]
+Tensor = ForwardRef("torch.Tensor")  # a name only: this module does not import torch
 
 
 def linear(N: int) -> Float64[np.ndarray, " N"]:
@@ -89,6 +91,21 @@ class Schedule:
         """β̃_{1|2}, which stands in where β̃_{0|1} = 0 is of no use, on the step to the data; β_1
         in a chain of one step."""
         return self.beta_tilde(1, 2) if self.N > 1 else self.noise_sq[1]
+
+
+def levels(signal: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """(a_t, b_t) of each row, (batch, 1) each.
+
+    signal, noise: of the schedule. t: a step of each row, (batch,). It may lie between two steps if
+    its type is a float; then the noise level b/a is linear in t, as in diffusers' schedulers.
+    """
+    if not t.is_floating_point():
+        return signal[t][:, None], noise[t][:, None]
+    below, above = t.floor().long(), t.ceil().long()
+    ratio = noise / signal
+    level = (ratio[below] + (t - below) * (ratio[above] - ratio[below]))[:, None]
+    a = (1 + level**2) ** -0.5
+    return a, level * a
 
 
 def make(name: str, N: int) -> Schedule:

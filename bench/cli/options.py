@@ -38,7 +38,7 @@ process = click.option(
     "process_name",
     metavar="NAME",
     required=True,
-    help="The reverse process: ddpm, ddim, ddpm_2m or ddim_2m.",
+    help="The process: ddpm, ddim, ddpm_2m, ddim_2m or solver.",
 )
 threads = click.option(
     "--threads",

@@ -29,6 +29,8 @@ from bench.process import BOUND_PROCESS, PROCESSES, family
 from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
+from bench.solver import SOLVER, Solver
+from bench.trajectory import length
 
 
 class Setting(Section):
@@ -52,8 +54,13 @@ class Setting(Section):
         """
         if self.clip_levels is None:
             return None
-        y = getattr(self.clip_levels, family(process)) if covariance.get(variant).clipped else None
+        clipped = self.row(process, variant).clipped
+        y = getattr(self.clip_levels, family(process)) if clipped else None
         return self.clip_levels.variants.get(variant, y)
+
+    def row(self, process: str, name: str) -> covariance.Variant | Solver:
+        """What a row of a process is."""
+        return self.processes.solver.make(name) if process == SOLVER else covariance.get(name)
 
     @property
     def head_names(self) -> list[str]:
@@ -61,9 +68,9 @@ class Setting(Section):
         return list(self.heads.targets) if self.heads else []
 
     def variants(self, process: str) -> list[str]:
-        """Names of the variants in the rows of a process, [] if the process has no section."""
-        if process not in PROCESSES:
-            raise unknown("process", process, PROCESSES)
+        """Names of the rows of a process, variants or solvers. [] if it has no section."""
+        if process not in (*PROCESSES, SOLVER):
+            raise unknown("process", process, (*PROCESSES, SOLVER))
         section = getattr(self.processes, process)
         return section.variants if section else []
 
@@ -74,7 +81,7 @@ class Setting(Section):
         """
         groups = {need: [] for need in covariance.NEEDS}
         for name in self.variants(process):
-            groups[covariance.get(name).needs].append(name)
+            groups[self.row(process, name).needs].append(name)
         return {need: members for need, members in groups.items() if members}
 
     def grid(self, stage: str, process: str, variant: str) -> list[tuple[str, int]]:
@@ -83,8 +90,12 @@ class Setting(Section):
         stage: 'bound' or 'samples'.
 
         An `optimal` trajectory exists only for variants that define its cost, and for the process
-        that has a bound.
+        that has a bound. A solver has no bound, and spacings in place of trajectories.
         """
+        if process == SOLVER:
+            spacings = filter(self.row(process, variant).takes, self.processes.solver.spacings)
+            Ks = self.samples.K if stage == "samples" else []
+            return [(spacing, K) for spacing in spacings for K in Ks]
         has_optimal = process == BOUND_PROCESS and covariance.get(variant).has_optimal_trajectory
         cells = getattr(self, stage).cells
         return [(name, K) for name, K in cells if name != "optimal" or has_optimal]
@@ -97,8 +108,18 @@ class Setting(Section):
                 cells.append((variant, name, K))
         return cells
 
+    def first_trajectory(self, process: str) -> str:
+        """The trajectory of the grid that comes first; the spacing, for solvers."""
+        solvers = self.processes.solver
+        return (solvers.spacings if process == SOLVER else self.samples.trajectories)[0]
+
     def kinds(self, stage: str, process: str, variants: Iterable[str]) -> list[str]:
-        """Names of the trajectories that variants of a process have in the cells of a stage."""
+        """Names of the trajectories that variants of a process have in the cells of a stage.
+
+        Solvers have none.
+        """
+        if process == SOLVER:
+            return []
         names = [name for variant in variants for name, _ in self.grid(stage, process, variant)]
         return list(dict.fromkeys(names))
 
@@ -132,6 +153,18 @@ class Setting(Section):
             for name, of_kind in wanted.items()
         }
 
+    def network_evaluations(
+        self, process: str, row: str, trajectory: str, K: int, dim: int
+    ) -> float:
+        """What a sample of a cell takes, in passes of the mean model.
+
+        trajectory: or the spacing of a solver. dim: coordinates of an image.
+        """
+        found = self.row(process, row)
+        if process == SOLVER:
+            return found.network_evaluations(trajectory, K, self.schedule.make())
+        return found.network_evaluations(length(trajectory, self.schedule.N, K), dim)
+
     def heads_of(self, variants: Iterable[str]) -> list[str]:
         """Names of the heads that some of `variants` read, in the order of heads.targets."""
         variants = set(variants)
@@ -152,7 +185,7 @@ class Setting(Section):
         sorted.
         """
         names = set()
-        for _, section in self.processes.items():
+        for _, section in self.processes.with_variants():
             for variant in section.variants:
                 names.update(covariance.get(variant).moments)
         for variant in self.trajectories().get("optimal", {}):

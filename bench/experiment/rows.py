@@ -7,6 +7,7 @@ from bench import covariance
 from bench.experiment.resolved import Setting
 from bench.experiment.sections import ProcessesSection
 from bench.runtime.errors import BenchError, unknown
+from bench.solver import SOLVER
 
 
 def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str]) -> Setting:
@@ -30,7 +31,7 @@ def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str])
     """
     rows = {
         process: [_named(text, process, plugins) for text in section.variants]
-        for process, section in setting.processes.items()
+        for process, section in setting.processes.with_variants()
     }
     learned = {
         variant for names in rows.values() for variant in names if covariance.get(variant).head
@@ -58,8 +59,9 @@ def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str])
                 )
     sections = {
         process: {**section.model_dump(), "variants": list(dict.fromkeys(rows[process]))}
-        for process, section in setting.processes.items()
+        for process, section in setting.processes.with_variants()
     }
+    sections[SOLVER] = setting.processes.solver
     processes = ProcessesSection.model_validate(sections)
     return setting.model_copy(update={"heads": heads, "processes": processes})
 
@@ -87,12 +89,34 @@ def check(setting: Setting) -> None:
             covariance.get(variant)
         except BenchError as error:
             raise BenchError(f"clip_levels.variants: {error}") from error
-    for process, section in setting.processes.items():
+    for process, section in setting.processes.with_variants():
         for variant in section.variants:
             try:
                 covariance.check(variant, process, setting.head_names)
             except BenchError as error:
                 raise BenchError(f"processes.{process}.variants: {error}") from error
+    if setting.processes.solver:
+        _check_solvers(setting)
+
+
+def _check_solvers(setting: Setting) -> None:
+    """BenchError unless every scheduler takes its options, a spacing and the numbers of steps."""
+    section, noise_schedule = setting.processes.solver, setting.schedule.make()
+    for name in section.solvers:
+        try:
+            if name in covariance.VARIANTS:
+                raise BenchError("expected another name, as a variant has this one")
+            setting.row(SOLVER, name).check()
+            cells = setting.grid("samples", SOLVER, name)
+            for spacing, K in cells:
+                setting.row(SOLVER, name).make(spacing, K, noise_schedule)
+        except BenchError as error:
+            raise BenchError(f"processes.{SOLVER}.solvers.{name}: {error}") from error
+        if not cells:
+            raise BenchError(
+                f"processes.{SOLVER}.spacings: {name} takes none of {', '.join(section.spacings)}; "
+                "expected one that its scheduler has an option for, such as linspace"
+            )
 
 
 def _check_imported(setting: Setting) -> None:

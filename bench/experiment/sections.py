@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from bench import schedule
+from bench import schedule, solver
 from bench.runtime.fields import Count, Name, Names, Number, Positive, Steps
+from bench.solver import SOLVER
 
 
 def of_a_setting(name: str) -> str:
@@ -190,13 +191,45 @@ class DdimSection(ProcessSection):
     eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
 
 
+class SchedulerSection(Section):
+    """A row of the solvers: the class of a scheduler of diffusers, and options of its constructor.
+
+    The options are keys too.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    scheduler: str
+
+
+class SolverSection(Section):
+    """Solvers of diffusers: {row: scheduler}, and how their steps are spaced.
+
+    A row has a block for each of `spacings` (`bench.solver.SPACINGS`) that its scheduler takes.
+    """
+
+    spacings: Names
+    solvers: Annotated[dict[Name, SchedulerSection], Field(min_length=1)]
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the rows."""
+        return list(self.solvers)
+
+    def make(self, name: str) -> solver.Solver:
+        """The solver of a row."""
+        section = self.solvers[name]
+        return solver.Solver(name, section.scheduler, dict(section.model_extra))
+
+
 class ProcessesSection(Section):
-    """The processes of an experiment. Without a section a process has no rows."""
+    """The processes of an experiment, and solvers. Without a section a process has no rows."""
 
     ddpm: ProcessSection | None = None
     ddim: DdimSection | None = None
     ddpm_2m: ProcessSection | None = None
     ddim_2m: DdimSection | None = None
+    solver: SolverSection | None = None
 
     @model_validator(mode="after")
     def at_least_one(self) -> "ProcessesSection":
@@ -205,13 +238,17 @@ class ProcessesSection(Section):
             raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}")
         return self
 
-    def items(self) -> list[tuple[str, ProcessSection]]:
+    def items(self) -> list[tuple[str, ProcessSection | SolverSection]]:
         """(name, section) of the processes that have a section."""
         return [(name, section) for name, section in self if section is not None]
 
-    def eta(self, name: str) -> float:
-        """η of a process; 1 for those of the family ddpm."""
-        return getattr(getattr(self, name), "eta", 1.0)
+    def with_variants(self) -> list[tuple[str, ProcessSection]]:
+        """The same without solvers, whose rows are no variants."""
+        return [(name, section) for name, section in self.items() if name != SOLVER]
+
+    def eta(self, name: str) -> float | None:
+        """η of a process: 1 for those of the family ddpm, None for solvers."""
+        return None if name == SOLVER else getattr(getattr(self, name), "eta", 1.0)
 
 
 class MomentsSection(Section):

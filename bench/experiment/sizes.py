@@ -53,7 +53,7 @@ def check(experiment: Experiment, setting: Setting) -> None:
 
 def check_shape(experiment: Experiment, setting: Setting, shape: tuple[int, ...]) -> None:
     """BenchError for the first row and the first head that are not for images of `shape`."""
-    for process, section in setting.processes.items():
+    for process, section in setting.processes.with_variants():
         has_bound = process == BOUND_PROCESS and bool(experiment.bound_metrics)
         for name in section.variants:
             in_bound = has_bound and bool(setting.grid("bound", process, name))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Shaped
 from torch import Tensor
 
 from bench.runtime import devices, stopwatch
 from bench.runtime.errors import BenchError, unknown
-from bench.schedule import Schedule
+from bench.schedule import Schedule, levels
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # diffusers' names for ε, x_0 and v
 
@@ -123,9 +123,9 @@ class MeanModel:
         return Trunk.of(self.unet)
 
     def __call__(
-        self, x_t: Float64[Tensor, "batch dim"], t: Int64[Tensor, " batch"]
+        self, x_t: Float64[Tensor, "batch dim"], t: Shaped[Tensor, " batch"]
     ) -> tuple[Float64[Tensor, "batch dim"], Features]:
-        """ε̂ and `Features`, from one pass of the network. t: steps 1..N."""
+        """ε̂ and `Features`, from one pass of the network. t: steps 1..N, or floats between them."""
         images = (
             x_t.to(torch.float32).reshape(-1, *self.shape).contiguous(memory_format=self.layout)
         )
@@ -135,7 +135,7 @@ class MeanModel:
         )
         features = Features(**self._seen)
         self._seen.clear()
-        return self._eps_hat(output, x_t, self.signal[t][:, None], self.noise[t][:, None]), features
+        return self._eps_hat(output, x_t, *levels(self.signal, self.noise, t)), features
 
     def _eps_hat(self, output, x_t, a, b):
         if self.prediction_type == "epsilon":

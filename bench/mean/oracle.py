@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Shaped
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import TypedDict
@@ -61,9 +61,9 @@ class OracleModel:
         return self.imperfection * 2**0.5 * torch.sin(x_t @ self.waves + self.phases)
 
     def __call__(
-        self, x_t: Float64[Tensor, "batch dim"], t: Int64[Tensor, " batch"]
+        self, x_t: Float64[Tensor, "batch dim"], t: Shaped[Tensor, " batch"]
     ) -> tuple[Float64[Tensor, "batch dim"], Features]:
-        """ε̂ and `Features`. t: steps 1..N."""
+        """ε̂ and `Features`. t: steps 1..N, or floats between them."""
         eps_hat = self.oracle.eps(x_t, t) + self.bias(x_t)
         angles = np.pi * t[:, None] / self.N * torch.arange(1, WAVES + 1)
         time = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1).float()

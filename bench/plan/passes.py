@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from bench import covariance, second_moments, trajectory
 from bench.moments import SCALARS
+from bench.solver import SOLVER
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
 BOUND_ROW = 29  # bytes of a row of bound.parquet: a float64, three float32, the image's index
@@ -71,7 +72,8 @@ def needs(experiment: Any, setting: Any) -> Needs:
     processes = [name for name, _ in setting.processes.items()]
     sampled = processes if experiment.sample_metrics else []
     samples = {process: setting.cells("samples", process) for process in sampled}
-    variants = {variant for cells in (bound, *samples.values()) for variant, *_ in cells}
+    of_variants = [cells for process, cells in samples.items() if process != SOLVER]
+    variants = {variant for cells in (bound, *of_variants) for variant, *_ in cells}
     heads = bool(setting.heads_of(variants))
     moments = setting.needs_moments(variants) or "optimal" in setting.trajectories()
     moments = moments or (heads and setting.heads_need_moments)
@@ -106,14 +108,6 @@ def bound_products(N: int, dim: int, levels: int | None, cells: Iterable[tuple])
             steps = trajectory.fixed(kind, N, K)[1 if levels else 0 :]
             taken |= {(t, shared): products for t in steps}
     return sum(taken.values())
-
-
-def sample_evaluations(N: int, dim: int, cells: Iterable[tuple]) -> float:
-    """Network evaluations of an image of each of `cells`, summed."""
-    return sum(
-        covariance.get(name).network_evaluations(trajectory.length(kind, N, K), dim)
-        for name, kind, K in cells
-    )
 
 
 def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> list[Row]:
@@ -157,7 +151,8 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
     for process, cells in need.samples.items():
         samples = count * len(cells)
         jobs = setting.samples.shards * len(setting.variants_by_need(process))
-        steps = math.ceil(count * sample_evaluations(N, dim, cells))
+        evaluations = [setting.network_evaluations(process, *cell, dim) for cell in cells]
+        steps = math.ceil(count * sum(evaluations))
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
         section, resizings = setting.fidelity, len(experiment.resizings)

@@ -318,11 +318,12 @@ def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
 
 
 def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:
-    """A metric against K and network evaluations on the first trajectory, a row for each cell; for
-    `dvc plots`.
+    """A metric against K and network evaluations on the first trajectory of each process, a row for
+    each cell; for `dvc plots`.
 
     group: of metrics, see `bench.scores.Metric.group`.
     """
     names = [metric.name for metric in scores.in_group(group)]
-    block = frame[frame.metric.isin(names) & (frame.trajectory == frame.trajectory.iloc[0])]
+    first = frame.groupby("process").trajectory.transform("first")
+    block = frame[frame.metric.isin(names) & (frame.trajectory == first)]
     return block[["setting", "process", "variant", "K", "network_evaluations", "value"]]

@@ -122,7 +122,7 @@ def log_cells(
             parameters[key] = ", ".join(cells[key].dropna().unique())
     versions = [part for text in cells.version for part in text.split(", ")]
     parameters["version"] = ", ".join(dict.fromkeys(versions))
-    metrics = _metrics_of(cells, setting.samples.trajectories[0])
+    metrics = _metrics_of(cells, setting.first_trajectory(process))
     with tempfile.TemporaryDirectory() as folder:
         pictures = []
         for label, draw in grids.items():

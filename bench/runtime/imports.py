@@ -11,6 +11,8 @@ import contextlib
 import importlib.util
 from pathlib import Path
 
+from bench.runtime.errors import BenchError, unknown
+
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"  # of nms and of qnms
 
 
@@ -39,3 +41,21 @@ def unet_2d() -> type:
 
     logging.set_verbosity_error()
     return UNet2DModel
+
+
+def scheduler(name: str) -> type:
+    """The class of diffusers' scheduler called `name`, whose warnings are not shown.
+
+    BenchError for an unknown one.
+    """
+    declare_torchvision()
+    import diffusers
+    from diffusers import SchedulerMixin
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    cls = getattr(diffusers, name, None) if name.isidentifier() else None
+    if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin)):
+        known = [each for each in dir(diffusers) if each.endswith("Scheduler")]
+        raise BenchError(f"scheduler: {unknown('scheduler', name, known)}")
+    return cls

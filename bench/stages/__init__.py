@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from bench import covariance
 from bench.experiment.resolved import Setting
 from bench.scores import Metric
+from bench.solver import SOLVER
 
 # Of each command of `bench.cli.stages`, and what it covers:
 VERSIONS = {
@@ -52,20 +53,26 @@ def joint_versions(setting: Setting) -> str:
     return variant_versions(train.heads if train else [])
 
 
-def versions_of(setting: Setting, name: str, trajectory: str, metric: Metric) -> str:
+def row_versions(setting: Setting, process: str, names: Iterable[str]) -> str:
+    """`<row> <version>` of rows of a process."""
+    return ", ".join(f"{name} {setting.row(process, name).version}" for name in names)
+
+
+def versions_of(setting: Setting, process: str, name: str, trajectory: str, metric: Metric) -> str:
     """The versions of all that makes a number of cells.csv: `data 1, mean 1, …, npr 1, fid 1`.
 
-    They are those of the stages that it goes through, of the variant called `name` and of the
-    metric.
+    They are those of the stages that it goes through, of the row of the process that is called
+    `name` and of the metric.
     """
-    variant = covariance.get(name)
+    row = setting.row(process, name)
     stages = ["data", "mean"]
-    learned = variant.head is not None
-    if variant.moments or trajectory == "optimal" or (learned and setting.heads_need_moments):
+    learned = row.head is not None
+    if row.moments or trajectory == "optimal" or (learned and setting.heads_need_moments):
         stages.append("moments")
     if learned:
         stages.append("heads")
-    stages.append("trajectories")
+    if process != SOLVER:
+        stages.append("trajectories")
     if "bound" in metric.needs:
         stages.append("bound")
     else:
@@ -73,4 +80,5 @@ def versions_of(setting: Setting, name: str, trajectory: str, metric: Metric) ->
     of_stages = [f"{stage} {VERSIONS[stage]}" for stage in stages]
     if joint_versions(setting):
         of_stages.insert(2, f"mean with {joint_versions(setting)}")
-    return ", ".join([*of_stages, variant_versions([name]), metric_versions([metric])])
+    of_row = row_versions(setting, process, [name])
+    return ", ".join([*of_stages, of_row, metric_versions([metric])])

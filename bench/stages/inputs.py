@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from bench import covariance, trajectory
+from bench import trajectory
 from bench.data import dataset
 from bench.data.dataset import Data, Raw
 from bench.experiment import sizes
@@ -142,7 +142,7 @@ def read_samples(
 
     Raises BenchError for a shard that is not as `read_images` wants it.
     """
-    needs, shards = covariance.get(variant).needs, []
+    needs, shards = setting.row(process_name, variant).needs, []
     for shard in range(setting.samples.shards):
         first, last = setting.samples.range(shard)
         path = place.samples(process_name, needs, variant, kind, K, shard)

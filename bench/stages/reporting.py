@@ -7,7 +7,7 @@ import math
 
 import pandas
 
-from bench import covariance, scores, trajectory
+from bench import scores
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
@@ -37,7 +37,9 @@ def gather_cells(experiment: Experiment) -> None:
     for row in rows:
         setting = experiment.setting(row["setting"])
         metric = scores.get(row["metric"])
-        row["version"] = versions_of(setting, row["variant"], row["trajectory"], metric)
+        row["version"] = versions_of(
+            setting, row["process"], row["variant"], row["trajectory"], metric
+        )
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
     text = reproduction.markdown(comparison, tolerances, experiment.settings)
@@ -87,10 +89,9 @@ def _add_network_evaluations(experiment, rows):
     for name in experiment.settings:
         dims[name] = math.prod(dataset.read_about(paths.Setting(name).data)["shape"])
     for row in rows:
-        schedule, variant = experiment.setting(row["setting"]).schedule, row["variant"]
-        steps = trajectory.length(row["trajectory"], schedule.N, row["K"])
-        evaluations = covariance.get(variant).network_evaluations(steps, dims[row["setting"]])
-        row["network_evaluations"] = evaluations
+        cell = (row[key] for key in ("process", "variant", "trajectory", "K"))
+        setting = experiment.setting(row["setting"])
+        row["network_evaluations"] = setting.network_evaluations(*cell, dims[row["setting"]])
 
 
 def _measured(experiment, rows):
@@ -109,7 +110,9 @@ def _measured(experiment, rows):
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
     for name, setting in experiment.settings.items():
         of_setting = [cell for cell in estimates if cell["dataset"] == name]
-        variants = [one for _, section in setting.processes.items() for one in section.variants]
+        variants = [
+            one for _, section in setting.processes.with_variants() for one in section.variants
+        ]
         if of_setting and setting.needs_moments(variants):
             names = ["eps_sq_mean", "eps_sq_mean_se"]
             moments = files.read_arrays(paths.Setting(name).moments, names)

@@ -1,15 +1,17 @@
 """Samples of every cell. They are drawn again only if something that determines them changed."""
 
 import contextlib
+import functools
 import sys
 
 import numpy as np
 from tqdm import tqdm
 
-from bench import covariance, process, sampler
+from bench import covariance, process, sampler, solver
 from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError, unknown
+from bench.solver import SOLVER
 from bench.stages import VERSIONS
 from bench.stages.inputs import read_images, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
@@ -43,36 +45,41 @@ def draw_samples(
             _sample(experiment, name, process_name, need, groups[need], shard, images)
 
 
-def _sample(experiment, name, process_name, needs, variants, shard, images):
-    """One shard of every cell of some variants of a process, and the manifest that lists them.
+def _sample(experiment, name, process_name, needs, rows, shard, images):
+    """One shard of every cell of some rows of a process, and the manifest that lists them.
 
     images: (first, one past the last) of the shard. A cell's file carries a digest of everything
-    that determines it. A whole file with the right digest is kept. So a new variant or K costs its
+    that determines it. A whole file with the right digest is kept. So a new row or K costs its
     own samples only, and an interrupted job continues with the next cell.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     first, last = images
+    variants = [] if process_name == SOLVER else rows
     denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
-    forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))
     common = {
         "seed": experiment.seed,
         "setting": name,
         "process": process_name,
-        "eta": forward.eta,
+        "eta": setting.processes.eta(process_name),
         "first": first,
         "last": last,
         "batch": setting.samples.batch,
         "precision": setting.samples.precision,
         "schedule": setting.schedule.model_dump(),
+        "stage": VERSIONS["samples"],
+        "data": digests.digest_of(place.data),
+        "mean": digests.digest_of(place.mean),
     }
-    cells = _cells_to_sample(setting, place, process_name, variants, common)
-    written = {cell: place.samples(process_name, needs, *cell, shard) for cell in cells}
-    missing, passes = [], 0
+    cells_of = _cells_of_solvers if process_name == SOLVER else _cells_of_variants
+    cells = cells_of(experiment, name, process_name, rows, denoiser)
+    written, digest_of, missing, passes = {}, {}, [], 0
     shape, levels = (last - first, *denoiser.data.shape), denoiser.data.levels
-    for cell, (steps, digest) in cells.items():
-        if not _holds(written[cell], digest, shape, levels):
+    for cell, (made_by, steps, _) in cells.items():
+        written[cell] = place.samples(process_name, needs, *cell, shard)
+        digest_of[cell] = digests.digest({**common, **made_by})
+        if not _holds(written[cell], digest_of[cell], shape, levels):
             missing.append(cell)
-            passes += (last - first) * len(steps)
+            passes += (last - first) * steps
     if not missing:
         print(f"samples {name} {process_name} {needs}: all {len(cells)} cells are there already")
     with tqdm(
@@ -83,66 +90,78 @@ def _sample(experiment, name, process_name, needs, variants, shard, images):
         disable=not missing,
     ) as bar:
         for cell in missing:
-            steps, digest = cells[cell]
-            clip_levels = setting.clip(process_name, cell[0])
+            *_, draw = cells[cell]
             with _naming(name, process_name, cell):
-                images = sampler.sample(
-                    denoiser,
-                    forward,
-                    cell[0],
-                    steps,
-                    first,
-                    last - first,
-                    clip_levels,
-                    (experiment.seed, name),
-                    setting.samples.batch,
-                    bar.update,
+                images = draw(
+                    first=first,
+                    count=last - first,
+                    names=(experiment.seed, name),
+                    batch=setting.samples.batch,
+                    progress=bar.update,
                 )
-            files.write_npz(written[cell], images=images, digest=np.array(digest))
-    manifest = {str(written[cell]): digest for cell, (_, digest) in cells.items()}
+            files.write_npz(written[cell], images=images, digest=np.array(digest_of[cell]))
+    manifest = {str(written[cell]): digest for cell, digest in digest_of.items()}
     files.write_json(place.manifest(process_name, needs, shard), manifest)
 
 
 @contextlib.contextmanager
 def _naming(name, process_name, cell):
     """Names the cell in the error of samples that are not finite."""
-    variant, kind, K = cell
+    row, kind, K = cell
     try:
         yield
     except sampler.NotFinite as error:
-        raise BenchError(
-            f"samples of {name}, {process_name}, {variant}, {kind}, K = {K}: {error}; look "
-            f"for the cause with: bench check variant {covariance.reference(variant)}"
-        ) from error
+        text = f"samples of {name}, {process_name}, {row}, {kind}, K = {K}: {error}"
+        if process_name != SOLVER:
+            reference = covariance.reference(row)
+            text += f"; look for the cause with: bench check variant {reference}"
+        raise BenchError(text) from error
 
 
-def _cells_to_sample(setting, place, process_name, variants, common):
-    """{(variant, trajectory, K): (steps, digest)}.
-
-    The digest is that of all that determines the cell's images.
-    """
+def _cells_of_variants(experiment, name, process_name, variants, denoiser):
+    """{(variant, trajectory, K): (what determines its images, passes of each, what draws them)}"""
+    setting, place = experiment.setting(name), paths.Setting(name)
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
-    common = {
-        **common,
-        "stage": VERSIONS["samples"],
-        "data": digests.digest_of(place.data),
-        "mean": digests.digest_of(place.mean),
-    }
+    eta = setting.processes.eta(process_name)
+    forward = process.make(process_name, denoiser.schedule, eta)
     cells = {}
     for variant in variants:
+        clip_levels = setting.clip(process_name, variant)
         made_by = {
-            **common,
             "variant": variant,
             "version": covariance.get(variant).version,
-            "clip_255ths": setting.clip(process_name, variant),
+            "clip_255ths": clip_levels,
         }
-        for name in covariance.get(variant).moments:  # no others: they change none of its images
-            made_by[name] = digests.digest_of(place.moments / f"{name}.npy")
+        for moment in covariance.get(variant).moments:  # no others: they change none of its images
+            made_by[moment] = digests.digest_of(place.moments / f"{moment}.npy")
         if setting.heads_of([variant]):  # its own, as another head changes none of its images
             made_by["head"] = digests.digest_of(place.heads / f"{variant}.safetensors")
         for kind, K in setting.grid("samples", process_name, variant):
             steps = steps_of(saved, setting, place, kind, variant, K)
-            cells[variant, kind, K] = steps, digests.digest({**made_by, "steps": steps})
+            draw = functools.partial(
+                sampler.sample, denoiser, forward, variant, steps, clip_levels=clip_levels
+            )
+            cells[variant, kind, K] = {**made_by, "steps": steps}, len(steps), draw
+    return cells
+
+
+def _cells_of_solvers(experiment, name, process_name, solvers, denoiser):
+    """{(solver, spacing, K): (what determines its images, passes of each, what draws them)}"""
+    setting, cells = experiment.setting(name), {}
+    for row in solvers:
+        made = setting.row(process_name, row)
+        for spacing, K in setting.grid("samples", process_name, row):
+            made_by = {
+                "solver": row,
+                "version": made.version,
+                "scheduler": made.scheduler,
+                "options": dict(made.options),
+                "spacing": spacing,
+                "K": K,
+            }
+            draw = functools.partial(solver.sample, denoiser, made, spacing, K)
+            passes = made.network_evaluations(spacing, K, denoiser.schedule)
+            cells[row, spacing, K] = made_by, passes, draw
     return cells
 
 

@@ -402,3 +402,35 @@ def test_another_folder_is_named(tmp_path, monkeypatch):
     message = "params.yaml: no such file in .*; start the command in the clone, or name the file"
     with pytest.raises(BenchError, match=message):
         loading.load()
+
+
+SOLVERS = {"spacings": ["linspace", "karras"], "solvers": {"ddim": {"scheduler": "DDIMScheduler"}}}
+
+
+def test_a_solver_has_the_spacings_that_its_scheduler_takes():
+    digits = loading.resolve(changed("processes.solver", SOLVERS)).setting("digits")
+    assert digits.grid("samples", "solver", "ddim") == [("linspace", K) for K in (5, 10, 25, 50)]
+    assert digits.grid("bound", "solver", "ddim") == [] and digits.clip("solver", "ddim") is None
+    assert digits.network_evaluations("solver", "ddim", "linspace", 10, 64) == 10
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("solvers", {}, "processes.solver.solvers: .*at least 1"),
+        ("solvers.ddim.scheduler", "DDIM", "solvers.ddim: scheduler: unknown scheduler 'DDIM'"),
+        ("solvers.ddim.clip", True, "solvers.ddim: clip: unknown option 'clip'"),
+        ("solvers.zero", {"scheduler": "DDIMScheduler"}, "solvers.zero: expected another name"),
+        ("spacings", ["uniform"], "solvers.ddim: unknown spacing 'uniform'"),
+        ("spacings", ["karras"], "spacings: ddim takes none of karras"),
+        (
+            "solvers.dpm",
+            {"scheduler": "DPMSolverMultistepScheduler", "solver_type": "middle"},
+            "solvers.dpm: DPMSolverMultistepScheduler: spacing linspace, 5 steps: refused .*middle",
+        ),
+    ],
+)
+def test_a_wrong_solver_is_one_line(key, value, message):
+    raw = changed("processes.solver", copy.deepcopy(SOLVERS))
+    with pytest.raises(BenchError, match=message):
+        loading.resolve(changed(f"processes.solver.{key}", value, raw))

@@ -84,7 +84,7 @@ def test_the_versions_of_a_hybrid_mean_name_its_variance(resolve):
         "heads: {targets: {improved_ddpm: imported}}\n"
     )
     setting = resolve(text)["mine"]
-    versions = versions_of(setting, "beta", "even", scores.METRICS["nll_bpd"])
+    versions = versions_of(setting, "ddpm", "beta", "even", scores.METRICS["nll_bpd"])
     assert "mean with improved_ddpm 1" in versions
 
 

@@ -21,7 +21,7 @@ def test_every_stage_has_a_version_that_its_rule_compares():
 
 def parts(variant, trajectory, metric):
     """What the versions of a cell are of."""
-    text = versions_of(DIGITS, variant, trajectory, scores.get(metric))
+    text = versions_of(DIGITS, "ddpm", variant, trajectory, scores.get(metric))
     return [part.split()[0] for part in text.split(", ")]
 
 
@@ -39,5 +39,5 @@ def test_a_cell_names_all_that_it_goes_through():
 
 def test_a_raised_version_is_in_the_cell(monkeypatch):
     monkeypatch.setitem(VERSIONS, "bound", 7)
-    text = versions_of(DIGITS, "beta", "even", scores.get("nll_bpd"))
+    text = versions_of(DIGITS, "ddpm", "beta", "even", scores.get("nll_bpd"))
     assert text == "data 1, mean 1, trajectories 2, bound 7, beta 1, nll_bpd 1"

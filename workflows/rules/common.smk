@@ -40,7 +40,8 @@ from bench import covariance, process, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
-from bench.stages import VERSIONS, joint_versions, metric_versions, variant_versions
+from bench.solver import SOLVER
+from bench.stages import VERSIONS, joint_versions, metric_versions, row_versions, variant_versions
 
 # params.yaml and its overlays, each by its shorter path, as an error names them
 CONFIG_FILES = [
@@ -186,7 +187,7 @@ GPU = int(experiment.device != "cpu")
 wildcard_constraints:
     setting="|".join(EXPERIMENTS),
     study="|".join(STUDIES) or "none",
-    process="|".join(process.PROCESSES),
+    process="|".join((*process.PROCESSES, SOLVER)),
     needs="|".join(covariance.NEEDS),
     kind="|".join(trajectory.TRAJECTORIES),
     shard=r"\d+",
@@ -243,14 +244,14 @@ def cell_inputs(wildcards, kinds, variants):
     return inputs
 
 
-def variants_of_job(wildcards):
-    """The variants of the process that need what the samples job is for."""
+def rows_of_job(wildcards):
+    """The rows of the process that need what the samples job is for."""
     return setting_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
 
 
 def kinds_of_job(wildcards):
     """Names of the trajectories of the cells of a samples job."""
-    return setting_of(wildcards).kinds("samples", wildcards.process, variants_of_job(wildcards))
+    return setting_of(wildcards).kinds("samples", wildcards.process, rows_of_job(wildcards))
 
 
 def inputs_of_bound(wildcards):
@@ -259,7 +260,21 @@ def inputs_of_bound(wildcards):
 
 
 def inputs_of_samples(wildcards):
-    return cell_inputs(wildcards, kinds_of_job(wildcards), variants_of_job(wildcards))
+    if wildcards.process == SOLVER:
+        return cell_inputs(wildcards, [], [])
+    return cell_inputs(wildcards, kinds_of_job(wildcards), rows_of_job(wildcards))
+
+
+def options_of_process(wildcards):
+    """What the samples of a process depend on beside its rows: η, or the options of solvers."""
+    key = "solver.solvers" if wildcards.process == SOLVER else f"{wildcards.process}.eta"
+    return part(wildcards, f"processes.{key}")
+
+
+def versions_of_job(wildcards):
+    """The versions of the rows of a samples job."""
+    rows = rows_of_job(wildcards)
+    return row_versions(setting_of(wildcards), wildcards.process, rows)
 
 
 def estimates_for_heads(wildcards):

@@ -16,9 +16,9 @@ rule samples:
         gpu=GPU,
     params:
         config=parts("schedule", "samples", "clip_levels"),
-        eta=lambda wildcards: part(wildcards, f"processes.{wildcards.process}.eta"),
+        eta=options_of_process,
         version=VERSIONS["samples"],
-        versions=lambda wildcards: variant_versions(variants_of_job(wildcards)),
+        versions=versions_of_job,
     shell:
         "bench samples --config {resources.config:q} --setting {wildcards.setting:q}"
         " --process {wildcards.process:q}"

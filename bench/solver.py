@@ -1,0 +1,168 @@
+"""Solvers: diffusers' schedulers as rows beside the variants, on the same mean model and x_N.
+
+A solver goes from x_N to x_0 by steps of its own choice. It has no reverse covariance, and so no
+bound. The loop is that of diffusers' pipelines: scale x, predict ε̂, let the scheduler step. Step t
+of the noise schedule is diffusers' timestep t − 1. Where a scheduler asks for steps between those
+of the schedule, `bench.schedule.between` says what a_t and b_t are.
+
+x_N is a function of the image, as for the variants, and so is the noise of a solver that adds some.
+
+Importing this module does not import torch.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, ForwardRef
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from bench import noise
+from bench.runtime import imports
+from bench.runtime.errors import BenchError, one_line, unknown
+from bench.schedule import Schedule
+
+Denoiser = ForwardRef("bench.denoiser.Denoiser")  # whose module imports torch
+
+SOLVER = "solver"  # what the tables call the process of these rows
+# How the steps are spaced: in t, or where a name of diffusers' stands for it in the noise level.
+SPACINGS = {
+    "leading": {"timestep_spacing": "leading"},
+    "linspace": {"timestep_spacing": "linspace"},
+    "trailing": {"timestep_spacing": "trailing"},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "logsnr": {"use_lu_lambdas": True},
+}
+OURS = ("num_train_timesteps", "trained_betas", "prediction_type")  # options that follow from ours
+CLIPS = ("clip_sample", "thresholding")  # options that keep x̂_0 in the range [−1, 1] of images
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A scheduler of diffusers, by the name of its class, and the options of its constructor.
+
+    Those that say where the steps are come from the spacing, see `SPACINGS`.
+    """
+
+    name: str
+    scheduler: str
+    options: Mapping[str, Any]
+
+    # What the tables ask of every row, see `bench.variant.Variant`.
+    needs, moments, head, clipped = "nothing", (), None, False
+
+    @property
+    def version(self) -> str:
+        """That of diffusers, whose code the numbers are made by."""
+        return f"diffusers {version('diffusers')}"
+
+    def takes(self, spacing: str) -> bool:
+        """Whether the scheduler can space its steps so. BenchError for an unknown spacing."""
+        if spacing not in SPACINGS:
+            raise unknown("spacing", spacing, SPACINGS)
+        return SPACINGS[spacing].keys() <= self._arguments()
+
+    def check(self) -> None:
+        """BenchError unless the scheduler exists, predicts with ε̂ on any noise schedule, and takes
+        the options.
+        """
+        arguments = self._arguments()
+        missing = [name for name in OURS if name not in arguments]
+        if missing:
+            raise BenchError(
+                f"scheduler: {self.scheduler} does not take {', '.join(missing)}; expected one "
+                "for a network that predicts ε on a noise schedule of its own"
+            )
+        spacings = {option for options in SPACINGS.values() for option in options}
+        for option in self.options:
+            if option in OURS or option in spacings:
+                instead = "spacings" if option in spacings else "the setting"
+                raise BenchError(f"{option}: expected none, as it follows from {instead}")
+            if option not in arguments:
+                known = sorted(arguments - {*OURS, *spacings})
+                raise BenchError(f"{option}: {unknown('option', option, known)}")
+
+    def make(self, spacing: str, steps: int, schedule: Schedule) -> Any:
+        """The scheduler for so many steps. BenchError for options or steps that it refuses."""
+        cls = imports.scheduler(self.scheduler)
+
+        @one_line(f"{self.scheduler}: spacing {spacing}, {steps} steps: refused")
+        def make():
+            scheduler = cls(
+                num_train_timesteps=schedule.N,
+                trained_betas=schedule.beta[1:],
+                prediction_type="epsilon",
+                **self.options,
+                **SPACINGS[spacing],
+            )
+            scheduler.set_timesteps(steps)
+            return scheduler
+
+        return make()
+
+    def network_evaluations(self, spacing: str, steps: int, schedule: Schedule) -> int:
+        """How many passes of the mean model a sample takes: more than `steps` for some solvers."""
+        return len(self.make(spacing, steps, schedule).timesteps)
+
+    def _arguments(self):
+        """Names of the arguments of the scheduler's constructor."""
+        return inspect.signature(imports.scheduler(self.scheduler)).parameters.keys()
+
+
+def sample(
+    denoiser: Denoiser,
+    solver: Solver,
+    spacing: str,
+    steps: int,
+    first: int,
+    count: int,
+    names: tuple,
+    batch: int = 256,
+    progress: Callable[[int], object] | None = None,
+) -> (
+    UInt8[np.ndarray, "count channels height width"]
+    | Float64[np.ndarray, "count channels height width"]
+):
+    """Images first .. first + count − 1: levels if the data have levels, else floats.
+
+    denoiser: whose heads and moments are not read. steps: what diffusers calls inference steps.
+    names, batch, progress: as in `bench.sampler.sample`. BenchError for a scheduler that clips data
+    that have no range; NotFinite as there.
+    """
+    import torch
+
+    from bench import sampler
+
+    data, schedule = denoiser.data, denoiser.schedule
+    scheduler = solver.make(spacing, steps, schedule)
+    for option in CLIPS:
+        if data.levels is None and scheduler.config.get(option):
+            raise BenchError(
+                f"{solver.name}: {option}: expected false, as the data have no range, found true"
+            )
+
+    def draw(start, size):
+        scheduler.set_timesteps(steps)  # also forgets the batch before
+        generators = []
+        for image in range(start, start + size):
+            seed = noise.generator(*names, "samples", SOLVER, image).integers(2**63)
+            generators.append(torch.Generator().manual_seed(int(seed)))
+        random = {}
+        if "generator" in inspect.signature(scheduler.step).parameters:
+            random["generator"] = generators
+        x = noise.normal((*names, "samples", "start"), start, size, data.dim)
+        x = torch.from_numpy(x).to(denoiser.device).reshape(size, *data.shape)
+        x = x * float(scheduler.init_noise_sigma)
+        for timestep in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(x, timestep)
+            eps_hat = denoiser.predict_noise(scaled.flatten(1), float(timestep) + 1)
+            x = scheduler.step(eps_hat.reshape(x.shape), timestep, x, **random).prev_sample
+            if progress:
+                progress(size)
+        return x.flatten(1)
+
+    return sampler.in_batches(data, draw, first, count, batch)
