@@ -449,3 +449,10 @@ def test_an_attribute_of_another_kind_is_refused(case, registry):
     members, message = WRONG_ATTRIBUTES[case]
     with pytest.raises(BenchError, match=message):
         type("Mine", (covariance.Variant,), {"name": "mine", "source": "nobody", **members})
+
+
+def test_a_share_of_the_variance():
+    moments = {"error_sq": np.array([np.zeros(2), [0.2, 0.8]])}
+    variant = covariance.get("mle_share-25")
+    seen = covariance.Seen(1, MADE, moments=covariance.MomentsAt(moments, 1, variant))
+    assert variant.spectrum(seen).tolist() == [0.05, 0.2]

@@ -222,6 +222,12 @@ def _check_metric(metric, setting, key):
             f"{metric.name} needs {key}.extractor.name {metric.extractor}, "
             f"found {setting.extractor.name}"
         )
+    known = hasattr(dataset.reader(setting.data.name), "law_of")
+    if "law" in metric.needs and not (known and setting.extractor.name == "coordinates"):
+        raise BenchError(
+            f"{metric.name} needs data whose law is known; expected {key}.data.name mixture with "
+            f"extractor.name coordinates, found {setting.data.name} with {setting.extractor.name}"
+        )
     reference = f"{key}.fidelity.reference"
     if setting.fidelity.reference and "features of the reference" in metric.needs:
         raise BenchError(

@@ -40,6 +40,7 @@ def styles(variants: list[str]) -> dict[str, dict]:
 def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     """Draws a metric against network evaluations: a panel per process, a colour per variant, a dash
     per trajectory. Without products with the network's Jacobian these are K, the number of steps.
+    A group of several metrics has a row of panels for each.
 
     Error bars are ±1 standard error. If −E log p(x) is known, it is subtracted. A published value
     is a larger, hollow marker of the same shape. Evaluations are on a logarithmic axis. So is the
@@ -55,25 +56,26 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     block = cells[cells.metric.isin(names)]
     if block.empty:
         return _nothing(group, path)
-    metric = scores.get(block.metric.iloc[0])
     block = block.assign(value=block.value - block.exact.fillna(0.0))
     looks = styles(list(block.variant.unique()))
     dashes = _dashes(block)
-    processes = list(block.process.unique())
+    processes, drawn = list(block.process.unique()), list(block.metric.unique())
     figure, axes = pyplot.subplots(
-        1,
+        len(drawn),
         len(processes),
-        figsize=(5.2 * len(processes) + 1.8, 4.4),
+        figsize=(5.2 * len(processes) + 1.8, 4.4 * len(drawn)),
         squeeze=False,
-        sharey=True,
+        sharey="row",
         layout="constrained",
     )
-    for axis, process in zip(axes[0], processes, strict=True):
-        panel = block[block.process == process]
-        _panel(axis, panel, looks, dashes)
-        _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
-        axis.set_xlabel(_unit(block))
-    axes[0][0].set_ylabel(metric.label)
+    for row, name in zip(axes, drawn, strict=True):
+        metric = scores.get(name)
+        for axis, process in zip(row, processes, strict=True):
+            panel = block[(block.process == process) & (block.metric == name)]
+            _panel(axis, panel, looks, dashes)
+            _decorate(axis, panel, "linear" if metric.higher_is_better else "log")
+            axis.set_xlabel(_unit(block))
+        row[0].set_ylabel(metric.label)
     handles = _legend(looks, dashes, block.published.notna().any())
     figure.legend(handles=handles, loc="outside right upper", fontsize=8)
     figure.suptitle(str(block.setting.iloc[0]))

@@ -55,6 +55,8 @@ PAIRED = [
     "stderr",
 ]
 CALIBRATION = ["setting", "variant", "t", "mean", "stderr", "in_total"]
+ORDERS = [*ROW, "order", "stderr", "cells"]
+SURE = 10  # standard errors above which a distance is not noise, see `orders`
 BOUND = ["trajectory", "variant", "K", "image"]  # of bound.parquet, beside the bound itself
 UNITS = ("nll_bpd", "nll_nats")  # the columns of bound.parquet that a metric may be of
 TABLE2 = [
@@ -172,6 +174,9 @@ def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
         parts.append(_block_markdown(setting, scores.get(name), block))
     for name, block in pairs.groupby("metric", sort=False) if len(pairs) else ():
         parts.append(_paired_markdown(scores.get(name), block))
+    fitted = orders(frame)
+    if len(fitted):
+        parts.append(_orders_markdown(fitted))
     return "\n".join(parts)
 
 
@@ -275,6 +280,45 @@ def _paired_markdown(metric, pairs):
         f"## {metric.title}: behind the best of the process, trajectory and K "
         f"({unit}paired over images)\n\n"
         f"{_markdown(_in_order(wide, pairs, rows))}\n"
+    )
+
+
+def orders(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The order p of convergence of every row: its distance from the law falls as evaluations^−p.
+
+    Fitted by weighted least squares to the logarithms of those cells whose value is above `SURE`
+    standard errors: what is below tells of the number of samples, not of the solver. A metric that
+    falls as a power of the distance is divided by that (`bench.scores.Metric.power`). Columns
+    `ORDERS`; the order is NaN where fewer than two cells are left.
+    """
+    rows = []
+    names = [name for name in frame.metric.unique() if scores.get(name).power is not None]
+    converging = frame[frame.metric.isin(names)]
+    for key, block in converging.groupby(ROW, sort=False):
+        kept, power = block[block.value > SURE * block.stderr], scores.get(key[1]).power
+        order = stderr = np.nan
+        if len(kept) > 1:
+            x, y = np.log(kept.network_evaluations), np.log(kept.value)
+            weights = (kept.value / kept.stderr).to_numpy()
+            (slope, _), covariance = np.polyfit(x, y, 1, w=weights, cov="unscaled")
+            order, stderr = -slope / power, np.sqrt(covariance[0, 0]) / power
+        rows.append((*key, order, stderr, len(kept)))
+    return pandas.DataFrame(rows, columns=ORDERS)
+
+
+def _orders_markdown(fitted):
+    """The orders of convergence: a row per (process, trajectory, variant), a column per metric."""
+    texts = []
+    for row in fitted.itertuples():
+        missing = "at the noise" if row.cells == 0 else "one cell"
+        text = f"{row.order:.2f} ± {row.stderr:.2f} ({row.cells})"
+        texts.append(missing if np.isnan(row.order) else text)
+    rows = ["setting", "process", "trajectory", "variant"]
+    wide = fitted.assign(text=texts).pivot(index=rows, columns="metric", values="text")
+    return (
+        "## Order of convergence to the law in network evaluations (cells it is fitted to)\n\n"
+        f"Only cells count whose value is above {SURE} standard errors.\n\n"
+        f"{_markdown(_in_order(wide, fitted, rows))}\n"
     )
 
 

@@ -14,13 +14,14 @@ from bench.runtime import plugins
 from bench.runtime.errors import BenchError, shown, unknown
 
 METRICS = {}
-NEEDS = ("bound", "features", "features of the reference", "logits")
+NEEDS = ("bound", "features", "features of the reference", "logits", "law")
 # They hold no metric, and most import torch.
 HELPERS = (
     "bounds",
     "extractors",
     "fidelity",
     "frechet",
+    "law",
     "neighbours",
     "reference",
     "report",
@@ -41,6 +42,7 @@ class Metric:
     column: str | None = None  # of bound.parquet, if it needs the bound
     resizing: str | None = None  # of the images, by the extractor; None is the extractor's own
     extractor: str | None = None  # the only one that it is defined for, if there is one
+    power: int | None = None  # of a solver's error as which it goes to 0; None if it does not
     digits: int | None = None  # printed behind the point; None: as many as the size asks for
     version: int = 1  # goes up when its numbers change: then they are computed again
 

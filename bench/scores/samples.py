@@ -18,7 +18,9 @@ class Samples:
     """The features of n ≥ 4 samples, and the reference they are compared with.
 
     logits: None if the extractor has no last layer; resamples: the number of replicates behind a
-    standard error; stream: the name of the random numbers that a metric draws.
+    standard error; stream: the name of the random numbers that a metric draws; law: the
+    `bench.mixture.Mixture` that the data are drawn from, if it is known and the features are
+    coordinates.
     """
 
     features: Float[np.ndarray, "n d"]
@@ -26,6 +28,7 @@ class Samples:
     reference: Reference
     resamples: int
     stream: tuple
+    law: object = None
 
     def __post_init__(self) -> None:
         least = NEIGHBOUR + 1

@@ -147,6 +147,7 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
         {resizing: load_reference(place, about, resizing) for resizing in networks},
         setting.fidelity.resamples,
         (experiment.seed, name, "fidelity"),
+        dataset.load(place.data).law,
     )
     held_out = {resizing: _read_features(place, about, resizing, "test") for resizing in networks}
     _check_widths(place, about, scorer.references, held_out)
@@ -186,13 +187,17 @@ def _score_cells(setting, place, process_name, cells, scorer, about):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Computes metrics of sets of images. networks, references: {resizing: …}."""
+    """Computes metrics of sets of images.
+
+    networks, references: {resizing: …}. law: see `bench.scores.samples.Samples`.
+    """
 
     metrics: list[Metric]
     networks: dict[str | None, torch.nn.Module]
     references: dict[str | None, reference.Reference]
     resamples: int
     stream: tuple
+    law: object = None
 
     def rows(
         self, features: dict[str | None, dict[str, np.ndarray]], **cell: object
@@ -208,6 +213,7 @@ class Scorer:
                 self.references[resizing],
                 self.resamples,
                 self.stream,
+                self.law,
             )
             for resizing, layers in features.items()
         }

@@ -434,3 +434,8 @@ def test_a_wrong_solver_is_one_line(key, value, message):
     raw = changed("processes.solver", copy.deepcopy(SOLVERS))
     with pytest.raises(BenchError, match=message):
         loading.resolve(changed(f"processes.solver.{key}", value, raw))
+
+
+def test_distances_need_a_law():
+    with pytest.raises(BenchError, match="needs data whose law is known; .*found digits"):
+        loading.resolve(changed("metrics", ["distances"]))

@@ -231,3 +231,25 @@ def test_metrics_and_curves(frame):
     ]
     wide = curve.pivot(index="K", columns="variant", values="value")
     assert list(wide.index) == [10, 50] and list(wide.columns) == ["bad", "good"]
+
+
+def test_the_order_of_convergence_is_the_slope_of_what_is_no_noise():
+    """2.0 where the distance falls as evaluations⁻², from the three cells above the noise."""
+    rows = []
+    for K, value in ((5, 0.4), (10, 0.1), (20, 0.025), (40, 0.003)):
+        row = dict.fromkeys(tables.COLUMNS)
+        row |= {"setting": "plane", "process": "ddim", "trajectory": "even", "variant": "zero"}
+        row |= {"K": K, "network_evaluations": K, "stderr": 0.001}
+        rows.append({**row, "metric": "mean_error", "value": value})
+        rows.append({**row, "metric": "mmd_sq", "value": value**2, "stderr": 1e-5})
+        rows.append({**row, "metric": "fid", "value": value})
+    frame = pandas.DataFrame(rows, columns=tables.COLUMNS)
+    found = tables.orders(frame).set_index("metric")
+    assert list(found.index) == ["mean_error", "mmd_sq"]
+    assert found.order["mean_error"] == pytest.approx(2.0, rel=1e-9) and found.cells.tolist() == [
+        3,
+        3,
+    ]
+    assert found.order["mmd_sq"] == pytest.approx(2.0, rel=1e-9)
+    text = tables.table1_markdown(frame, pandas.DataFrame(columns=tables.PAIRED))
+    assert "## Order of convergence" in text and "| 2.00 ± " in text

@@ -15,7 +15,9 @@ from bench.theory import contract
 pytestmark = pytest.mark.xdist_group("contract")  # they share what takes seconds to make
 
 
-@pytest.mark.parametrize("name", [*covariance.VARIANTS, "mle_rank-1", "lanczos-1", "jump_at-5"])
+@pytest.mark.parametrize(
+    "name", [*covariance.VARIANTS, "mle_rank-1", "lanczos-1", "jump_at-5", "mle_share-25"]
+)
 def test_every_variant_keeps_the_contract(name):
     rows = contract.check(name)
     assert len(rows) >= 6 and [row["claim"] for row in rows if not row["verdict"]] == []
