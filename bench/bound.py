@@ -147,7 +147,7 @@ def evaluate(
                 eps = torch.from_numpy(eps).to(denoiser.device)
                 x_t = process.schedule.signal[t] * x_0 + process.schedule.noise[t] * eps
                 prediction = denoiser.predict(x_t, t, edges[t])
-                probe = partial(_signs, (*names, "probe", t), start, x_0)
+                probe = partial(random_signs, (*names, "probe", t), start, x_0)
                 of_step = _of_step(edges[t], x_0, prediction, process, data, probe)
                 for variant, of_jumps, calibrated in of_step:
                     for s, term in of_jumps.items():
@@ -164,7 +164,7 @@ def evaluate(
                 bar.update()
     unit = 1.0 if data.levels is None else data.dim * LN2
     total, prior, last = (parts / unit).cpu().numpy()
-    _check_finite(cells, total)
+    check_finite(cells, total)
     error, estimate = errors.over(images), estimates.over(images)
     in_total = {}
     for key, (mean, _) in error.items():
@@ -173,7 +173,7 @@ def evaluate(
     return Bounds(total, prior, last, of_terms, of_calibration, in_total)
 
 
-def _check_finite(cells: Sequence[Cell], totals: Float64[np.ndarray, "cells images"]) -> None:
+def check_finite(cells: Sequence[Cell], totals: Float64[np.ndarray, "cells images"]) -> None:
     """BenchError for the first cell of whose images some have a bound that is not finite."""
     wrong = (~np.isfinite(totals)).sum(axis=1)
     for cell, count in zip(cells, wrong, strict=True):
@@ -185,7 +185,7 @@ def _check_finite(cells: Sequence[Cell], totals: Float64[np.ndarray, "cells imag
             )
 
 
-def _signs(names: tuple, start: int, x_0: Tensor) -> Tensor:
+def random_signs(names: tuple, start: int, x_0: Tensor) -> Tensor:
     """Random signs for each coordinate of the images x_0, of which `start` is the first."""
     numbers = noise.normal(names, start, *x_0.shape)
     return torch.from_numpy(np.where(numbers < 0, -1.0, 1.0)).to(x_0.device)

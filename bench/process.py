@@ -33,6 +33,7 @@ FAMILIES = ("ddpm", "ddim")
 SECOND_ORDER = "_2m"  # behind the name of a family
 PROCESSES = (*FAMILIES, *(f"{family}{SECOND_ORDER}" for family in FAMILIES))
 BOUND_PROCESS = "ddpm"  # whose bound is evaluated: that of ddim is infinite at η = 0
+SECOND_ORDER_BOUND = f"{BOUND_PROCESS}{SECOND_ORDER}"  # has one too, see `bench.bound_2m`
 
 Tensor = ForwardRef("torch.Tensor")  # a name only: this module does not import torch
 Array = Union[np.ndarray, Tensor]  # noqa: UP007, a ForwardRef has no operator |

@@ -69,6 +69,13 @@ STAGES = (
         threads,
     ),
     stage(
+        "bench bound_2m --setting digits",
+        "bench.stages.evaluation:evaluate_second_order_bound",
+        "Evaluate the bound of ddpm_2m of every cell: results/SETTING/bound_2m.parquet.",
+        setting,
+        threads,
+    ),
+    stage(
         "bench samples --setting digits --process ddpm",
         "bench.stages.sampling:draw_samples",
         "Draw the samples of one process that are missing: results/SETTING/samples/PROCESS/.",

@@ -25,7 +25,7 @@ from bench.experiment.sections import (
     Section,
     SettingName,
 )
-from bench.process import BOUND_PROCESS, PROCESSES, family
+from bench.process import BOUND_PROCESS, PROCESSES, SECOND_ORDER_BOUND, family
 from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
@@ -141,7 +141,7 @@ class Setting(Section):
 
         The variant is '*' unless the trajectory is `optimal`, which each variant has its own of.
         """
-        cells = self.bound_cells()
+        cells = self.bound_cells() + self.cells("bound", SECOND_ORDER_BOUND)
         for process in PROCESSES:
             cells += self.cells("samples", process)
         wanted = {}
@@ -246,9 +246,9 @@ class Experiment(Section):
         """The ways in which the metrics resize images. None is the extractor's own."""
         return list(dict.fromkeys(metric.resizing for metric in self.sample_metrics))
 
-    def wants_bound(self, name: str) -> bool:
-        """Whether some metric needs the bound of a setting, and the setting has one."""
-        return bool(self.bound_metrics and self.setting(name).bound_cells())
+    def wants_bound(self, name: str, process: str = BOUND_PROCESS) -> bool:
+        """Whether some metric needs the bound of a setting, and the process has rows with one."""
+        return bool(self.bound_metrics and self.setting(name).cells("bound", process))
 
     def setting(self, name: str) -> Setting:
         """The setting called `name`. BenchError for an unknown one."""

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from bench import covariance, second_moments, trajectory
 from bench.moments import SCALARS
+from bench.process import SECOND_ORDER_BOUND
 from bench.solver import SOLVER
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
@@ -55,9 +56,10 @@ class Row:
 
 
 class Needs(NamedTuple):
-    """What the tables need of a setting. bound: cells; samples: {process: cells}."""
+    """What the tables need of a setting. bound, bound_2m: cells; samples: {process: cells}."""
 
     bound: list
+    bound_2m: list
     samples: dict
     moments: bool
     heads: bool
@@ -68,16 +70,19 @@ def needs(experiment: Any, setting: Any) -> Needs:
 
     experiment, setting: see `bench.experiment.resolved`.
     """
-    bound = setting.bound_cells() if experiment.bound_metrics else []
+    bound, second_order = [], []
+    if experiment.bound_metrics:
+        bound = setting.bound_cells()
+        second_order = setting.cells("bound", SECOND_ORDER_BOUND)
     processes = [name for name, _ in setting.processes.items()]
     sampled = processes if experiment.sample_metrics else []
     samples = {process: setting.cells("samples", process) for process in sampled}
     of_variants = [cells for process, cells in samples.items() if process != SOLVER]
-    variants = {variant for cells in (bound, *of_variants) for variant, *_ in cells}
+    variants = {variant for cells in (bound, second_order, *of_variants) for variant, *_ in cells}
     heads = bool(setting.heads_of(variants))
     moments = setting.needs_moments(variants) or "optimal" in setting.trajectories()
     moments = moments or (heads and setting.heads_need_moments)
-    return Needs(bound, samples, moments, heads)
+    return Needs(bound, second_order, samples, moments, heads)
 
 
 def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:
@@ -142,11 +147,12 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
         images = _training(setting.heads.train) if heads else 0
         add("heads", name, math.ceil(images * evaluations))
     add("trajectories")
-    if need.bound:
-        images, (steps, at_most) = setting.bound.images, steps_visited(N, need.bound)
-        disk = len(need.bound) * images * BOUND_ROW
-        steps += covariance.PRODUCT * bound_products(N, dim, size.levels, need.bound)
-        add("bound", name, math.ceil(images * steps), disk=disk, at_most=at_most)
+    for stage, cells in (("bound", need.bound), ("bound_2m", need.bound_2m)):
+        if cells:
+            images, (steps, at_most) = setting.bound.images, steps_visited(N, cells)
+            disk = len(cells) * images * BOUND_ROW
+            steps += covariance.PRODUCT * bound_products(N, dim, size.levels, cells)
+            add(stage, name, math.ceil(images * steps), disk=disk, at_most=at_most)
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)

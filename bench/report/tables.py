@@ -16,6 +16,7 @@ import numpy as np
 import pandas
 
 from bench import scores
+from bench.process import BOUND_PROCESS
 from bench.runtime.errors import BenchError, unknown
 from bench.scores.bounds import Bounds
 
@@ -82,9 +83,12 @@ LEGEND = (
 
 
 def bound_cells(
-    setting: str, frame: pandas.DataFrame, metrics: list[scores.Metric]
+    setting: str,
+    frame: pandas.DataFrame,
+    metrics: list[scores.Metric],
+    process: str = BOUND_PROCESS,
 ) -> list[dict[str, object]]:
-    """Rows of cells.csv from a setting's per-image bounds.
+    """Rows of cells.csv from per-image bounds of a setting and a process.
 
     frame: columns trajectory, variant, K, image, the bound in bits/dim (nll_bpd) or nats
     (nll_nats), and exact_nats, −log p(x), if the law of the data is known. The rows' `exact` is the
@@ -102,7 +106,7 @@ def bound_cells(
             rows.append(
                 {
                     "setting": setting,
-                    "process": "ddpm",
+                    "process": process,
                     **dict(zip(("trajectory", "variant", "K"), cell, strict=True)),
                     "metric": metric.name,
                     "value": value,
@@ -221,7 +225,9 @@ def _markdown(wide):
     return wide.fillna("").reset_index().to_markdown(index=False, disable_numparse=True)
 
 
-def paired_bounds(setting: str, frame: pandas.DataFrame) -> list[tuple]:
+def paired_bounds(
+    setting: str, frame: pandas.DataFrame, process: str = BOUND_PROCESS
+) -> list[tuple]:
     """How far each variant of the bound lies behind the best variant of the same K and trajectory.
 
     frame: per-image bounds as in `bound_cells`. Returns rows of the columns `PAIRED`; difference
@@ -237,7 +243,7 @@ def paired_bounds(setting: str, frame: pandas.DataFrame) -> list[tuple]:
         for variant in wide:
             difference = behind[variant]
             numbers = difference.mean(), difference.sem()
-            rows.append((setting, metric.name, "ddpm", trajectory, K, variant, best, *numbers))
+            rows.append((setting, metric.name, process, trajectory, K, variant, best, *numbers))
     return rows
 
 

@@ -24,6 +24,7 @@ class Setting:
         self.moments = self.folder / "moments"
         self.heads = self.folder / "heads"
         self.bound = self.folder / "bound.parquet"
+        self.bound_2m = self.folder / "bound_2m.parquet"
         self.terms = self.folder / "terms.parquet"
         self.calibration = self.folder / "calibration.parquet"
         self.extractor = self.folder / "extractor"

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from bench import covariance
 from bench.experiment.resolved import Setting
+from bench.process import BOUND_PROCESS
 from bench.scores import Metric
 from bench.solver import SOLVER
 
@@ -23,6 +24,7 @@ VERSIONS = {
     "heads": 1,  # bench/heads.py, bench/training.py
     "trajectories": 2,  # bench/trajectory.py
     "bound": 2,  # bench/bound.py, bench/terms.py
+    "bound_2m": 1,  # bench/bound_2m.py, bench/terms.py
     "samples": 2,  # bench/sampler.py
     "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
     "fidelity": 1,  # bench/scores/fidelity.py
@@ -74,7 +76,7 @@ def versions_of(setting: Setting, process: str, name: str, trajectory: str, metr
     if process != SOLVER:
         stages.append("trajectories")
     if "bound" in metric.needs:
-        stages.append("bound")
+        stages.append("bound" if process == BOUND_PROCESS else "bound_2m")
     else:
         stages += ["samples", "extractor", "reference", "fidelity"]
     of_stages = [f"{stage} {VERSIONS[stage]}" for stage in stages]

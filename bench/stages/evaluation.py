@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 
-from bench import bound, process
+from bench import bound, bound_2m, process
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.stages.inputs import one_at_a_time, place_of, read_trajectories, steps_of
@@ -20,43 +20,67 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
     and calibration.parquet that of every variant and step. BenchError if the setting asks for more
     test images than there are.
     """
-    setting, place = experiment.setting(name), paths.Setting(name)
-    denoiser = load_denoiser(experiment, setting, place, setting.bound_variants)
-    steps = read_trajectories(place, setting.bound_kinds())
-    cells = [
-        bound.Cell(kind, variant, K, tuple(steps_of(steps, setting, place, kind, variant, K)))
-        for variant, kind, K in setting.bound_cells()
-    ]
-    bounds = bound.evaluate(
-        denoiser,
-        process.make(process.BOUND_PROCESS, denoiser.schedule),
-        cells,
-        setting.bound.images,
-        (experiment.seed, name),
-        setting.samples.batch,
-    )
-    unit = "nll_nats" if denoiser.data.levels is None else "nll_bpd"
-    exact = denoiser.data.exact_nats(setting.bound.images)
-    frames = []
-    for row, cell in enumerate(cells):
-        total, prior, data = bounds.total[row], bounds.prior[row], bounds.data[row]
-        columns = {
-            "trajectory": cell.trajectory,
-            "variant": cell.variant,
-            "K": cell.K,
-            "image": np.arange(setting.bound.images),
-            unit: total,
-            "prior": prior.astype(np.float32),
-            "steps": (total - prior - data).astype(np.float32),
-            "data": data.astype(np.float32),
-            **exact,
-        }
-        frames.append(pandas.DataFrame(columns))
-    files.write_parquet(place.bound, pandas.concat(frames))
+    place = paths.Setting(name)
+    cells, denoiser, arguments = _prepared(experiment, name, process.BOUND_PROCESS)
+    bounds = bound.evaluate(*arguments)
+    frame = _of_images(cells, denoiser.data, bounds.total)
+    rest = bounds.total - bounds.prior - bounds.data
+    for part, values in (("prior", bounds.prior), ("steps", rest), ("data", bounds.data)):
+        frame[part] = values.ravel().astype(np.float32)
+    for column, values in _exact(denoiser.data, bounds.total).items():
+        frame[column] = values
+    files.write_parquet(place.bound, frame)
     files.write_parquet(place.terms, _means(bounds.terms, ["variant", "s", "t"]))
     calibration = _means(bounds.calibration, ["variant", "t"])
     calibration["in_total"] = list(bounds.in_total.values())
     files.write_parquet(place.calibration, calibration)
+
+
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).bound_2m)
+def evaluate_second_order_bound(experiment: Experiment, name: str) -> None:
+    """The bound of the chain of second order: results/<setting>/bound_2m.parquet.
+
+    Columns as of `evaluate_bound`, without the parts.
+    """
+    cells, denoiser, arguments = _prepared(experiment, name, process.SECOND_ORDER_BOUND)
+    totals = bound_2m.evaluate(*arguments)
+    frame = _of_images(cells, denoiser.data, totals).assign(**_exact(denoiser.data, totals))
+    files.write_parquet(paths.Setting(name).bound_2m, frame)
+
+
+def _prepared(experiment, name, process_name):
+    """(cells, denoiser, the arguments that evaluate them) of the bound of a process."""
+    setting, place = experiment.setting(name), paths.Setting(name)
+    variants = setting.variants(process_name)
+    denoiser = load_denoiser(experiment, setting, place, variants)
+    steps, cells = read_trajectories(place, setting.kinds("bound", process_name, variants)), []
+    for variant, kind, K in setting.cells("bound", process_name):
+        of_cell = steps_of(steps, setting, place, kind, variant, K)
+        cells.append(bound.Cell(kind, variant, K, tuple(of_cell)))
+    forward, stream = process.make(process_name, denoiser.schedule), (experiment.seed, name)
+    images, batch = setting.bound.images, setting.samples.batch
+    return cells, denoiser, (denoiser, forward, cells, images, stream, batch)
+
+
+def _of_images(cells, data, totals):
+    """A frame with a row for each cell and image. totals: (cells, images)."""
+    unit, frames = "nll_nats" if data.levels is None else "nll_bpd", []
+    for cell, total in zip(cells, totals, strict=True):
+        columns = {
+            "trajectory": cell.trajectory,
+            "variant": cell.variant,
+            "K": cell.K,
+            "image": np.arange(len(total)),
+            unit: total,
+        }
+        frames.append(pandas.DataFrame(columns))
+    return pandas.concat(frames)
+
+
+def _exact(data, totals):
+    """{column: −log p(x) of the image of each row}, if the law of the data is known."""
+    count, images = totals.shape
+    return {column: np.tile(nats, count) for column, nats in data.exact_nats(images).items()}
 
 
 def _means(means, key):

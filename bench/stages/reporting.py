@@ -11,6 +11,7 @@ from bench import scores
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
+from bench.process import SECOND_ORDER_BOUND
 from bench.report import address, figures, pictures, reproduction, studies, tables, tracking
 from bench.runtime import files, paths
 from bench.scores import extractors
@@ -63,6 +64,10 @@ def _measurements(experiment):
             pairs += tables.paired_bounds(name, frame)
             of_setting = files.read_parquet(place.calibration, tables.CALIBRATION[1:])
             calibration.append(of_setting.assign(setting=name)[tables.CALIBRATION])
+        if experiment.wants_bound(name, SECOND_ORDER_BOUND):
+            frame = files.read_parquet(place.bound_2m, tables.BOUND)
+            rows += tables.bound_cells(name, frame, experiment.bound_metrics, SECOND_ORDER_BOUND)
+            pairs += tables.paired_bounds(name, frame, SECOND_ORDER_BOUND)
         if experiment.sample_metrics:
             for process, _ in setting.processes.items():
                 report = files.read_json(place.fidelity(process), Scores)

@@ -102,7 +102,8 @@ def test_solvers_and_second_order_are_rows_of_the_tables(tmp_path, monkeypatch):
     experiment = loading.resolve(raw, folder=ROOT)
     loading.write(experiment, "config.yaml")
     assert loading.load("config.yaml") == experiment
-    for stage in ("data", "mean", "trajectories", "bound", "extractor", "reference"):
+    stages = ("data", "mean", "trajectories", "bound", "bound_2m", "extractor", "reference")
+    for stage in stages:
         cli.main([stage, *options])
     for process in raw["processes"]:
         cli.main(["samples", *options, "--process", process])
@@ -110,7 +111,7 @@ def test_solvers_and_second_order_are_rows_of_the_tables(tmp_path, monkeypatch):
     for stage in ("cells", "tables"):
         cli.main([stage, "--config", "config.yaml"])
     cells = files.read_csv(paths.Tables().cells, ["process", "variant", "trajectory", "K"])
-    assert set(cells[cells.metric == "nll_nats"].process) == {"ddpm"}
+    assert set(cells[cells.metric == "nll_nats"].process) == {"ddpm", "ddpm_2m"}
     solvers = cells[cells.process == "solver"]
     found = solvers[["variant", "trajectory", "K", "network_evaluations"]].values.tolist()
     assert found == [

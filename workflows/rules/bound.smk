@@ -20,3 +20,26 @@ rule bound:
         "bench bound --config {resources.config:q} --setting {wildcards.setting:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
+
+
+# The chain of second order has its own pass of each image and step: its steps are on one path.
+rule bound_2m:
+    input:
+        inputs_of_second_order_bound,
+    output:
+        "results/{setting}/bound_2m.parquet",
+    log:
+        "results/.logs/{setting}/bound_2m.log",
+    priority: 6
+    threads: 1
+    resources:
+        config=config_of,
+        gpu=GPU,
+    params:
+        config=parts("schedule", "bound", f"processes.{process.SECOND_ORDER_BOUND}"),
+        version=VERSIONS["bound_2m"],
+        versions=versions_of_second_order_bound,
+    shell:
+        "bench bound_2m --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

@@ -259,6 +259,16 @@ def inputs_of_bound(wildcards):
     return cell_inputs(wildcards, setting.bound_kinds(), setting.bound_variants)
 
 
+def inputs_of_second_order_bound(wildcards):
+    setting, name = setting_of(wildcards), process.SECOND_ORDER_BOUND
+    variants = setting.variants(name)
+    return cell_inputs(wildcards, setting.kinds("bound", name, variants), variants)
+
+
+def versions_of_second_order_bound(wildcards):
+    return variant_versions(setting_of(wildcards).variants(process.SECOND_ORDER_BOUND))
+
+
 def inputs_of_samples(wildcards):
     if wildcards.process == SOLVER:
         return cell_inputs(wildcards, [], [])
@@ -337,6 +347,8 @@ def measured(name):
     setting = owner.settings[name]
     if owner.wants_bound(name):
         files += [f"results/{name}/bound.parquet", f"results/{name}/calibration.parquet"]
+    if owner.wants_bound(name, process.SECOND_ORDER_BOUND):
+        files.append(f"results/{name}/bound_2m.parquet")
     if owner.sample_metrics:
         files += [
             f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
@@ -395,6 +407,7 @@ def made_from(name):
         (of(wildcards, "heads"), model + estimates_for_heads(wildcards)),
         (of(wildcards, "trajectories/optimal.json"), estimates_for_trajectories(wildcards)),
         (of(wildcards, "bound.parquet"), inputs_of_bound(wildcards)),
+        (of(wildcards, "bound_2m.parquet"), inputs_of_second_order_bound(wildcards)),
         (of(wildcards, "reference.json"), [of(wildcards, "data"), of(wildcards, "extractor")]),
     ]
     setting = setting_of(wildcards)
