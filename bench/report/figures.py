@@ -13,12 +13,15 @@ from matplotlib.lines import Line2D  # noqa: E402
 
 from bench import covariance, scores  # noqa: E402
 from bench.runtime import files  # noqa: E402
+from bench.solver import SOLVER  # noqa: E402
 
 MARKERS = "osD^v<>pPX*h"
 DASHES = ["-", "--", ":", "-."]
 TAB20, TAB20B, TAB20C = (matplotlib.colormaps[f"tab20{part}"].colors for part in ("", "b", "c"))
 COLOURS = [*TAB20[::2], *TAB20[1::2], *TAB20B, *TAB20C]  # the ten strongest first
 CUT = 1.5  # of a study's values, see `study`
+ENTRIES = 24  # of a column of a legend, for each row of panels
+BEST = "best spacing"
 HOLLOW = {"markersize": 9, "markerfacecolor": "none", "linestyle": "none"}  # published values
 
 
@@ -40,7 +43,8 @@ def styles(variants: list[str]) -> dict[str, dict]:
 def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     """Draws a metric against network evaluations: a panel per process, a colour per variant, a dash
     per trajectory. Without products with the network's Jacobian these are K, the number of steps.
-    A group of several metrics has a row of panels for each.
+    A group of several metrics has a row of panels for each. A solver of several spacings is drawn
+    at the best one for each K.
 
     Error bars are ±1 standard error. If −E log p(x) is known, it is subtracted. A published value
     is a larger, hollow marker of the same shape. Evaluations are on a logarithmic axis. So is the
@@ -56,7 +60,7 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
     block = cells[cells.metric.isin(names)]
     if block.empty:
         return _nothing(group, path)
-    block = block.assign(value=block.value - block.exact.fillna(0.0))
+    block = _at_best_spacing(block.assign(value=block.value - block.exact.fillna(0.0)))
     looks = styles(list(block.variant.unique()))
     dashes = _dashes(block)
     processes, drawn = list(block.process.unique()), list(block.metric.unique())
@@ -77,9 +81,23 @@ def curves(cells: pandas.DataFrame, group: str, path: Path) -> None:
             axis.set_xlabel(_unit(block))
         row[0].set_ylabel(metric.label)
     handles = _legend(looks, dashes, block.published.notna().any())
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8)
+    columns = 1 + len(handles) // (ENTRIES * len(drawn))
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, ncols=columns)
     figure.suptitle(str(block.setting.iloc[0]))
     _save(figure, path, dpi=110)
+
+
+def _at_best_spacing(block):
+    """The cells with the rows of solvers at their best spacing for each K, called `BEST`."""
+    solvers = block[block.process == SOLVER]
+    if solvers.trajectory.nunique() < 2:
+        return block
+    kept = [block[block.process != SOLVER]]
+    for (name, _, _), cells in solvers.groupby(["metric", "variant", "K"], sort=False):
+        higher = scores.get(name).higher_is_better
+        best = cells.value.idxmax() if higher else cells.value.idxmin()
+        kept.append(cells.loc[[best]].assign(trajectory=BEST))
+    return pandas.concat(kept)
 
 
 def calibration(rows: pandas.DataFrame, path: Path) -> None:

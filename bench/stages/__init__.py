@@ -29,8 +29,8 @@ VERSIONS = {
     "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
     "fidelity": 1,  # bench/scores/fidelity.py
     "cells": 2,  # bench/report/tables.py, bench/report/reproduction.py
-    "tables": 2,  # bench/report/tables.py
-    "figures": 2,  # bench/report/figures.py
+    "tables": 3,  # bench/report/tables.py
+    "figures": 3,  # bench/report/figures.py
     "study": 1,  # bench/report/studies.py, bench/report/figures.py
     "thresholds": 1,  # bench/thresholds.py, bench/papers/table7.py
     "theory": 1,  # bench/theory/, bench/mixture.py
