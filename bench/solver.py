@@ -147,13 +147,11 @@ def sample(
 
     def draw(start, size):
         scheduler.set_timesteps(steps)  # also forgets the batch before
-        generators = []
-        for image in range(start, start + size):
-            seed = noise.generator(*names, "samples", SOLVER, image).integers(2**63)
-            generators.append(torch.Generator().manual_seed(int(seed)))
         random = {}
         if "generator" in inspect.signature(scheduler.step).parameters:
-            random["generator"] = generators
+            random["generator"] = [
+                _generator((*names, image)) for image in range(start, start + size)
+            ]
         x = noise.normal((*names, "samples", "start"), start, size, data.dim)
         x = torch.from_numpy(x).to(denoiser.device).reshape(size, *data.shape)
         x = x * float(scheduler.init_noise_sigma)
@@ -166,3 +164,11 @@ def sample(
         return x.flatten(1)
 
     return sampler.in_batches(data, draw, first, count, batch)
+
+
+def _generator(names):
+    """torch's generator of the noise of an image, a function of `names`."""
+    import torch
+
+    seed = noise.generator(*names, "samples", SOLVER).integers(2**63)
+    return torch.Generator().manual_seed(int(seed))
