@@ -147,11 +147,9 @@ def sample(
 
     def draw(start, size):
         scheduler.set_timesteps(steps)  # also forgets the batch before
-        random = {}
+        random, images = {}, range(start, start + size)
         if "generator" in inspect.signature(scheduler.step).parameters:
-            random["generator"] = [
-                _generator((*names, image)) for image in range(start, start + size)
-            ]
+            random["generator"] = [_generator(names, image) for image in images]
         x = noise.normal((*names, "samples", "start"), start, size, data.dim)
         x = torch.from_numpy(x).to(denoiser.device).reshape(size, *data.shape)
         x = x * float(scheduler.init_noise_sigma)
@@ -166,9 +164,9 @@ def sample(
     return sampler.in_batches(data, draw, first, count, batch)
 
 
-def _generator(names):
-    """torch's generator of the noise of an image, a function of `names`."""
+def _generator(names, image):
+    """torch's generator of the noise of an image."""
     import torch
 
-    seed = noise.generator(*names, "samples", SOLVER).integers(2**63)
+    seed = noise.generator(*names, "samples", SOLVER, image).integers(2**63)
     return torch.Generator().manual_seed(int(seed))
