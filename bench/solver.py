@@ -21,7 +21,7 @@ from jaxtyping import Float64, UInt8
 
 from bench import noise
 from bench.runtime import imports
-from bench.runtime.errors import BenchError, one_line, unknown
+from bench.runtime.errors import BenchError, one_line, shown, unknown
 from bench.schedule import Schedule
 
 Denoiser = ForwardRef("bench.denoiser.Denoiser")  # whose module imports torch
@@ -38,6 +38,7 @@ SPACINGS = {
     "logsnr": {"use_lu_lambdas": True},
 }
 OURS = ("num_train_timesteps", "trained_betas", "prediction_type")  # options that follow from ours
+SCHEDULE = ("beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr")  # in their place
 CLIPS = ("clip_sample", "thresholding")  # options that keep x̂_0 in the range [−1, 1] of images
 
 
@@ -64,7 +65,7 @@ class Solver:
         """Whether the scheduler can space its steps so. BenchError for an unknown spacing."""
         if spacing not in SPACINGS:
             raise unknown("spacing", spacing, SPACINGS)
-        return SPACINGS[spacing].keys() <= self._arguments()
+        return SPACINGS[spacing].keys() <= self._arguments().keys()
 
     def check(self) -> None:
         """BenchError unless the scheduler exists, predicts with ε̂ on any noise schedule, and takes
@@ -78,13 +79,18 @@ class Solver:
                 "for a network that predicts ε on a noise schedule of its own"
             )
         spacings = {option for options in SPACINGS.values() for option in options}
-        for option in self.options:
-            if option in OURS or option in spacings:
+        for option, value in self.options.items():
+            if option in (*OURS, *SCHEDULE, *spacings):
                 instead = "spacings" if option in spacings else "the setting"
                 raise BenchError(f"{option}: expected none, as it follows from {instead}")
             if option not in arguments:
-                known = sorted(arguments - {*OURS, *spacings})
+                known = sorted(arguments.keys() - {*OURS, *SCHEDULE, *spacings})
                 raise BenchError(f"{option}: {unknown('option', option, known)}")
+            default = arguments[option].default
+            kinds = (int, float) if isinstance(default, float) else (type(default),)
+            if default is not None and type(value) not in kinds:
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise BenchError(f"{option}: expected {expected}, found {shown(value)}")
 
     def make(self, spacing: str, steps: int, schedule: Schedule) -> Any:
         """The scheduler for so many steps. BenchError for options or steps that it refuses."""
@@ -104,13 +110,24 @@ class Solver:
 
         return make()
 
+    def rehearse(self, spacing: str, steps: int, schedule: Schedule) -> None:
+        """BenchError unless the scheduler can make all its steps, tried on an image of zeros."""
+        import torch
+
+        scheduler = self.make(spacing, steps, schedule)
+        with one_line(f"{self.scheduler}: spacing {spacing}, {steps} steps: refused"):
+            x = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+            for timestep in scheduler.timesteps:
+                eps_hat = scheduler.scale_model_input(x, timestep)
+                x = scheduler.step(eps_hat, timestep, x).prev_sample
+
     def network_evaluations(self, spacing: str, steps: int, schedule: Schedule) -> int:
         """How many passes of the mean model a sample takes: more than `steps` for some solvers."""
         return len(self.make(spacing, steps, schedule).timesteps)
 
     def _arguments(self):
-        """Names of the arguments of the scheduler's constructor."""
-        return inspect.signature(imports.scheduler(self.scheduler)).parameters.keys()
+        """The arguments of the scheduler's constructor, by name."""
+        return inspect.signature(imports.scheduler(self.scheduler)).parameters
 
 
 def sample(

@@ -122,6 +122,9 @@ def test_a_spacing_is_taken_or_not():
         ("DDIMScheduler", {"clip": True}, "unknown option 'clip'.*clip_sample"),
         ("DDIMScheduler", {"timestep_spacing": "leading"}, "follows from spacings"),
         ("DDIMScheduler", {"prediction_type": "sample"}, "follows from the setting"),
+        ("DDIMScheduler", {"beta_schedule": "linear"}, "follows from the setting"),
+        ("DDIMScheduler", {"clip_sample": "yes"}, "clip_sample: expected bool, found 'yes'"),
+        ("DPMSolverMultistepScheduler", {"solver_order": 2.0}, "solver_order: expected int"),
     ],
 )
 def test_a_wrong_scheduler_or_option_is_refused(scheduler, options, fault):
@@ -133,6 +136,13 @@ def test_what_a_scheduler_refuses_is_one_line():
     row = Solver("row", "DPMSolverMultistepScheduler", {"algorithm_type": "none"})
     with pytest.raises(BenchError, match="spacing linspace, 5 steps: refused.*none"):
         row.make("linspace", 5, MADE)
+
+
+def test_a_scheduler_that_cannot_step_is_one_line():
+    """It asks for a network with twice the outputs."""
+    row = Solver("row", "DDPMScheduler", {"variance_type": "learned_range"})
+    with pytest.raises(BenchError, match="DDPMScheduler: spacing leading, 5 steps: refused"):
+        row.rehearse("leading", 5, MADE)
 
 
 def test_data_without_a_range_are_not_clipped():

@@ -106,10 +106,13 @@ def _check_solvers(setting: Setting) -> None:
         try:
             if name in covariance.VARIANTS:
                 raise BenchError("expected another name, as a variant has this one")
-            setting.row(SOLVER, name).check()
+            solver = setting.row(SOLVER, name)
+            solver.check()
             cells = setting.grid("samples", SOLVER, name)
             for spacing, K in cells:
-                setting.row(SOLVER, name).make(spacing, K, noise_schedule)
+                solver.make(spacing, K, noise_schedule)
+            for spacing in {spacing for spacing, _ in cells}:
+                solver.rehearse(spacing, min(setting.samples.K), noise_schedule)
         except BenchError as error:
             raise BenchError(f"processes.{SOLVER}.solvers.{name}: {error}") from error
         if not cells:
