@@ -167,3 +167,22 @@ def test_a_variant_looks_the_same_in_every_figure():
     for name in registered:
         assert figures.styles([name])[name] == looks[name]
         assert figures.styles(["new", name])[name] == looks[name]
+
+
+def test_a_solver_is_drawn_at_its_best_spacing_and_metrics_have_rows(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.pyplot, "close", drawn.append)
+    row = {"setting": "toy", "variant": "heun", "stderr": 0.1, "exact": None, "published": None}
+    cells = []
+    for metric in ("mean_error", "mmd_sq"):
+        for spacing, values in (("linspace", (0.4, 0.1)), ("karras", (0.3, 0.2))):
+            for K, value in zip((5, 10), values, strict=True):
+                cell = {"process": "solver", "trajectory": spacing, "metric": metric}
+                cells.append({**row, **cell, "K": K, "network_evaluations": K, "value": value})
+    figures.curves(pandas.DataFrame(cells), "distances", tmp_path / "distances.png")
+    axes = drawn[0].axes
+    assert [axis.get_ylabel() for axis in axes] == ["error of the mean", "squared MMD"]
+    for axis in axes:
+        assert axis.lines[0].get_ydata().tolist() == [0.3, 0.1]
+    texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert texts == ["heun"]
