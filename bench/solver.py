@@ -76,7 +76,7 @@ class Solver:
         if missing:
             raise BenchError(
                 f"scheduler: {self.scheduler} does not take {', '.join(missing)}; expected one "
-                "for a network that predicts ε on a noise schedule of its own"
+                "for networks that predict ε, such as DPMSolverMultistepScheduler"
             )
         spacings = {option for options in SPACINGS.values() for option in options}
         for option, value in self.options.items():
@@ -109,6 +109,14 @@ class Solver:
             return scheduler
 
         return make()
+
+    def check_range(self, levels: int | None) -> None:
+        """BenchError for a scheduler that clips data without a range, whose `levels` are None."""
+        arguments = self._arguments()
+        for option in CLIPS:
+            default = arguments[option].default if option in arguments else False
+            if levels is None and self.options.get(option, default):
+                raise BenchError(f"{option}: expected false, as the data have no range, found true")
 
     def rehearse(self, spacing: str, steps: int, schedule: Schedule) -> None:
         """BenchError unless the scheduler can make all its steps, tried on an image of zeros."""
@@ -156,11 +164,7 @@ def sample(
 
     data, schedule = denoiser.data, denoiser.schedule
     scheduler = solver.make(spacing, steps, schedule)
-    for option in CLIPS:
-        if data.levels is None and scheduler.config.get(option):
-            raise BenchError(
-                f"{solver.name}: {option}: expected false, as the data have no range, found true"
-            )
+    solver.check_range(data.levels)
 
     def draw(start, size):
         scheduler.set_timesteps(steps)  # also forgets the batch before

@@ -146,5 +146,5 @@ def test_a_scheduler_that_cannot_step_is_one_line():
 
 
 def test_data_without_a_range_are_not_clipped():
-    with pytest.raises(BenchError, match="ddim: clip_sample: expected false, as the data have no"):
+    with pytest.raises(BenchError, match="clip_sample: expected false, as the data have no"):
         draw(Solver("ddim", "DDIMScheduler", {}), "leading")

@@ -172,12 +172,15 @@ def _validate(model, value, path, shared=(), shared_path=None):
 
 
 def _problem(error, model):
-    """The first problem of a pydantic error in a line: the key, and what was expected and found."""
-    first = error.errors()[0]
-    if first["type"] != "extra_forbidden":
-        return problem(error)
-    *outer, last = first["loc"]
-    return f"{dotted(first['loc'])}: {unknown('key', last, _known_keys(model, outer))}"
+    """A problem of a pydantic error in a line: the key, and what was expected and found.
+
+    An unknown key comes first, as another one may be missing because of it.
+    """
+    for found in error.errors():
+        if found["type"] == "extra_forbidden":
+            *outer, last = found["loc"]
+            return f"{dotted(found['loc'])}: {unknown('key', last, _known_keys(model, outer))}"
+    return problem(error)
 
 
 def _known_keys(model, loc):
@@ -204,6 +207,7 @@ def _check_names(experiment, path):
         try:
             _check_setting(experiment, setting)
             _check_taken_over(experiment, name)
+            _check_cells(experiment, name)
         except BenchError as error:
             raise BenchError(f"{path}: settings.{name}: {error}") from error
         for metric in experiment.sample_metrics:
@@ -264,6 +268,20 @@ def _check_setting(experiment, setting):
                     )
         for name, K in section.cells:
             _check_steps(stage, name, K, setting.schedule.N)
+
+
+def _check_cells(experiment, name):
+    """BenchError for a setting of which there is nothing to measure."""
+    setting = experiment.setting(name)
+    cells = []
+    for process, _ in setting.processes.items():
+        cells += setting.cells("samples", process) if experiment.sample_metrics else []
+        cells += setting.cells("bound", process) if experiment.wants_bound(name, process) else []
+    if not cells:
+        raise BenchError(
+            f"no cell has a metric of {', '.join(experiment.metrics)}: expected rows of ddpm or "
+            "ddpm_2m for nll, and for the others a trajectory of samples that the rows have"
+        )
 
 
 def _check_taken_over(experiment, name):

@@ -248,7 +248,8 @@ class Experiment(Section):
 
     def wants_bound(self, name: str, process: str = BOUND_PROCESS) -> bool:
         """Whether some metric needs the bound of a setting, and the process has rows with one."""
-        return bool(self.bound_metrics and self.setting(name).cells("bound", process))
+        has_bound = process in (BOUND_PROCESS, SECOND_ORDER_BOUND)
+        return has_bound and bool(self.bound_metrics and self.setting(name).cells("bound", process))
 
     def setting(self, name: str) -> Setting:
         """The setting called `name`. BenchError for an unknown one."""

@@ -7,7 +7,7 @@ from bench import covariance
 from bench.experiment.resolved import Setting
 from bench.experiment.sections import ProcessesSection
 from bench.runtime.errors import BenchError, unknown
-from bench.solver import SOLVER
+from bench.solver import SOLVER, SPACINGS
 
 
 def complete(setting: Setting, name: str, shared_rows: bool, plugins: list[str]) -> Setting:
@@ -116,9 +116,10 @@ def _check_solvers(setting: Setting) -> None:
         except BenchError as error:
             raise BenchError(f"processes.{SOLVER}.solvers.{name}: {error}") from error
         if not cells:
+            taken = filter(solver.takes, SPACINGS)
             raise BenchError(
                 f"processes.{SOLVER}.spacings: {name} takes none of {', '.join(section.spacings)}; "
-                "expected one that its scheduler has an option for, such as linspace"
+                f"expected one of {', '.join(taken)}"
             )
 
 

@@ -23,6 +23,7 @@ def check(experiment: Experiment, setting: Setting) -> None:
     N, samples, size = setting.schedule.N, setting.samples, _size(setting)
     if size:
         check_shape(experiment, setting, size.shape)
+        _check_ranges(setting, size.levels)
     dim = math.prod(size.shape) if size else 1
     by_coordinate = setting.moments_by_coordinate()
     numbers = second_moments.numbers(by_coordinate, size.shape) if size else 0
@@ -72,6 +73,16 @@ def check_shape(experiment: Experiment, setting: Setting, shape: tuple[int, ...]
             covariance.numbers_of(name, shape)
         except BenchError as error:
             raise BenchError(f"heads.targets.{name}: {error}") from error
+
+
+def _check_ranges(setting, levels):
+    """BenchError for a solver that clips data without a range."""
+    solvers = setting.processes.solver
+    for name in solvers.solvers if solvers else ():
+        try:
+            solvers.make(name).check_range(levels)
+        except BenchError as error:
+            raise BenchError(f"processes.solver.solvers.{name}: {error}") from error
 
 
 def _size(setting):

@@ -211,8 +211,9 @@ def _decorate(axis, panel, yscale):
     """Scales, ticks at the evaluations of the first trajectory, and the grid."""
     axis.set(xscale="log", yscale=yscale, title=panel.process.iloc[0])
     main = panel[panel.trajectory == panel.trajectory.iloc[0]]
+    usual = main[main.network_evaluations == main.K]  # most rows take one evaluation a step
     ticks = []
-    for evaluations in sorted(main.network_evaluations.unique()):
+    for evaluations in sorted((usual if len(usual) else main).network_evaluations.unique()):
         if not ticks or 1.5 * ticks[-1] <= evaluations:  # labels of closer ticks overlap
             ticks.append(evaluations)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

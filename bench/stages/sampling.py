@@ -40,6 +40,8 @@ def draw_samples(
     groups, images = setting.variants_by_need(process_name), _shard_range(setting, shard)
     if needs not in (None, *groups):
         raise unknown("--needs", needs, groups)
+    if not groups:
+        print(f"samples {name} {process_name}: the process has no rows, nothing is drawn")
     for need in [needs] if needs else groups:
         with files.alone(place.manifest(process_name, need, shard)):
             _sample(experiment, name, process_name, need, groups[need], shard, images)

@@ -422,7 +422,7 @@ def test_a_solver_has_the_spacings_that_its_scheduler_takes():
         ("solvers.ddim.clip", True, "solvers.ddim: clip: unknown option 'clip'"),
         ("solvers.zero", {"scheduler": "DDIMScheduler"}, "solvers.zero: expected another name"),
         ("spacings", ["uniform"], "solvers.ddim: unknown spacing 'uniform'"),
-        ("spacings", ["karras"], "spacings: ddim takes none of karras"),
+        ("spacings", ["karras"], "ddim takes none of karras; expected one of leading, linspace"),
         (
             "solvers.dpm",
             {"scheduler": "DPMSolverMultistepScheduler", "solver_type": "middle"},
@@ -439,3 +439,26 @@ def test_a_wrong_solver_is_one_line(key, value, message):
 def test_distances_need_a_law():
     with pytest.raises(BenchError, match="needs data whose law is known; .*found digits"):
         loading.resolve(changed("metrics", ["distances"]))
+
+
+def test_an_experiment_without_a_cell_is_one_line():
+    """Else its tables would be empty after hours of training."""
+    raw = changed("processes", {"solver": SOLVERS})
+    with pytest.raises(
+        BenchError, match="settings.digits: no cell has a metric of nll: expected rows"
+    ):
+        loading.resolve(changed("metrics", ["nll"], raw))
+
+
+def test_an_unknown_key_comes_before_the_one_that_is_missing():
+    raw = changed("processes.solver", {"spacing": ["linspace"], "solvers": SOLVERS["solvers"]})
+    with pytest.raises(BenchError, match="solver.spacing: unknown key .* did you mean 'spacings'"):
+        loading.resolve(raw)
+
+
+def test_data_without_a_range_are_not_clipped_by_solvers():
+    raw = changed("processes", {"solver": SOLVERS})
+    raw["settings"] = ["mixture_2d"]
+    message = "solvers.ddim: clip_sample: expected false, as the data have no range"
+    with pytest.raises(BenchError, match=message):
+        loading.resolve(changed("metrics", ["fid"], raw), folder=ROOT)

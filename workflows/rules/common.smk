@@ -460,7 +460,7 @@ def announce(started):
     table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
         sys.stdout.reconfigure(errors="replace")  # a terminal may have no ±
-        title, heading, first, *_ = table.read_text(encoding="utf-8").split("\n\n")
-        print(title, heading, first, "", sep="\n\n")
+        first_block = table.read_text(encoding="utf-8").split("\n\n")[:3]
+        print(*first_block, "", sep="\n\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
         print("To see all runs so far: mlflow ui --host 127.0.0.1")
