@@ -71,7 +71,7 @@ STAGES = (
     stage(
         "bench bound_2m --setting digits",
         "bench.stages.evaluation:evaluate_second_order_bound",
-        "Evaluate the bound of ddpm_2m of every cell: results/SETTING/bound_2m.parquet.",
+        "Evaluate the bound of the second-order chain, ddpm_2m: results/SETTING/bound_2m.parquet.",
         setting,
         threads,
     ),
