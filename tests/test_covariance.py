@@ -110,7 +110,7 @@ def test_a_name_that_is_none_of_a_family(name):
         BenchError, match="unknown variant .*lanczos-NUMBER.*mle_rank-NUMBER"
     ) as one:
         covariance.get(name)
-    assert len(str(one.value)) < 600
+    assert len(str(one.value)) < 800  # it names every variant
 
 
 MLE_RANK, NPR = covariance.FAMILIES["mle_rank"], type(covariance.get("npr"))
