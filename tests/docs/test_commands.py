@@ -28,8 +28,9 @@ PAGES = [
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
     "needs a cluster": r"--executor ",
-    "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|solvers|distances)\.yaml",
-    "needs hours": r"^snakemake --cores all (studies|results/\w+-tables/study\.csv)$",
+    "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|solvers)\.yaml",
+    "needs hours": r"^snakemake --cores all (studies$|results/\w+-tables/study\.csv$)"
+    r"|experiments/distances\.yaml",
     "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) "
     r"|experiments/natural_images\.yaml",
     "needs your model": r"\bmine\.yaml|\.pth\b",
