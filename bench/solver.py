@@ -38,7 +38,15 @@ SPACINGS = {
     "logsnr": {"use_lu_lambdas": True},
 }
 OURS = ("num_train_timesteps", "trained_betas", "prediction_type")  # options that follow from ours
-SCHEDULE = ("beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr")  # in their place
+# Others that would give the scheduler another noise schedule than that of the mean model.
+SCHEDULE = (
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "rescale_betas_zero_snr",
+    "use_flow_sigmas",
+    "timestep_type",
+)
 CLIPS = ("clip_sample", "thresholding")  # options that keep x̂_0 in the range [−1, 1] of images
 
 
@@ -72,6 +80,10 @@ class Solver:
         the options.
         """
         arguments = self._arguments()
+        if "Inverse" in self.scheduler:
+            raise BenchError(
+                f"scheduler: {self.scheduler} goes from data to noise; expected a sampler"
+            )
         missing = [name for name in OURS if name not in arguments]
         if missing:
             raise BenchError(
@@ -177,7 +189,8 @@ def sample(
         for timestep in scheduler.timesteps:
             scaled = scheduler.scale_model_input(x, timestep)
             eps_hat = denoiser.predict_noise(scaled.flatten(1), float(timestep) + 1)
-            x = scheduler.step(eps_hat.reshape(x.shape), timestep, x, **random).prev_sample
+            with one_line(f"{solver.name}: {solver.scheduler}, {spacing}, {steps} steps: failed"):
+                x = scheduler.step(eps_hat.reshape(x.shape), timestep, x, **random).prev_sample
             if progress:
                 progress(size)
         return x.flatten(1)

@@ -119,6 +119,8 @@ def test_a_spacing_is_taken_or_not():
         ("DDIMSheduler", {}, "unknown scheduler 'DDIMSheduler'; did you mean 'DDIMScheduler'"),
         ("UNet2DModel", {}, "unknown scheduler"),
         ("EDMEulerScheduler", {}, "does not take trained_betas"),
+        ("DDIMInverseScheduler", {}, "goes from data to noise"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "follows from the setting"),
         ("DDIMScheduler", {"clip": True}, "unknown option 'clip'.*clip_sample"),
         ("DDIMScheduler", {"timestep_spacing": "leading"}, "follows from spacings"),
         ("DDIMScheduler", {"prediction_type": "sample"}, "follows from the setting"),

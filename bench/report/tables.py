@@ -301,9 +301,10 @@ def orders(frame: pandas.DataFrame) -> pandas.DataFrame:
     names = [name for name in frame.metric.unique() if scores.get(name).power is not None]
     converging = frame[frame.metric.isin(names)]
     for key, block in converging.groupby(ROW, sort=False):
-        kept, power = block[block.value > SURE * block.stderr], scores.get(key[1]).power
+        sure = (block.stderr > 0) & (block.value > SURE * block.stderr)
+        kept, power = block[sure], scores.get(key[1]).power
         order = stderr = np.nan
-        if len(kept) > 1:
+        if kept.network_evaluations.nunique() > 1:
             x, y = np.log(kept.network_evaluations), np.log(kept.value)
             weights = (kept.value / kept.stderr).to_numpy()
             (slope, _), covariance = np.polyfit(x, y, 1, w=weights, cov="unscaled")
@@ -368,12 +369,12 @@ def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
 
 
 def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:
-    """A metric against K and network evaluations on the first trajectory of each process, a row for
+    """A metric against K and network evaluations on the first trajectory of each variant, a row for
     each cell; for `dvc plots`.
 
     group: of metrics, see `bench.scores.Metric.group`.
     """
     names = [metric.name for metric in scores.in_group(group)]
-    first = frame.groupby("process").trajectory.transform("first")
+    first = frame.groupby(["process", "variant"]).trajectory.transform("first")
     block = frame[frame.metric.isin(names) & (frame.trajectory == first)]
     return block[["setting", "process", "variant", "K", "network_evaluations", "value"]]

@@ -16,6 +16,7 @@ import pandas
 from bench.experiment.resolved import Experiment
 from bench.report import store
 from bench.runtime import digests, paths
+from bench.solver import SOLVER
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def log_cells(
         "seed": experiment.seed,
         **_flat({"data": about}),
         **_flat(setting.model_dump(mode="json", include=included)),
-        "eta": setting.processes.eta(process),
+        **_flat(_of_process(setting, process, variant)),
         "config": experiment.digest(),
     }
     for key in ("extractor", "reference"):  # only scores have them
@@ -129,6 +130,14 @@ def log_cells(
             pictures.append(Path(folder) / f"{label}.png")
             draw(pictures[-1])
         _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})
+
+
+def _of_process(setting, process, row):
+    """The parameters that the row of a process has beside its name."""
+    if process != SOLVER:
+        return {"eta": setting.processes.eta(process)}
+    solver = setting.row(process, row)
+    return {"scheduler": solver.scheduler, "options": dict(solver.options)}
 
 
 def _metrics_of(cells, main_trajectory):

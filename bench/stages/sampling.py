@@ -114,10 +114,12 @@ def _naming(name, process_name, cell):
         yield
     except sampler.NotFinite as error:
         text = f"samples of {name}, {process_name}, {row}, {kind}, K = {K}: {error}"
-        if process_name != SOLVER:
+        if process_name == SOLVER:
+            remedy = f"take the row, the spacing or the K out of processes.{SOLVER} and samples"
+        else:
             reference = covariance.reference(row)
-            text += f"; look for the cause with: bench check variant {reference}"
-        raise BenchError(text) from error
+            remedy = f"look for the cause with: bench check variant {reference}"
+        raise BenchError(f"{text}; {remedy}") from error
 
 
 def _cells_of_variants(experiment, name, process_name, variants, denoiser):

@@ -421,6 +421,7 @@ def test_a_solver_has_the_spacings_that_its_scheduler_takes():
         ("solvers.ddim.scheduler", "DDIM", "solvers.ddim: scheduler: unknown scheduler 'DDIM'"),
         ("solvers.ddim.clip", True, "solvers.ddim: clip: unknown option 'clip'"),
         ("solvers.zero", {"scheduler": "DDIMScheduler"}, "solvers.zero: expected another name"),
+        ("solvers.jump_at-5", {"scheduler": "DDIMScheduler"}, "jump_at-5: expected another name"),
         ("spacings", ["uniform"], "solvers.ddim: unknown spacing 'uniform'"),
         ("spacings", ["karras"], "ddim takes none of karras; expected one of leading, linspace"),
         (

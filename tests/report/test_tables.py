@@ -243,8 +243,12 @@ def test_the_order_of_convergence_is_the_slope_of_what_is_no_noise():
         rows.append({**row, "metric": "mean_error", "value": value})
         rows.append({**row, "metric": "mmd_sq", "value": value**2, "stderr": 1e-5})
         rows.append({**row, "metric": "fid", "value": value})
+    saturated = {"variant": "far", "metric": "mmd_sq", "value": 0.3, "stderr": 0.0}
+    rows.append({**row, **saturated})
     frame = pandas.DataFrame(rows, columns=tables.COLUMNS)
-    found = tables.orders(frame).set_index("metric")
+    found = tables.orders(frame)
+    assert np.isnan(found[found.variant == "far"].order).all()  # a kernel that is 0 tells nothing
+    found = found[found.variant == "zero"].set_index("metric")
     assert list(found.index) == ["mean_error", "mmd_sq"]
     assert found.order["mean_error"] == pytest.approx(2.0, rel=1e-9) and found.cells.tolist() == [
         3,

@@ -276,8 +276,8 @@ def inputs_of_samples(wildcards):
 
 
 def options_of_process(wildcards):
-    """What the samples of a process depend on beside its rows: η, or the options of solvers."""
-    key = "solver.solvers" if wildcards.process == SOLVER else f"{wildcards.process}.eta"
+    """What the samples of a process depend on beside its rows: η, or all that solvers have."""
+    key = SOLVER if wildcards.process == SOLVER else f"{wildcards.process}.eta"
     return part(wildcards, f"processes.{key}")
 
 
