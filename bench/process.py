@@ -34,6 +34,7 @@ SECOND_ORDER = "_2m"  # behind the name of a family
 PROCESSES = (*FAMILIES, *(f"{family}{SECOND_ORDER}" for family in FAMILIES))
 BOUND_PROCESS = "ddpm"  # whose bound is evaluated: that of ddim is infinite at η = 0
 SECOND_ORDER_BOUND = f"{BOUND_PROCESS}{SECOND_ORDER}"  # has one too, see `bench.bound_2m`
+BOUND_PROCESSES = (BOUND_PROCESS, SECOND_ORDER_BOUND)
 
 Tensor = ForwardRef("torch.Tensor")  # a name only: this module does not import torch
 Array = Union[np.ndarray, Tensor]  # noqa: UP007, a ForwardRef has no operator |
@@ -54,11 +55,6 @@ class Process:
     def order(self) -> int:
         """1, or 2 if the mean extrapolates from the step before."""
         return 2 if self.name.endswith(SECOND_ORDER) else 1
-
-    @property
-    def has_bound(self) -> bool:
-        """Whether `bench.bound` can evaluate its variational bound."""
-        return self.name == BOUND_PROCESS
 
     def lambda_sq(self, s: Steps, t: Steps) -> Numbers:
         """λ²_{s|t}, the variance of q(x_s | x_t, x_0)."""

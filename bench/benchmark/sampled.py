@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.benchmark import Figure, network_share, passes_made, total
 from bench.data import dataset
 from bench.experiment.resolved import Experiment
+from bench.plan import passes
 from bench.runtime import paths
 
 
@@ -18,8 +19,7 @@ def figures(experiment: Experiment, name: str, jobs: list[dict]) -> list[Figure]
         mine = [job for job in jobs if job["stage"] == "samples" and job["process"] == process]
         cells, title = setting.cells("samples", process), f"{process}: "
         sampled += count * len(cells)
-        evaluations = [setting.network_evaluations(process, *cell, dim) for cell in cells]
-        needed = count * sum(evaluations)
+        needed = count * passes.sample_evaluations(setting, process, dim)
         limit = f"{len(cells)} cells of {count} images, K passes each"
         result.append(passes_made("samples", total(mine, "images"), needed, limit, title))
         limit = "the rest draws noise, steps and writes images"

@@ -3,19 +3,16 @@
 What `jump` loses at this K against it is the price of one head for every K.
 """
 
-from bench.covariance import Batch, Head, Seen, Variant, positive
-from bench.covariance.jump import jump_loss
+from bench.covariance import Batch, positive
+from bench.covariance.jump import Jump, jump_loss
 from bench.frames import PIXEL
 from bench.process import Tensor
 from bench.runtime.errors import BenchError
 
 
-class JumpAt(Variant):
+class JumpAt(Jump):
+    name = None
     family = "jump_at"
-    source = "this benchmark"
-    assumes = "imperfect mean"
-    conditional = True
-    head = Head(outputs="pixel")
 
     def __init__(self, steps: int):
         self.name = f"{self.family}-{steps}"
@@ -25,6 +22,3 @@ class JumpAt(Variant):
 
     def loss(self, batch: Batch, output: Tensor) -> Tensor:
         return jump_loss(batch, positive(output.double()), PIXEL, (self.steps,))
-
-    def spectrum(self, seen: Seen) -> Tensor:
-        return positive(seen.head)

@@ -25,7 +25,7 @@ from bench.experiment.sections import (
     Section,
     SettingName,
 )
-from bench.process import BOUND_PROCESS, PROCESSES, SECOND_ORDER_BOUND, family
+from bench.process import BOUND_PROCESS, BOUND_PROCESSES, PROCESSES, SECOND_ORDER_BOUND, family
 from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
@@ -248,8 +248,9 @@ class Experiment(Section):
 
     def wants_bound(self, name: str, process: str = BOUND_PROCESS) -> bool:
         """Whether some metric needs the bound of a setting, and the process has rows with one."""
-        has_bound = process in (BOUND_PROCESS, SECOND_ORDER_BOUND)
-        return has_bound and bool(self.bound_metrics and self.setting(name).cells("bound", process))
+        if process not in BOUND_PROCESSES:
+            return False
+        return bool(self.bound_metrics and self.setting(name).cells("bound", process))
 
     def setting(self, name: str) -> Setting:
         """The setting called `name`. BenchError for an unknown one."""

@@ -5,7 +5,7 @@ import math
 from bench import covariance, second_moments
 from bench.data import dataset
 from bench.experiment.resolved import Experiment, Setting
-from bench.process import BOUND_PROCESS, SECOND_ORDER_BOUND
+from bench.process import BOUND_PROCESSES
 from bench.runtime import memory
 from bench.runtime.errors import BenchError
 
@@ -55,8 +55,7 @@ def check(experiment: Experiment, setting: Setting) -> None:
 def check_shape(experiment: Experiment, setting: Setting, shape: tuple[int, ...]) -> None:
     """BenchError for the first row and the first head that are not for images of `shape`."""
     for process, section in setting.processes.with_variants():
-        has_bound = process in (BOUND_PROCESS, SECOND_ORDER_BOUND)
-        has_bound &= bool(experiment.bound_metrics)
+        has_bound = process in BOUND_PROCESSES and bool(experiment.bound_metrics)
         for name in section.variants:
             in_bound = has_bound and bool(setting.grid("bound", process, name))
             try:

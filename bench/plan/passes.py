@@ -115,6 +115,15 @@ def bound_products(N: int, dim: int, levels: int | None, cells: Iterable[tuple])
     return sum(taken.values())
 
 
+def sample_evaluations(setting: Any, process: str, dim: int) -> float:
+    """Network evaluations of an image of each cell of a process, summed.
+
+    setting: see `bench.experiment.resolved`.
+    """
+    cells = setting.cells("samples", process)
+    return sum(setting.network_evaluations(process, *cell, dim) for cell in cells)
+
+
 def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> list[Row]:
     """The rows of a setting, in the order of its stages.
 
@@ -157,8 +166,7 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
     for process, cells in need.samples.items():
         samples = count * len(cells)
         jobs = setting.samples.shards * len(setting.variants_by_need(process))
-        evaluations = [setting.network_evaluations(process, *cell, dim) for cell in cells]
-        steps = math.ceil(count * sum(evaluations))
+        steps = math.ceil(count * sample_evaluations(setting, process, dim))
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
         section, resizings = setting.fidelity, len(experiment.resizings)

@@ -93,10 +93,13 @@ def _add_network_evaluations(experiment, rows):
     dims = {}
     for name in experiment.settings:
         dims[name] = math.prod(dataset.read_about(paths.Setting(name).data)["shape"])
+    evaluations = {}  # of each cell, which has a row for every metric
     for row in rows:
-        cell = (row[key] for key in ("process", "variant", "trajectory", "K"))
-        setting = experiment.setting(row["setting"])
-        row["network_evaluations"] = setting.network_evaluations(*cell, dims[row["setting"]])
+        name, *cell = (row[key] for key in ("setting", "process", "variant", "trajectory", "K"))
+        if (name, *cell) not in evaluations:
+            setting = experiment.setting(name)
+            evaluations[name, *cell] = setting.network_evaluations(*cell, dims[name])
+        row["network_evaluations"] = evaluations[name, *cell]
 
 
 def _measured(experiment, rows):

@@ -254,15 +254,14 @@ def kinds_of_job(wildcards):
     return setting_of(wildcards).kinds("samples", wildcards.process, rows_of_job(wildcards))
 
 
-def inputs_of_bound(wildcards):
+def inputs_of_bound(wildcards, name=process.BOUND_PROCESS):
     setting = setting_of(wildcards)
-    return cell_inputs(wildcards, setting.bound_kinds(), setting.bound_variants)
+    variants = setting.variants(name)
+    return cell_inputs(wildcards, setting.kinds("bound", name, variants), variants)
 
 
 def inputs_of_second_order_bound(wildcards):
-    setting, name = setting_of(wildcards), process.SECOND_ORDER_BOUND
-    variants = setting.variants(name)
-    return cell_inputs(wildcards, setting.kinds("bound", name, variants), variants)
+    return inputs_of_bound(wildcards, process.SECOND_ORDER_BOUND)
 
 
 def versions_of_second_order_bound(wildcards):
