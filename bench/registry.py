@@ -22,6 +22,7 @@ ASSUMPTIONS = ("perfect mean", "imperfect mean", "nothing")
 FRAMES = ("pixel", "dct", "eigen", "any")  # any: another one at each step
 OUTPUTS = ("pixel", "image")  # of a head
 DRAWN = ("uniform", "importance")  # how a head's training draws its steps
+MARKERS = tuple("osD^v<>pPX*hHd8")  # of curves in figures, as matplotlib calls them
 VARIANTS = {}  # by name
 FAMILIES = {}  # classes of variants that take a number, by the name before it
 # of which `bench.moments` estimates the means: `<name>` of each coordinate, `<name>_mean` of all
@@ -84,6 +85,7 @@ class Attributes(BaseModel):
     head: InstanceOf[Head] | None
     has_optimal_trajectory: bool
     edge_moments: tuple[str, ...]
+    look: tuple[Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")], Literal[MARKERS]] | None
     version: Count
 
 

@@ -129,6 +129,7 @@ class Variant:
     head: Head | None = None  # what is learned for it; None where nothing is
     has_optimal_trajectory = False  # whether it defines `edge_costs`
     edge_moments: tuple[str, ...] = ()  # names of the moments that `edge_costs` reads
+    look: tuple[str, str] | None = None  # colour #RRGGBB and marker; None: figures choose both
     version = 1  # goes up when a formula, loss or cost changes: what depends on it is made anew
 
     def __init_subclass__(cls) -> None:

@@ -76,6 +76,14 @@ STAGES = (
         threads,
     ),
     stage(
+        "bench variances --setting digits",
+        "bench.stages.evaluation:measure_variances",
+        "Measure the variances themselves, for figures: results/SETTING/variances.parquet and "
+        "variance_maps.npz.",
+        setting,
+        threads,
+    ),
+    stage(
         "bench samples --setting digits --process ddpm",
         "bench.stages.sampling:draw_samples",
         "Draw the samples of one process that are missing: results/SETTING/samples/PROCESS/.",
@@ -124,8 +132,8 @@ STAGES = (
     ),
     stage(
         "bench figures --setting digits",
-        "bench.stages.reporting:draw_figures",
-        "Draw each metric against K: results/figures/SETTING/METRIC.png.",
+        "bench.stages.drawing:draw_figures",
+        "Draw the figures: results/figures/SETTING/NAME.svg and .png.",
         setting,
     ),
     stage(

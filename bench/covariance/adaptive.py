@@ -28,6 +28,7 @@ RUNGS = (MleScalar(), MleDiagonal(), MleDct(), MleRank(RANK))  # in the order of
 class Adaptive(Variant):
     name = "adaptive"
     source = "this benchmark"
+    look = ("#AA4499", "8")
     assumes = "imperfect mean"
     frame = "any"
     moments = ("error_rungs", *(name for rung in RUNGS for name in rung.moments))

@@ -17,6 +17,7 @@ from bench.process import Process
 class AnalyticScalar(Variant):
     name = "analytic_scalar"
     source = "Bao 2022a; Su 2022a"
+    look = ("#56B4E9", "^")
     assumes = "perfect mean"
     moments = ("eps_sq_mean",)
     has_optimal_trajectory = True
@@ -57,6 +58,7 @@ class AnalyticScalar(Variant):
 class AnalyticDiagonal(Variant):
     name = "analytic_diagonal"
     source = "Su 2022b; Bao 2022b"
+    look = ("#0072B2", "v")
     assumes = "perfect mean"
     moments = ("eps_sq",)
 

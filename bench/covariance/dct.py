@@ -18,6 +18,7 @@ class MleDct(Variant):
 
     name = "mle_dct"
     source = "after Xia 2026"
+    look = ("#882255", "*")
     assumes = "imperfect mean"
     frame = "dct"
     moments = ("error_dct", "error_colours")
@@ -34,6 +35,7 @@ class AnalyticDct(Variant):
 
     name = "analytic_dct"
     source = "after Xia 2026"
+    look = ("#0072B2", "*")
     assumes = "perfect mean"
     frame = "dct"
     moments = ("eps_dct", "eps_colours")

@@ -26,6 +26,7 @@ class MleFull(Full):
 
     name = "mle_full"
     source = "Su 2022b"
+    look = ("#882255", "h")
     assumes = "imperfect mean"
     moments = ("error_matrix",)
 
@@ -38,6 +39,7 @@ class AnalyticFull(Full):
 
     name = "analytic_full"
     source = "Su 2022b"
+    look = ("#0072B2", "h")
     assumes = "perfect mean"
     moments = ("eps_matrix",)
 

@@ -17,6 +17,7 @@ from bench.schedule import Steps
 class BetaTilde(Variant):
     name = "beta_tilde"
     source = "Ho 2020"
+    look = ("#000000", "o")
     processes = ("ddpm",)
     clipped = False
 
@@ -27,6 +28,7 @@ class BetaTilde(Variant):
 class Zero(Variant):
     name = "zero"
     source = "Song 2020a"
+    look = ("#000000", "X")
     processes = ("ddim",)
     clipped = False
 
@@ -39,6 +41,7 @@ class Beta(Variant):
 
     name = "beta"
     source = "Ho 2020"
+    look = ("#777777", "s")
     processes = ("ddpm",)
     has_optimal_trajectory = True
     edge_moments = ("x0_error_sq_mean", "last_term_mean")

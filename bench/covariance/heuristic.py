@@ -11,6 +11,7 @@ from bench.process import Tensor
 class Heuristic(Variant):
     name = "heuristic"
     source = "Bao 2022b"
+    look = ("#999933", "h")
     assumes = "perfect mean"
     conditional = True
 

@@ -23,6 +23,7 @@ class ImprovedDdpm(Variant):
 
     name = "improved_ddpm"
     source = "Nichol & Dhariwal 2021"
+    look = ("#CC79A7", "P")
     processes = ("ddpm",)
     conditional = True
     head = Head(outputs="pixel", steps="importance")

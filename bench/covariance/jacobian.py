@@ -19,6 +19,7 @@ class FullJacobian(Variant):
 
     name = "jacobian"
     source = "Meng 2021"
+    look = ("#117733", "h")
     assumes = "perfect mean"
     version = 2  # products with the transpose of the Jacobian
     frame = "eigen"
@@ -50,6 +51,7 @@ class Lanczos(FullJacobian):
     name = None
     family = "lanczos"
     source = "Akhtar 2026"
+    look = ("#117733", "s")
 
     def __init__(self, products: int):
         self.name, self.taken = f"{self.family}-{products}", products

@@ -26,6 +26,7 @@ STEPS = (5, 10, 25, 50, 100, 200, 400, math.inf)  # K is one of these, or N wher
 class Jump(Variant):
     name = "jump"
     source = "this benchmark"
+    look = ("#44AA99", "o")
     assumes = "imperfect mean"
     conditional = True
     head = Head(outputs="pixel")

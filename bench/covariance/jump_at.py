@@ -13,6 +13,7 @@ from bench.runtime.errors import BenchError
 class JumpAt(Jump):
     name = None
     family = "jump_at"
+    look = ("#44AA99", "^")
 
     def __init__(self, steps: int):
         self.name = f"{self.family}-{steps}"

@@ -17,6 +17,7 @@ from bench.process import Tensor
 class JvpDct(Variant):
     name = "jvp_dct"
     source = "after Schioppa 2026"
+    look = ("#117733", "*")
     assumes = "perfect mean"
     frame = "dct"
     conditional = True

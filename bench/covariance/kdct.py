@@ -25,6 +25,7 @@ class Kdct(Variant):
 
     name = "kdct"
     source = "after Xia 2026"
+    look = ("#44AA99", "*")
     assumes = "imperfect mean"
     frame = "dct"
     conditional = True
@@ -51,6 +52,7 @@ class JumpDct(Kdct):
 
     name = "jump_dct"
     source = "this benchmark"
+    look = ("#44AA99", "P")
 
     def loss(self, batch: Batch, output: Tensor) -> Tensor:
         frame, w = kronecker(output.double(), batch.data.shape)

@@ -9,6 +9,7 @@ class Npr(Variant):
 
     name = "npr"
     source = "Bao 2022b"
+    look = ("#009E73", ">")
     assumes = "imperfect mean"
     conditional = True
     head = Head(outputs="pixel")
@@ -25,6 +26,7 @@ class Sn(Variant):
 
     name = "sn"
     source = "Bao 2022b"
+    look = ("#999933", "p")
     assumes = "perfect mean"
     conditional = True
     head = Head(outputs="pixel")
@@ -40,6 +42,7 @@ class SnMean(Sn):
     """The mean of that v over the coordinates of each image: `avg_cov` in the authors' code."""
 
     name = "sn_mean"
+    look = ("#999933", "H")
 
     def spectrum(self, seen: Seen) -> Tensor:
         return super().spectrum(seen).mean(1)[:, None]

@@ -14,6 +14,7 @@ from bench.covariance import Seen, Variant
 class MleScalar(Variant):
     name = "mle_scalar"
     source = "Su 2022b; Bao 2022b"
+    look = ("#E69F00", "D")
     assumes = "imperfect mean"
     moments = ("error_sq_mean",)
 
@@ -24,6 +25,7 @@ class MleScalar(Variant):
 class MleDiagonal(Variant):
     name = "mle_diagonal"
     source = "Su 2022b; Bao 2022b"
+    look = ("#D55E00", "d")
     assumes = "imperfect mean"
     moments = ("error_sq",)
 

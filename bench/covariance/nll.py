@@ -15,6 +15,7 @@ from bench.process import Tensor
 class Nll(Variant):
     name = "nll"
     source = "after Su 2022b"
+    look = ("#661100", "8")
     assumes = "imperfect mean"
     conditional = True
     head = Head(outputs="pixel")

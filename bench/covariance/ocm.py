@@ -14,6 +14,7 @@ from bench.process import Tensor
 class Ocm(Variant):
     name = "ocm"
     source = "Ou 2025"
+    look = ("#DDAA33", "o")
     assumes = "perfect mean"
     conditional = True
     head = Head(outputs="pixel", products=1)

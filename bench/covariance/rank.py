@@ -14,6 +14,7 @@ from bench.frames import Eigen
 class MleRank(Variant):
     family = "mle_rank"
     source = "Su 2022b"
+    look = ("#882255", "s")
     assumes = "imperfect mean"
     frame = "eigen"
 

@@ -14,6 +14,7 @@ from bench.covariance import Seen, Variant
 class MleShare(Variant):
     family = "mle_share"
     source = "this benchmark"
+    look = ("#D55E00", "^")
     moments = ("error_sq",)
 
     def __init__(self, percent: int):

@@ -11,6 +11,7 @@ from bench.process import Tensor
 class Tmpd(Variant):
     name = "tmpd"
     source = "Boys 2023"
+    look = ("#117733", "v")
     assumes = "perfect mean"
     version = 2  # products with the transpose of the Jacobian
     conditional = True

@@ -12,6 +12,7 @@ from bench.covariance import Seen, Variant
 class TotalVariance(Variant):
     name = "total_variance"
     source = "Su 2022a"
+    look = ("#332288", "<")
     assumes = "perfect mean"
     moments = ("total_variance_mean",)
 

@@ -30,7 +30,7 @@ from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
 from bench.solver import SOLVER, Solver
-from bench.trajectory import length
+from bench.trajectory import FIXED, fixed, length
 
 
 class Setting(Section):
@@ -112,6 +112,17 @@ class Setting(Section):
         """The trajectory of the grid that comes first; the spacing, for solvers."""
         solvers = self.processes.solver
         return (solvers.spacings if process == SOLVER else self.samples.trajectories)[0]
+
+    def shown_bounds(self) -> dict[int, list[int]]:
+        """{K: steps} of the bound's fewest and most steps, which figures show.
+
+        They are on the first trajectory that is the same for all variants, or on the even one.
+        """
+        kinds = [name for name in self.bound.trajectories if name in FIXED]
+        return {
+            K: fixed(kinds[0] if kinds else "even", self.schedule.N, K)
+            for K in (min(self.bound.K), max(self.bound.K))
+        }
 
     def kinds(self, stage: str, process: str, variants: Iterable[str]) -> list[str]:
         """Names of the trajectories that variants of a process have in the cells of a stage.
@@ -238,8 +249,15 @@ class Experiment(Section):
 
     @property
     def figures(self) -> list[str]:
-        """Names of the figures of each setting."""
-        return [*self.metric_groups, *(["calibration"] if self.bound_metrics else [])]
+        """Names of the figures of each setting, see `bench.stages.drawing`."""
+        names = [*self.metric_groups, "differences"]
+        if self.bound_metrics:
+            names += ["terms", "calibration", "variances", "variance_maps", "spectra"]
+        if self.bound_metrics and self.sample_metrics:
+            names.append("tradeoff")
+        if self.sample_metrics:
+            names.append("samples")
+        return names
 
     @property
     def resizings(self) -> list[str | None]:

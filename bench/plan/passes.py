@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from bench import covariance, second_moments, trajectory
+from bench import covariance, second_moments, trajectory, variances
 from bench.moments import SCALARS
 from bench.process import SECOND_ORDER_BOUND
 from bench.solver import SOLVER
@@ -162,6 +162,14 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
             disk = len(cells) * images * BOUND_ROW
             steps += covariance.PRODUCT * bound_products(N, dim, size.levels, cells)
             add(stage, name, math.ceil(images * steps), disk=disk, at_most=at_most)
+    if need.bound:
+        steps = len(variances.visited(setting.schedule.make(), setting.shown_bounds(), size.levels))
+        products = sum(
+            covariance.get(variant).products(dim, in_bound=True)
+            for variant in setting.bound_variants
+        )
+        images = min(variances.IMAGES, size.test)
+        add("variances", name, math.ceil(images * steps * (1 + covariance.PRODUCT * products)))
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)

@@ -14,10 +14,11 @@ def samples(images: Shaped[np.ndarray, "n ..."], data: Data, path: Path) -> None
     """Draws samples of a data set: a grid of images, or the first two coordinates of vectors."""
     if data.levels is not None:
         return grid(images, data.levels, path)
-    from bench.report import figures
+    from bench.report.figures import sheet, style
 
     training = data.train[: len(images)]
-    figures.scatter(images.reshape(len(images), -1), training.reshape(len(training), -1), path)
+    drawn = sheet.scatter(images.reshape(len(images), -1), training.reshape(len(training), -1))
+    style.save(drawn, [path])
 
 
 def grid(

@@ -27,6 +27,8 @@ class Setting:
         self.bound_2m = self.folder / "bound_2m.parquet"
         self.terms = self.folder / "terms.parquet"
         self.calibration = self.folder / "calibration.parquet"
+        self.variances = self.folder / "variances.parquet"
+        self.variance_maps = self.folder / "variance_maps.npz"
         self.extractor = self.folder / "extractor"
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
@@ -81,9 +83,9 @@ class Tables:
         """The curves of a metric as data."""
         return self.folder / "plots" / f"{metric}.csv"
 
-    def figure(self, setting: str, metric: str) -> Path:
-        """The curves of a metric in a setting as an image."""
-        return self.folder / "figures" / setting / f"{metric}.png"
+    def figure(self, setting: str, name: str, kind: str = "png") -> Path:
+        """A figure of a setting. kind: svg or png."""
+        return self.folder / "figures" / setting / f"{name}.{kind}"
 
 
 def experiment_of(path: str | Path) -> str | None:

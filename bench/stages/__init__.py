@@ -25,13 +25,14 @@ VERSIONS = {
     "trajectories": 2,  # bench/trajectory.py
     "bound": 2,  # bench/bound.py, bench/terms.py
     "bound_2m": 1,  # bench/bound_2m.py, bench/terms.py
+    "variances": 1,  # bench/variances.py
     "samples": 2,  # bench/sampler.py
     "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
     "fidelity": 1,  # bench/scores/fidelity.py
     "cells": 2,  # bench/report/tables.py, bench/report/reproduction.py
     "tables": 3,  # bench/report/tables.py
-    "figures": 3,  # bench/report/figures.py
-    "study": 1,  # bench/report/studies.py, bench/report/figures.py
+    "figures": 4,  # bench/report/figures/
+    "study": 2,  # bench/report/studies.py, bench/report/figures/study.py
     "thresholds": 1,  # bench/thresholds.py, bench/papers/table7.py
     "theory": 1,  # bench/theory/, bench/mixture.py
 }

@@ -1,9 +1,9 @@
-"""The bound of every cell of the process that has one."""
+"""The bound of every cell of the processes that have one, and the variances behind it."""
 
 import numpy as np
 import pandas
 
-from bench import bound, bound_2m, process
+from bench import bound, bound_2m, process, variances
 from bench.experiment.resolved import Experiment
 from bench.runtime import files, paths
 from bench.stages.inputs import one_at_a_time, place_of, read_trajectories, steps_of
@@ -46,6 +46,22 @@ def evaluate_second_order_bound(experiment: Experiment, name: str) -> None:
     totals = bound_2m.evaluate(*arguments)
     frame = _of_images(cells, denoiser.data, totals).assign(**_exact(denoiser.data, totals))
     files.write_parquet(paths.Setting(name).bound_2m, frame)
+
+
+@one_at_a_time(lambda experiment, name: place_of(experiment, name).variances)
+def measure_variances(experiment: Experiment, name: str) -> None:
+    """The variances themselves, for figures: results/<setting>/variances.parquet, a row for each
+    variant and jump, and variance_maps.npz. See `bench.variances`.
+    """
+    setting, place = experiment.setting(name), paths.Setting(name)
+    variants = setting.bound_variants
+    denoiser = load_denoiser(experiment, setting, place, variants)
+    forward = process.make(process.BOUND_PROCESS, denoiser.schedule)
+    rows, arrays = variances.measure(
+        denoiser, forward, variants, setting.shown_bounds(), (experiment.seed, name)
+    )
+    files.write_parquet(place.variances, pandas.DataFrame(rows, columns=variances.ROW))
+    files.write_npz(place.variance_maps, **arrays)
 
 
 def _prepared(experiment, name, process_name):

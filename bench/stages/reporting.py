@@ -12,12 +12,13 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.process import SECOND_ORDER_BOUND
-from bench.report import address, figures, pictures, reproduction, studies, tables, tracking
+from bench.report import address, pictures, reproduction, studies, tables, tracking
+from bench.report.figures import study, style
 from bench.runtime import files, paths
 from bench.scores import extractors
 from bench.scores.report import Scores
 from bench.stages import versions_of
-from bench.stages.inputs import one_at_a_time, place_of, read_samples
+from bench.stages.inputs import one_at_a_time, read_samples
 
 
 @one_at_a_time(lambda: paths.THRESHOLDS)
@@ -85,7 +86,7 @@ def summarise_study(experiment: Experiment) -> None:
     rows, _, _ = _measurements(experiment)
     summary = studies.summarise(pandas.DataFrame(rows, columns=tables.COLUMNS))
     files.write_csv(written.study, summary)
-    figures.study(summary, experiment.name, written.study_figure)
+    style.save(study.draw(summary, experiment.name), [written.study_figure])
 
 
 def _add_network_evaluations(experiment, rows):
@@ -153,23 +154,6 @@ def write_tables(experiment: Experiment) -> None:
     files.write_json(written.metrics, tables.metrics(frame))
     files.write_text(written.table1_report, tables.table1_markdown(frame, pairs))
     files.write_csv(written.table1, tables.table1(frame))
-
-
-def _figures(experiment, name):
-    """The folder of a setting's figures. BenchError for an unknown setting."""
-    return paths.Tables(experiment.name).folder / "figures" / place_of(experiment, name).folder.name
-
-
-@one_at_a_time(_figures)
-def draw_figures(experiment: Experiment, name: str) -> None:
-    """figures/<setting>/<metric>.png, and calibration.png if a metric needs the bound."""
-    written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells, tables.COLUMNS)
-    for group in experiment.metric_groups:
-        figures.curves(frame[frame.setting == name], group, written.figure(name, group))
-    if experiment.bound_metrics:
-        rows = files.read_csv(written.calibration, tables.CALIBRATION)
-        figures.calibration(rows[rows.setting == name], written.figure(name, "calibration"))
 
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).tracking)

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from bench import bound, plan, process, schedule, trajectory
+from bench import bound, plan, process, schedule, trajectory, variances
 from bench.data import dataset
 from bench.denoiser import Denoiser
 from bench.experiment import loading
@@ -113,6 +113,7 @@ def finished(tmp_path_factory):
             "heads": networks.train_heads,
             "trajectories": trajectories.choose_trajectories,
             "bound": evaluation.evaluate_bound,
+            "variances": evaluation.measure_variances,
         }
         for stage, function in functions.items():  # noqa: B007 - `count` reads it
             function(experiment, "tiny")
@@ -263,6 +264,8 @@ def settings(tmp_path, monkeypatch):
 def test_the_scale_of_the_papers_by_hand(settings):
     rows = planned(settings("cifar10_ls"))
     assert rows["moments"].passes == 50_000_000 and rows["bound"].passes == 10_000_000
+    steps = 9 + variances.STEPS + 4  # of K = 10 and 1000, and those of the maps, all different
+    assert 0.9 * 16 * steps < rows["variances"].passes <= 16 * steps
     assert rows["samples ddpm"].passes == 50_000 * (10 + 25 + 50 + 100 + 200 + 400 + 1000) * 2
     assert rows["samples ddpm"].samples == 700_000 and rows["samples ddpm"].jobs == 10 * 2
     assert rows["samples ddpm"].disk == pytest.approx(700_000 * 3072, rel=1e-3)
@@ -283,6 +286,7 @@ def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
         "moments",
         "trajectories",
         "bound",
+        "variances",
     }
     handcrafted = {"ddpm": {"variants": ["beta_tilde"]}, "ddim": {"variants": ["zero"]}}
     even = {"K": [10], "trajectories": ["even"], "images": 1}

@@ -2,10 +2,10 @@
 
 import pandas
 import pytest
-from matplotlib import image
 
 from bench.experiment import loading
-from bench.report import figures, studies
+from bench.report import studies
+from bench.report.figures import study
 from bench.runtime.errors import BenchError
 from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
@@ -71,9 +71,12 @@ def test_a_study_is_drawn(tmp_path):
         at = {"K": K, "network_evaluations": K}
         cells += rows([3.0 / K, 4.0 / K], **at) + rows([60.0 / K], metric="fid", **at)
         cells += rows([2.0 / K], "long", variant="beta_tilde", **at)
-    figures.study(studies.summarise(pandas.DataFrame(cells)), "mine", tmp_path / "study.png")
-    drawn = image.imread(tmp_path / "study.png")
-    assert drawn.shape[0] > 600 and drawn.shape[1] > 800 and drawn.std() > 0.05
+    figure = study.draw(studies.summarise(pandas.DataFrame(cells)), "mine")
+    drawn = {axis.get_title(): axis for axis in figure.axes if axis.axison}
+    assert list(drawn) == ["short, ddpm", "long, ddpm"] and len(figure.axes) == 4
+    assert len([axis for axis in figure.axes if axis.axison]) == 3
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["beta", "beta_tilde"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

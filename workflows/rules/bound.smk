@@ -43,3 +43,27 @@ rule bound_2m:
         "bench bound_2m --config {resources.config:q} --setting {wildcards.setting:q}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
+
+
+# What figures show of the variances: a few images and steps.
+rule variances:
+    input:
+        inputs_of_variances,
+    output:
+        "results/{setting}/variances.parquet",
+        "results/{setting}/variance_maps.npz",
+    log:
+        "results/.logs/{setting}/variances.log",
+    threads: 1
+    resources:
+        config=config_of,
+        gpu=GPU,
+    params:
+        config=parts("schedule", f"processes.{process.BOUND_PROCESS}"),
+        steps=steps_of_variances,
+        version=VERSIONS["variances"],
+        versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
+    shell:
+        "bench variances --config {resources.config:q} --setting {wildcards.setting:q}"
+        " --threads {threads}"
+        " 2>&1 | tee -i {log:q} >&2"

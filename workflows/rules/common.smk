@@ -264,6 +264,29 @@ def inputs_of_second_order_bound(wildcards):
     return inputs_of_bound(wildcards, process.SECOND_ORDER_BOUND)
 
 
+def inputs_of_variances(wildcards):
+    return cell_inputs(wildcards, [], setting_of(wildcards).bound_variants)
+
+
+def steps_of_variances(wildcards):
+    return json.dumps(setting_of(wildcards).shown_bounds())
+
+
+def inputs_of_figures(wildcards):
+    """What the figures of a setting show beside its cells."""
+    setting, inputs = setting_of(wildcards), []
+    if experiment.wants_bound(wildcards.setting):
+        names = ("terms.parquet", "variances.parquet", "variance_maps.npz")
+        inputs += [of(wildcards, name) for name in names]
+    if experiment.sample_metrics:
+        inputs.append(of(wildcards, "data"))
+        for name, _ in setting.processes.items():
+            of_process = SimpleNamespace(setting=wildcards.setting, process=name)
+            for needs in setting.variants_by_need(name):
+                inputs += manifests(of_process, needs)
+    return inputs
+
+
 def versions_of_second_order_bound(wildcards):
     return variant_versions(setting_of(wildcards).variants(process.SECOND_ORDER_BOUND))
 
@@ -407,6 +430,7 @@ def made_from(name):
         (of(wildcards, "trajectories/optimal.json"), estimates_for_trajectories(wildcards)),
         (of(wildcards, "bound.parquet"), inputs_of_bound(wildcards)),
         (of(wildcards, "bound_2m.parquet"), inputs_of_second_order_bound(wildcards)),
+        (of(wildcards, "variances.parquet"), inputs_of_variances(wildcards)),
         (of(wildcards, "reference.json"), [of(wildcards, "data"), of(wildcards, "extractor")]),
     ]
     setting = setting_of(wildcards)
@@ -430,7 +454,11 @@ def forget_what_failed():
     made = [pair for name in EXPERIMENTS for pair in made_from(name)]
     measurements = [file for name in experiment.settings for file in measured(name)]
     made.append((str(TABLES.cells), measurements))
-    made.append((str(TABLES.table1), [str(TABLES.cells)]))
+    drawn = []
+    for name in experiment.settings:
+        drawn.append(str(TABLES.figure(name, experiment.figures[0])))
+        made.append((drawn[-1], inputs_of_figures(SimpleNamespace(setting=name))))
+    made.append((str(TABLES.table1), [str(TABLES.cells), *drawn]))
     for name, study in STUDIES.items():
         measurements = [file for setting in study.settings for file in measured(setting)]
         made.append((str(paths.Tables(name).study), measurements))

@@ -21,9 +21,15 @@ rule cells:
 rule figures:
     input:
         TABLES.cells,
+        TABLES.paired,
         TABLES.calibration,
+        inputs_of_figures,
     output:
-        [TABLES.figure("{setting}", figure) for figure in experiment.figures],
+        [
+            TABLES.figure("{setting}", figure, kind)
+            for figure in experiment.figures
+            for kind in ("svg", "png")
+        ],
     log:
         f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
