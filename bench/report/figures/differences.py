@@ -4,20 +4,20 @@ All rows of a process share images, noise and steps. So the standard error of a 
 smaller than those of the two values (`bench.report.tables.paired_bounds`).
 """
 
-import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
 from bench import scores
 from bench.report.figures import style
 
-COLUMNS = 3  # panels of a line: so many K, of those that were measured
+COLUMNS = 3  # panels of a line
 INTERVAL = 1.96  # standard errors, of a normal variable in 95 % of cases
-ROW, LINE = 0.15, 0.6  # inches, of a row and of what a line of panels has beside its rows
+ROW, LINE = 0.14, 0.65  # inches, of a row and of what a line of panels has beside its rows
 
 
 def draw(pairs: pandas.DataFrame) -> Figure:
-    """A line of panels for each metric and process, a panel for each of at most `COLUMNS` K.
+    """A line of panels for each metric and process, a panel for each of at most `COLUMNS` K: the
+    fewest, where variants differ most, and the most.
 
     Rows are ordered. Hollow: the interval of 95 % holds 0, so the row cannot be told from the best.
     pairs: the rows of paired.csv of one setting; those of the first trajectory of a process are
@@ -34,10 +34,11 @@ def draw(pairs: pandas.DataFrame) -> Figure:
     for row, block in zip(axes, lines, strict=True):
         block = block[block.trajectory == block.trajectory.iloc[0]]
         Ks = sorted(block.K.unique())
-        chosen = np.linspace(0, len(Ks) - 1, min(COLUMNS, len(Ks))).round().astype(int)
-        for axis, index in zip(row, chosen, strict=False):
-            _panel(axis, block[Ks[index] == block.K], looks)
-        for axis in row[len(chosen) :]:
+        if len(Ks) > COLUMNS:
+            Ks = [*Ks[: COLUMNS - 1], Ks[-1]]
+        for axis, K in zip(row, Ks, strict=False):
+            _panel(axis, block[block.K == K], looks)
+        for axis in row[len(Ks) :]:
             axis.set_axis_off()
     figure.suptitle(f"{pairs.setting.iloc[0]}: behind the best, with intervals of 95 %")
     return figure
@@ -52,7 +53,8 @@ def _panel(axis, block, looks):
     axis.set_xscale("symlog", **scale)
     highest = (block.behind + block.error).max()
     axis.set(xlim=(-scale["linthresh"], 3 * max(highest, scale["linthresh"])))
-    axis.set(ylim=(len(block) - 0.4, -0.6), yticks=[])
+    axis.set_ylim(len(block) - 0.4, -0.6)
+    axis.set_yticks(range(len(block)), block.variant)
     for place, row in enumerate(block.itertuples()):
         surely = row.behind > row.error
         axis.errorbar(
@@ -64,19 +66,7 @@ def _panel(axis, block, looks):
             markerfacecolor=None if surely else "white",
             **looks[row.variant],
         )
-        _name(axis, row, place)
     axis.axvline(0.0, color="black", linewidth=0.6)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.grid(True, axis="x")
     axis.set(title=f"{first.process}, K = {first.K}", xlabel=metric.label)
-
-
-def _name(axis, row, place):
-    """Writes the name of a row right of its interval, or left of it where there is more room."""
-    ends = [(row.behind - row.error, place), (row.behind + row.error, place)]
-    left, right = axis.transAxes.inverted().transform(axis.transData.transform(ends))[:, 0]
-    side, at, shift = ("left", ends[1], 4) if 1 - right > left else ("right", ends[0], -4)
-    text = axis.annotate(
-        row.variant, at, (shift, 0), textcoords="offset points", ha=side, va="center", fontsize=7
-    )
-    text.set_in_layout(False)  # else room is made for it beside the panel

@@ -6,6 +6,9 @@ from matplotlib.figure import Figure
 
 from bench.report.figures import style
 
+POINTS = 200  # at most so many of a curve, or a little more
+MARKED = 12  # of these have a marker
+
 
 def terms(rows: pandas.DataFrame, label: str) -> Figure:
     """The mean of every term of the bound but the first and the last against t, a panel for each K
@@ -23,8 +26,8 @@ def terms(rows: pandas.DataFrame, label: str) -> Figure:
     for axis, K in zip(axes[0], Ks, strict=True):
         panel = rows[rows.K == K]
         for variant, line in panel.groupby("variant", sort=False):
-            line, few = line.sort_values("t"), max(1, len(line) // 12)
-            axis.plot(line.t, line["mean"], markevery=few, **looks[variant])
+            line = _thinned(line, POINTS)
+            axis.plot(line.t, line["mean"], markevery=_every(line, MARKED), **looks[variant])
         axis.set(title=f"K = {K}", xlabel="t", yscale="log")
         style.log_axis(axis)
         style.plain_numbers(axis)
@@ -45,12 +48,12 @@ def calibration(rows: pandas.DataFrame) -> Figure:
     looks = style.looks(rows.variant)
     figure, axes = style.panels(1, 2, 2.8, sharey=True)
     left, right = axes[0]
-    for variant, line in rows.sort_values("t").groupby("variant", sort=False):
+    for variant, line in rows.groupby("variant", sort=False):
+        line = _thinned(line, POINTS)
         colour, stderr = looks[variant]["color"], line.stderr.fillna(0)
-        few = max(1, len(line) // 12)
         for axis, column in ((left, "mean"), (right, "in_total")):
             drawn = line[column].where(np.isfinite(line[column]))
-            axis.plot(line.t, drawn, markevery=few, **looks[variant])
+            axis.plot(line.t, drawn, markevery=_every(line, MARKED), **looks[variant])
         low, high = (line["mean"] - stderr).clip(lower=0), line["mean"] + stderr
         left.fill_between(line.t, low, high, color=colour, alpha=0.2, linewidth=0)
     titles = ("E[(x₀ − x̂₀)²/Σ₀], not drawn where infinite", "E‖x₀ − x̂₀‖² / E tr Σ₀")
@@ -63,3 +66,13 @@ def calibration(rows: pandas.DataFrame) -> Figure:
     style.legend(figure, looks)
     figure.suptitle(str(rows.setting.iloc[0]))
     return figure
+
+
+def _thinned(line, count):
+    """The rows of a curve in the order of t, about `count` of them."""
+    return line.sort_values("t").iloc[:: _every(line, count)]
+
+
+def _every(line, count):
+    """The n for which every n-th row of a curve makes about `count`."""
+    return max(1, len(line) // count)

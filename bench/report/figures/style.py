@@ -118,14 +118,14 @@ def log_axis(axis: Axes, values: Iterable[float] = ()) -> None:
 
 
 def differences_scale(differences: pandas.Series, errors: pandas.Series) -> dict[str, float]:
-    """Options of a symlog axis of differences ≥ 0: linear below the power of ten below the least
+    """Options of a symlog axis of differences ≥ 0: linear below the power of ten below the median
     error, as less than that is no difference.
     """
     positive = errors[(differences > 0) & (errors > 0)]
     if positive.empty:
         positive = differences[differences > 0]
-    least = positive.min() if len(positive) else 1.0
-    return {"linthresh": 10 ** np.floor(np.log10(least)), "linscale": 0.5}
+    usual = positive.median() if len(positive) else 1.0
+    return {"linthresh": 10 ** np.floor(np.log10(usual)), "linscale": 0.5}
 
 
 def plain_numbers(axis: Axes) -> None:
