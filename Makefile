@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow lint install benchmark
+.PHONY: test test-slow lint install report benchmark
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ lint: .venv/linters
 .venv/linters: .venv/installed
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# report.html: what the last run of the default experiment made, as one file that needs no network.
+report: .venv/installed
+	$(BIN)/snakemake --report report.html
 
 # results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10
 # minutes of measurements.

@@ -12,7 +12,11 @@ min_version("9.17")
 configfile: f"{workflow.basedir}/params.yaml"
 
 
+report: "workflows/report/workflow.rst"
+
+
 include: "workflows/rules/common.smk"
+include: "workflows/rules/report.smk"
 include: "workflows/rules/data.smk"
 include: "workflows/rules/mean.smk"
 include: "workflows/rules/extractor.smk"

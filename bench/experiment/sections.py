@@ -14,7 +14,7 @@ from bench.solver import SOLVER
 
 def of_a_setting(name: str) -> str:
     """`name` unchanged. ValueError if its folder in results/ would be that of tables."""
-    if name in ("plots", "figures") or name.endswith("-tables"):
+    if name in ("plots", "figures", "pages") or name.endswith("-tables"):
         raise ValueError(f"expected another name than that of a folder of tables, found {name!r}")
     return name
 

@@ -17,6 +17,7 @@ import pandas
 
 from bench import scores
 from bench.process import BOUND_PROCESS
+from bench.report import best
 from bench.runtime.errors import BenchError, unknown
 from bench.scores.bounds import Bounds
 
@@ -166,12 +167,13 @@ def _in_order(wide, frame, columns):
 
 
 def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
-    """table1 for reading: a block per setting and metric, the best of each column in bold.
+    """table1 for reading: what one decides by (`bench.report.best`), and then a block per setting
+    and metric, the best of each column in bold.
 
     A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of
     `paired`.
     """
-    parts = ["# Table 1\n"]
+    parts = ["# Table 1\n", best.markdown(frame, pairs)]
     if frame.published.notna().any():
         parts.append(LEGEND)
     for (setting, name), block in frame.groupby(["setting", "metric"], sort=False):

@@ -7,6 +7,8 @@ RESULTS = Path("results")
 DEFAULT = "default"  # the experiment of params.yaml
 THRESHOLDS = RESULTS / "table3.csv"  # of schedules alone, and so of no experiment
 THEORY = RESULTS / "theory.csv"
+THEORY_PAGE = RESULTS / "pages" / "theory.html"
+PAGES = ("table1", "table2", "table3", "reproduction")  # of an experiment
 FEATURES = RESULTS / ".features"  # of every setting's reference images
 BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
 STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.report.tracking`
@@ -83,6 +85,10 @@ class Tables:
         """The curves of a metric as data."""
         return self.folder / "plots" / f"{metric}.csv"
 
+    def page(self, name: str) -> Path:
+        """A table for the report, one of `PAGES`."""
+        return self.folder / "pages" / f"{name}.html"
+
     def figure(self, setting: str, name: str, kind: str = "png") -> Path:
         """A figure of a setting. kind: svg or png."""
         return self.folder / "figures" / setting / f"{name}.{kind}"
@@ -91,13 +97,13 @@ class Tables:
 def experiment_of(path: str | Path) -> str | None:
     """The name of the experiment that a table belongs to; None for a file that is no table."""
     path = Path(os.path.normpath(path))
-    if path in (THRESHOLDS, THEORY) or not path.is_relative_to(RESULTS):
+    if path in (THRESHOLDS, THEORY, THEORY_PAGE) or not path.is_relative_to(RESULTS):
         return None
     folder, *rest = path.relative_to(RESULTS).parts
     if folder.endswith("-tables"):
         return folder.removesuffix("-tables")
     is_table = not rest and Path(folder).suffix in (".csv", ".md", ".json")
-    return DEFAULT if is_table or folder in ("plots", "figures") else None
+    return DEFAULT if is_table or folder in ("plots", "figures", "pages") else None
 
 
 def job(setting: str, stage: str, *which: object) -> Path:

@@ -12,7 +12,7 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.process import SECOND_ORDER_BOUND
-from bench.report import address, pictures, reproduction, studies, tables, tracking
+from bench.report import address, pages, pictures, reproduction, studies, tables, tracking
 from bench.report.figures import study, style
 from bench.runtime import files, paths
 from bench.scores import extractors
@@ -144,15 +144,31 @@ def _targets(experiment):
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).table1)
 def write_tables(experiment: Experiment) -> None:
-    """table1.csv, table1.md, table2.csv, metrics.json and the curves that `dvc plots` draws."""
+    """table1.csv, table1.md, table2.csv, metrics.json, the curves that `dvc plots` draws, and the
+    tables as pages for the report.
+    """
     written = paths.Tables(experiment.name)
     frame = files.read_csv(written.cells, tables.COLUMNS)
     pairs = files.read_csv(written.paired, tables.PAIRED)
     for group in experiment.metric_groups:
         files.write_csv(written.plot(group), tables.curves(frame, group))
-    files.write_csv(written.table2, tables.table2(frame, _targets(experiment)))
+    table1, table2 = (
+        tables.table1_markdown(frame, pairs),
+        tables.table2(frame, _targets(experiment)),
+    )
+    files.write_csv(written.table2, table2)
     files.write_json(written.metrics, tables.metrics(frame))
-    files.write_text(written.table1_report, tables.table1_markdown(frame, pairs))
+    with files.reading(written.reproduction_report) as path:
+        reproduced = path.read_text(encoding="utf-8")
+    of_pages = {
+        "table1": table1,
+        "table2": pages.markdown(table2, "Table 2"),
+        "table3": pages.markdown(files.read_csv(paths.THRESHOLDS), "Table 3"),
+        "reproduction": reproduced,
+    }
+    for name in paths.PAGES:
+        files.write_text(written.page(name), pages.page(of_pages[name], name))
+    files.write_text(written.table1_report, table1)
     files.write_csv(written.table1, tables.table1(frame))
 
 

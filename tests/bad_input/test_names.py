@@ -53,7 +53,7 @@ def test_settings_on_the_command_line(name, configured, refuse):
     refuse(configured({}), arguments, f"unknown setting '{name}' (known: tiny)")
 
 
-@pytest.mark.parametrize("name", ["plots", "figures", "tiny-tables"])
+@pytest.mark.parametrize("name", ["plots", "figures", "pages", "tiny-tables"])
 def test_settings_called_as_tables(name, configured, refuse):
     folder = configured({})
     text = (folder / "config.yaml").read_text().replace("  tiny:", f"  {name}:")

@@ -36,7 +36,7 @@ try:  # a file of bench/covariance/ or bench/scores/ may be broken
 except BenchError as error:
     sys.exit(f"error: {error}")
 
-from bench import covariance, process, trajectory
+from bench import covariance, process, scores, trajectory
 from bench.papers import published
 from bench.report import address, store
 from bench.runtime import files, paths, records
@@ -487,7 +487,7 @@ def announce(started):
     table = TABLES.table1_report
     if table.exists() and table.stat().st_mtime >= started:
         sys.stdout.reconfigure(errors="replace")  # a terminal may have no ±
-        first_block = table.read_text(encoding="utf-8").split("\n\n")[:3]
+        first_block = table.read_text(encoding="utf-8").split("\n\n")[:4]
         print(*first_block, "", sep="\n\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
         print("To see all runs so far: mlflow ui --host 127.0.0.1")

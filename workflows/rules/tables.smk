@@ -25,11 +25,8 @@ rule figures:
         TABLES.calibration,
         inputs_of_figures,
     output:
-        [
-            TABLES.figure("{setting}", figure, kind)
-            for figure in experiment.figures
-            for kind in ("svg", "png")
-        ],
+        [shown_figure(figure) for figure in experiment.figures],
+        [TABLES.figure("{setting}", figure, "png") for figure in experiment.figures],
     log:
         f"{TABLE_LOGS}/figures-{{setting}}.log",
     params:
@@ -58,6 +55,7 @@ rule write_tables:
         TABLES.metrics,
         TABLES.tracking,
         [TABLES.plot(group) for group in experiment.metric_groups],
+        [shown_page(name) for name in paths.PAGES],
     log:
         f"{TABLE_LOGS}/tables.log",
     params:
@@ -125,6 +123,7 @@ rule thresholds:
 rule theory:
     output:
         paths.THEORY,
+        shown_page("theory"),
     log:
         "results/.logs/theory.log",
     threads: 1  # small matrices: a second thread makes it slower
