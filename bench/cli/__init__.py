@@ -19,6 +19,7 @@ SECTIONS = {
         commands.fetch,
         commands.import_mean,
         commands.compare,
+        commands.log,
         commands.check,
         commands.benchmark,
     ),

@@ -179,6 +179,21 @@ def compare(before: str, after: str, errors: float, renew: bool) -> None:
         sys.exit(1)
 
 
+@options.command("bench log results")
+@click.argument("folder", metavar="RESULTS")
+def log(folder: str) -> None:
+    """Send finished tables to MLflow: to MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db.
+
+    RESULTS is results/ or results/NAME-tables/, here or in another folder. A run of the workflow
+    ends with it. A second time it changes nothing.
+    """
+    from bench.report import address
+    from bench.stages import sending
+
+    count = sending.log_runs(Path(folder))
+    click.echo(f"bench log: {count} runs added or changed in {address.shown()}")
+
+
 @click.group(epilog="Example: bench check variant npr")
 def check() -> None:
     """Check a part that you wrote, before you rely on it: `bench check variant NAME`."""

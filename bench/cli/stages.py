@@ -156,10 +156,4 @@ HOUSEKEEPING = (
         "bench.report.store:prepare",
         "Create the MLflow store and its experiments, before parallel jobs write to it.",
     ),
-    stage(
-        "bench track",
-        "bench.stages.reporting:log_runs",
-        "Log cells, sample grids, tables and figures to MLflow. The store is "
-        "MLFLOW_TRACKING_URI, by default sqlite:///mlflow.db.",
-    ),
 )

@@ -16,7 +16,7 @@ import logging
 import os
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from bench.runtime import files, paths, records
 from bench.runtime.errors import BenchError, reason
 
 ARTIFACTS = Path("mlartifacts")  # beside the default store
-KEY_TAG, DIGEST_TAG = "bench.key", "bench.digest"
+CONFIGURATION_TAG, KEY_TAG = "configuration", "bench.key"  # together they identify a run
+MOST = 50_000  # runs that MLflow returns at once
+BATCH = 100  # metrics, parameters or tags that MLflow takes at once
+SETTLING = 1.0  # seconds, longer than a server takes to create a run
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI shows
 LOCK_RETRIES = 8
@@ -175,39 +178,90 @@ def retry(call: Callable, *args: Any, **kwargs: Any) -> Any:
             time.sleep(0.1 * 2**attempt)
 
 
-def find_run(client: Any, experiment_id: str, key: str) -> Any:
-    """The active run that holds `key`, an mlflow.entities.Run, or None."""
-    has_key = f"tags.`{KEY_TAG}` = '{key}'"
-    runs = client.search_runs([experiment_id], filter_string=has_key, max_results=1)
-    return runs[0] if runs else None
+def find_runs(client: Any, experiment_id: str, configuration: str) -> dict[str, list]:
+    """{key: its active runs, mlflow.entities.Run, in the order of their ids} of a configuration."""
+    of_configuration = f"tags.{CONFIGURATION_TAG} = '{configuration}'"
+    runs = client.search_runs([experiment_id], of_configuration, max_results=MOST)
+    found = {}
+    for run in sorted(runs, key=lambda run: run.info.run_id):
+        found.setdefault(run.data.tags.get(KEY_TAG), []).append(run)
+    return found
 
 
-def is_replaced(client: Any, run_id: str) -> bool:
-    """Whether the run was deleted: another folder that uses this store replaced it."""
-    return client.get_run(run_id).info.lifecycle_stage == "deleted"
+def claim(
+    client: Any, experiment_id: str, configuration: str, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """{key: the run that holds it, an mlflow.entities.Run}; runs that are missing are created.
+
+    names: {key: name of a new run}. Only the processes of one machine can exclude one another, so
+    two clients of a server may create the same run at once. Each waits until the other's run is
+    there to be seen, both take the one with the lower id, and the other one, still empty, goes.
+    """
+    found = find_runs(client, experiment_id, configuration)
+    created = set()
+    for key, name in names.items():
+        if key not in found:
+            tags = {CONFIGURATION_TAG: configuration, KEY_TAG: key}
+            run = retry(client.create_run, experiment_id, run_name=name, tags=tags)
+            found[key] = [run]
+            created.add(run.info.run_id)
+    is_settled = all(found[key][0].info.status == "FINISHED" for key in names)
+    if not is_settled and address.database() is None:
+        time.sleep(SETTLING)
+        found = find_runs(client, experiment_id, configuration)
+    for key in names:
+        for run in found[key][1:]:
+            if run.info.run_id in created:
+                retry(client.delete_run, run.info.run_id)
+    return {key: found[key][0] for key in names}
 
 
-def has_digest(run: Any, digest: str) -> bool:
-    """Whether a run of `find_run` holds the content with this digest."""
-    return run is not None and run.data.tags.get(DIGEST_TAG) == digest
+def log_batch(
+    client: Any,
+    run_id: str,
+    metrics: Sequence[tuple[str, float, int]] = (),
+    parameters: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    timestamp: int = 0,
+) -> None:
+    """Logs [(metric, value, step), …], parameters and tags in as few requests as MLflow takes.
+
+    timestamp: of the metrics, in milliseconds since 1970.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    points = [Metric(key, value, timestamp, int(step)) for key, value, step in metrics]
+    texts = [Param(key, str(value)) for key, value in (parameters or {}).items()]
+    marks = [RunTag(key, value) for key, value in (tags or {}).items()]
+    while points or texts or marks:
+        batch = points[:BATCH], texts[:BATCH], marks[:BATCH]
+        retry(client.log_batch, run_id, *batch)
+        points, texts, marks = points[BATCH:], texts[BATCH:], marks[BATCH:]
 
 
-def create_run(
-    client: Any, experiment_id: str, key: str, digest: str, parameters: dict[str, Any]
-) -> str:
-    """The id of a new run for `key` with these parameters. The run that held it is deleted."""
-    from mlflow.entities import Param
-
-    old = find_run(client, experiment_id, key)
-    if old is not None:
-        retry(client.delete_run, old.info.run_id)
-    tags = {KEY_TAG: key, DIGEST_TAG: digest, **_source_tags()}
-    run_id = retry(client.create_run, experiment_id, run_name=key, tags=tags).info.run_id
-    texts = [Param(name, str(value)) for name, value in parameters.items()]
-    retry(client.log_batch, run_id, params=texts)
-    return run_id
+def history(client: Any, run_id: str, metric: str) -> dict[int, float]:
+    """{step: value} of a metric of a run; the last value of a step that has several."""
+    points = client.get_metric_history(run_id, metric)
+    return {point.step: point.value for point in sorted(points, key=lambda one: one.timestamp)}
 
 
-def _source_tags():
+@contextlib.contextmanager
+def system_metrics(run_id: str) -> Iterator[None]:
+    """Logs what MLflow measures of the machine while the `with` block runs, every 10 seconds."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    # It says with a traceback that the store fails, which the block finds out as well.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
+    with one_line_errors():
+        monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=address.uri())
+        monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
+def source_tags() -> dict[str, str]:
+    """The tag of the code's commit, if it has one."""
     commit = records.commit()
     return {"mlflow.source.git.commit": commit} if commit else {}

@@ -1,74 +1,111 @@
-"""MLflow: an experiment per setting, a run per (process, variant), per training and for the tables.
+"""MLflow: what is logged of trainings and of finished tables.
 
-A run is found again by a tag that names what it holds. A run whose content is unchanged is left
-alone. One whose content changed is replaced, as MLflow's parameters and metric histories cannot be
-rewritten. So logging again updates and never duplicates. The store itself: `bench.report.store`.
+An MLflow experiment is a setting. In it a configuration (`bench.report.configuration`) has a run,
+which carries its parameters, tables and figures, and below it a run of every (process, variant).
+Every training has a run too. Logging the same again changes nothing; other numbers of the same
+configuration are logged into its runs; another configuration adds runs. Nothing is deleted. The
+store itself: `bench.report.store`.
+
+A run of a (process, variant) has each metric twice: as a curve (`fid`, whose step is K) and as
+columns, by which MLflow sorts and filters (`fid_K10`). On the grid's first trajectory a metric has
+its own name, on any other `<metric>_<trajectory>`. Standard errors are tags, `fid_K10_stderr`.
 """
 
 import contextlib
-import tempfile
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas
 
+from bench import scores
 from bench.experiment.resolved import Experiment
-from bench.report import store
-from bench.runtime import digests, paths
+from bench.report import configuration, store
+from bench.runtime import digests
 from bench.solver import SOLVER
+
+DIGEST_TAG = "bench.digest"  # of a run: its content
+NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
+COMMIT_TAG = "mlflow.source.git.commit"
+TRAININGS = {"mean": "mean model", "heads": "heads", "extractor": "feature extractor"}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a run holds.
+
+    note: what it is, in markdown. metrics: [(name, value, step), …]; artifacts: {folder: files}.
+    """
+
+    name: str
+    note: str
+    tags: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    metrics: Sequence[tuple[str, float, int]] = ()
+    artifacts: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What identifies the run in its configuration: its name and parameters never change."""
+        return f"{self.name} {configuration.digest(self.parameters)}"
+
+    def digest(self) -> str:
+        """A short hash of all of it."""
+        files = {}
+        for folder, members in self.artifacts.items():
+            files[folder] = [[path.name, digests.digest(path.read_bytes())] for path in members]
+        tags, parameters = dict(self.tags), dict(self.parameters)
+        return digests.digest([self.note, tags, parameters, list(self.metrics), files])
 
 
 @contextlib.contextmanager
-def live_run(experiment: Experiment, name: str, stage: str) -> Iterator[Callable]:
+def live_run(
+    experiment: Experiment, name: str, stage: str, data: Mapping[str, Any]
+) -> Iterator[Callable]:
     """Yields a function (step, {metric: value}) that logs a training of setting `name`.
 
-    An interrupted training of the same configuration continues its run. Steps that are logged
-    already are skipped. stage: the setting's section, and the name of the run.
+    Another training of the same configuration, such as an interrupted one that goes on, is logged
+    into the same run: those steps that it lacks or that have other values. stage: the setting's
+    section, and the name of the run. data: the content of data.json.
     """
-    section = experiment.setting(name).model_dump(mode="json")[stage]
-    digest = digests.digest([experiment.seed, name, section])
+    parameters = configuration.of_training(experiment, name, stage, data)
+    note = f"Training of the {TRAININGS[stage]} of {name}: its losses, live (step = training step)."
+    tags = {"kind": "training", "setting": name, NOTE_TAG: note, **store.source_tags()}
     with store.one_line_errors():
         client, experiment_id = store.open_experiment(name)
+        key = f"{stage} {configuration.digest(parameters)}"
         with store.alone():
-            run = store.find_run(client, experiment_id, stage)
-            if store.has_digest(run, digest) and run.info.status != "FINISHED":
-                run_id = run.info.run_id
-            else:
-                parameters = {"seed": experiment.seed, **_flat(section)}
-                parameters["config"] = experiment.digest()
-                run_id = store.create_run(client, experiment_id, stage, digest, parameters)
+            run = store.claim(client, experiment_id, key, {stage: stage})[stage]
+        run_id = run.info.run_id
+        store.retry(client.update_run, run_id, status="RUNNING")
+        store.log_batch(client, run_id, parameters=parameters, tags=tags)
     try:
-        yield _step_logger(client, run_id)
+        with store.system_metrics(run_id):
+            yield _step_logger(client, run_id)
     except BaseException:
         with contextlib.suppress(Exception):  # the store may be what failed
             store.retry(client.set_terminated, run_id, "FAILED")
         raise
     with store.one_line_errors():
-        if not store.is_replaced(client, run_id):
-            store.retry(client.set_terminated, run_id, "FINISHED")
+        store.retry(client.set_terminated, run_id, "FINISHED")
 
 
 def _step_logger(client, run_id):
-    """A function (step, {metric: value}) that logs steps after the last one of the run.
-
-    It logs nothing more if another folder has replaced the run.
-    """
-    from mlflow.entities import Metric
-
-    last_steps = {}
+    """A function (step, {metric: value}) that logs what the run does not have."""
+    held = {}
 
     @store.one_line_errors()
     def log(step, values):
-        fresh = []
-        for key, value in values.items():
-            if key not in last_steps:
-                history = client.get_metric_history(run_id, key)
-                last_steps[key] = max((point.step for point in history), default=-1)
-            if step > last_steps[key]:
-                fresh.append(Metric(key, value, _now(), step))
-        if fresh and not store.is_replaced(client, run_id):
-            store.retry(client.log_batch, run_id, metrics=fresh)
+        for key in values.keys() - held.keys():
+            held[key] = store.history(client, run_id, key)
+        fresh = [
+            (key, value, step) for key, value in values.items() if held[key].get(step) != value
+        ]
+        store.log_batch(client, run_id, fresh, timestamp=_now())
 
     return log
 
@@ -78,114 +115,204 @@ def _now():
     return int(time.time() * 1000)
 
 
-def _flat(section, prefix=""):
-    """A nested mapping as {dotted key: value}, without the keys whose value is None."""
-    flat = {}
-    for key, value in section.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[prefix + key] = value
-    return flat
-
-
-@store.one_line_errors()
-def log_cells(
+def variant_content(
     experiment: Experiment,
     name: str,
     process: str,
     variant: str,
     cells: pandas.DataFrame,
-    grids: dict[str, Callable[[Path], None]],
-    about: dict,
-) -> None:
-    """Logs one (process, variant) of setting `name`: metrics with step = K, a picture per cell.
+    parameters: Mapping[str, Any],
+    artifacts: Mapping[str, Sequence[Path]],
+) -> Content:
+    """The content of the run of one (process, variant) of setting `name`.
 
-    cells: its rows of cells.csv. grids: {artifact name: function that writes a png to a path}.
-    about: the content of data.json. A metric keeps its name on the grid's first trajectory and is
-    `<metric>_<trajectory>` on any other.
+    cells: its rows of cells.csv. parameters: those of the configuration.
     """
     setting = experiment.setting(name)
-    parts = {"data", "schedule", "moments", "clip_levels"}
-    included = {part: True for part in parts} | {"samples": {"precision"}}
-    parameters = {
-        "setting": name,
-        "process": process,
-        "variant": variant,
-        "seed": experiment.seed,
-        **_flat({"data": about}),
-        **_flat(setting.model_dump(mode="json", include=included)),
-        **_flat(_of_process(setting, process, variant)),
-        "config": experiment.digest(),
-    }
+    points = _points(cells, setting.first_trajectory(process))
+    curves = [(label, value, K) for label, K, value, _ in points]
+    columns = [(f"{label}_K{K}", value, K) for label, K, value, _ in points]
+    tags = {"kind": "variant", "setting": name, "process": process, "variant": variant}
+    tags |= _properties(setting, process, variant)
+    tags["trajectory"] = _listed(cells.trajectory)
     for key in ("extractor", "reference"):  # only scores have them
         if cells[key].notna().any():
-            parameters[key] = ", ".join(cells[key].dropna().unique())
-    versions = [part for text in cells.version for part in text.split(", ")]
-    parameters["version"] = ", ".join(dict.fromkeys(versions))
-    metrics = _metrics_of(cells, setting.first_trajectory(process))
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = []
-        for label, draw in grids.items():
-            pictures.append(Path(folder) / f"{label}.png")
-            draw(pictures[-1])
-        _log_once(name, f"{process}/{variant}", parameters, metrics, {"samples": pictures})
+            tags[key] = _listed(cells[key].dropna())
+    tags["version"] = _listed(part for text in cells.version for part in text.split(", "))
+    for label, K, _, stderr in points:
+        if not pandas.isna(stderr):
+            tags[f"{label}_K{K}_stderr"] = f"{stderr:.3g}"
+    return Content(
+        name=f"{process}/{variant}",
+        note=f"{_sentence(setting, name, process, variant)}  \n{_numbers_of(points)}",
+        tags=tags,
+        parameters={**parameters, "process": process, "variant": variant}
+        | _of_solver(setting, process, variant),
+        metrics=curves + columns,
+        artifacts=artifacts,
+    )
 
 
-def _of_process(setting, process, row):
-    """The parameters that the row of a process has beside its name."""
+def _points(cells, first_trajectory):
+    """[(metric's name in MLflow, K, value, standard error), …] of rows of cells.csv, by K."""
+    points = []
+    for row in cells.sort_values("K", kind="stable").itertuples():
+        is_first = row.trajectory == first_trajectory
+        label = row.metric if is_first else f"{row.metric}_{row.trajectory}"
+        points.append((label, int(row.K), float(row.value), row.stderr))
+    return points
+
+
+def _listed(texts):
+    """Texts, each once, with commas between them."""
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _properties(setting, process, row):
+    """Tags of what a variant states about itself; none of a solver."""
+    if process == SOLVER:
+        return {}
+    variant = setting.row(process, row)
+    return {
+        "assumes": variant.assumes,
+        "frame": variant.frame,
+        "conditional": str(variant.conditional).lower(),
+    }
+
+
+def _of_solver(setting, process, row):
+    """The parameters of a solver, which a variant has none of."""
     if process != SOLVER:
-        return {"eta": setting.processes.eta(process)}
+        return {}
     solver = setting.row(process, row)
     return {"scheduler": solver.scheduler, "options": dict(solver.options)}
 
 
-def _metrics_of(cells, main_trajectory):
-    """[(metric, value, K), …] of rows of cells.csv, with `<metric>_stderr` if there is one."""
-    metrics = []
-    for row in cells.itertuples():
-        label = row.metric
-        if row.trajectory != main_trajectory:
-            label = f"{row.metric}_{row.trajectory}"
-        metrics.append((label, row.value, row.K))
-        if not pandas.isna(row.stderr):
-            metrics.append((f"{label}_stderr", row.stderr, row.K))
-    return metrics
+def _sentence(setting, name, process, row):
+    """What a row is, in a line."""
+    if process == SOLVER:
+        return f"Solver **{row}** on {name}: {setting.row(process, row).scheduler} of diffusers."
+    variant = setting.row(process, row)
+    learned = "learned, " if variant.head else ""
+    depends = "depends on x_t" if variant.conditional else "the same for every x_t"
+    assumed = f"assumes {variant.assumes}"
+    source = f" ({variant.source})" if variant.source else ""
+    return f"Variance **{row}**{source} of {process} on {name}: {learned}{depends}, {assumed}."
+
+
+def _numbers_of(points):
+    """The values of each metric at every K, in a line."""
+    by_label = {}
+    for label, K, value, _ in points:
+        by_label.setdefault(label, []).append(f"{value:.3g} (K = {K})")
+    return "; ".join(f"{label}: {', '.join(values)}" for label, values in by_label.items()) + "."
+
+
+def configuration_content(
+    experiment: Experiment,
+    name: str,
+    cells: pandas.DataFrame,
+    parameters: Mapping[str, Any],
+    numbers: Mapping[str, float],
+    artifacts: Mapping[str, Sequence[Path]],
+) -> Content:
+    """The content of the run of the configuration of setting `name`.
+
+    cells: the rows of cells.csv of the setting. numbers: those of the setting as a whole.
+    """
+    rows = len(cells[["process", "variant"]].drop_duplicates())
+    digest = configuration.digest(parameters)
+    note = (
+        f"Configuration `{digest[:8]}` of experiment **{experiment.name}** on {name}: its {rows} "
+        f"variants are the runs below it, its tables and figures are artifacts.  \n{_best(cells)}"
+    )
+    return Content(
+        name=f"{experiment.name} {digest[:8]}",
+        note=note,
+        tags={"kind": "configuration", "setting": name, "experiment": experiment.name},
+        parameters=parameters,
+        metrics=[(label, value, 0) for label, value in numbers.items()],
+        artifacts=artifacts,
+    )
+
+
+def _best(cells):
+    """Which row is best at each K, of each metric, in a line."""
+    best = []
+    for metric, rows in cells.groupby("metric", sort=False):
+        ascending = not scores.get(metric).higher_is_better
+        first = rows.sort_values("value", ascending=ascending).drop_duplicates("K").sort_values("K")
+        named = [f"{row.process}/{row.variant} (K = {row.K})" for row in first.itertuples()]
+        best.append(f"{metric}: {', '.join(named)}")
+    return f"Best {'; '.join(best)}."
 
 
 @store.one_line_errors()
-def log_tables(
-    experiment: Experiment, name: str, tables: list[Path], numbers: dict[str, float]
-) -> None:
-    """Logs the tables of an experiment and the numbers of setting `name` as a whole.
+def log(
+    name: str,
+    configuration_run: Content,
+    variant_runs: Sequence[Content],
+    data: Mapping[str, Any],
+    commit: str | None,
+) -> int:
+    """Logs a configuration of setting `name` and its variants; returns how many runs it wrote.
 
-    The run is `tables`, or `<experiment>-tables` of an experiment other than the default one.
+    data: the content of data.json. commit: of the code that made the numbers.
     """
-    key = "tables" if experiment.name == paths.DEFAULT else f"{experiment.name}-tables"
-    metrics = [(label, value, 0) for label, value in numbers.items()]
-    _log_once(name, key, {"config": experiment.digest()}, metrics, {"tables": tables})
-
-
-def _log_once(name, key, parameters, metrics, artifacts):
-    """Logs a finished run, unless the run that holds `key` has the same content.
-
-    metrics: [(name, value, step), …]; artifacts: {folder: paths of files}.
-    """
-    from mlflow.entities import Metric
-
     client, experiment_id = store.open_experiment(name)
-    contents = {}
-    for folder, members in artifacts.items():
-        contents[folder] = [[path.name, digests.digest(path.read_bytes())] for path in members]
-    digest = digests.digest([parameters, metrics, contents])
-    points = [Metric(label, value, _now(), int(step)) for label, value, step in metrics]
+    every, written = [configuration_run, *variant_runs], 0
     with store.alone():
-        run = store.find_run(client, experiment_id, key)
-        if store.has_digest(run, digest) and run.info.status == "FINISHED":
-            return
-        run_id = store.create_run(client, experiment_id, key, digest, parameters)
-        store.retry(client.log_batch, run_id, metrics=points)
-        for folder, members in artifacts.items():
-            for path in members:
-                client.log_artifact(run_id, str(path), folder)
-        store.retry(client.set_terminated, run_id, "FINISHED")
+        names = {content.key: content.name for content in every}
+        runs = store.claim(client, experiment_id, configuration_run.name, names)
+        of_configuration = runs[configuration_run.key].info.run_id
+        for content in every:
+            tags = {COMMIT_TAG: commit} if commit else {}
+            if content is not configuration_run:
+                tags[PARENT_TAG] = of_configuration
+            written += _write(client, runs[content.key], content, tags, data)
+    return written
+
+
+def _write(client, run, content, tags, data):
+    """Logs a content into its run, unless it is there; returns whether it was not."""
+    digest = content.digest()
+    if run.data.tags.get(DIGEST_TAG) == digest and run.info.status == "FINISHED":
+        return False
+    run_id = run.info.run_id
+    for folder, members in content.artifacts.items():
+        for path in members:
+            client.log_artifact(run_id, str(path), folder)
+    # Two clients that log the same new run at once log the same points, which MLflow keeps once.
+    timestamp = _now() if run.data.metrics else run.info.start_time
+    tags = {**content.tags, NOTE_TAG: content.note, **tags, DIGEST_TAG: digest}
+    points = _missing(client, run, content.metrics)
+    store.retry(client.log_inputs, run_id, [_dataset(data)])
+    store.log_batch(client, run_id, points, content.parameters, tags, timestamp)
+    store.retry(client.set_terminated, run_id, "FINISHED")
+    return True
+
+
+def _missing(client, run, metrics):
+    """Those of [(name, value, step), …] that a run does not have."""
+    held, steps = {}, Counter(name for name, _, _ in metrics)
+    for name, _, step in metrics:
+        if name in run.data.metrics and name not in held:
+            is_curve = steps[name] > 1  # of a column, the run itself has the value
+            last = {step: run.data.metrics[name]}
+            held[name] = store.history(client, run.info.run_id, name) if is_curve else last
+    return [point for point in metrics if held.get(point[0], {}).get(point[2]) != point[1]]
+
+
+def _dataset(data):
+    """The entry of a data set, from the content of data.json."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = {key: data[key] for key in ("train", "test", "shape", "levels")}
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["sha256"],
+        source_type="bench reader",
+        source=json.dumps({"reader": data["name"]}),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training and evaluation")])

@@ -1,6 +1,7 @@
 """The networks of a setting: they are trained, or imported."""
 
 from bench import heads
+from bench.data import dataset
 from bench.mean import checkpoint, oracle, published, storage, train
 from bench.mean.model import Trunk
 from bench.report import tracking
@@ -33,7 +34,8 @@ def train_mean(experiment, name):
             heads.frozen(head, found["heads"], Trunk.of(found["unet"]), data.shape)
         storage.save(folder=place.mean, **found)
         return
-    with tracking.live_run(experiment, name, "mean") as log_loss:
+    about = dataset.read_about(place.data)
+    with tracking.live_run(experiment, name, "mean", about) as log_loss:
         network, trained, log = train.train(
             data,
             setting.schedule.make(),
@@ -61,9 +63,10 @@ def _identity(experiment, setting, versions):
 def prepare_extractor(experiment, name):
     """Prepares the feature extractor of the scores: results/<setting>/extractor/."""
     setting, place = experiment.setting(name), paths.Setting(name)
-    with tracking.live_run(experiment, name, "extractor") as log_loss:
+    data, about = load_data(experiment, setting, place), dataset.read_about(place.data)
+    with tracking.live_run(experiment, name, "extractor", about) as log_loss:
         extractors.get(setting.extractor.name).prepare(
-            load_data(experiment, setting, place),
+            data,
             setting.extractor,
             (experiment.seed, name),
             place.extractor,
@@ -82,7 +85,8 @@ def train_heads(experiment, name):
     moments = None
     if setting.heads_need_moments:
         moments = files.read_arrays(place.moments, ["x0_error_sq_mean"])
-    with tracking.live_run(experiment, name, "heads") as log_loss:
+    about = dataset.read_about(place.data)
+    with tracking.live_run(experiment, name, "heads", about) as log_loss:
         trained, log = heads.train(
             model,
             data,

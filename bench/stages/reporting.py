@@ -1,4 +1,4 @@
-"""The last stages: from measurements to cells.csv, the tables, the figures and MLflow.
+"""The last stages: from measurements to cells.csv, the tables and the figures.
 
 An experiment's tables are in results/ or results/<name>-tables/, see `bench.runtime.paths.Tables`.
 """
@@ -12,13 +12,12 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.process import SECOND_ORDER_BOUND
-from bench.report import address, pages, pictures, reproduction, studies, tables, tracking
+from bench.report import pages, reproduction, studies, tables
 from bench.report.figures import study, style
 from bench.runtime import files, paths
-from bench.scores import extractors
 from bench.scores.report import Scores
 from bench.stages import versions_of
-from bench.stages.inputs import one_at_a_time, read_samples
+from bench.stages.inputs import one_at_a_time
 
 
 @one_at_a_time(lambda: paths.THRESHOLDS)
@@ -170,69 +169,3 @@ def write_tables(experiment: Experiment) -> None:
         files.write_text(written.page(name), pages.page(of_pages[name], name))
     files.write_text(written.table1_report, table1)
     files.write_csv(written.table1, tables.table1(frame))
-
-
-@one_at_a_time(lambda experiment: paths.Tables(experiment.name).tracking)
-def log_runs(experiment: Experiment) -> None:
-    """Logs every setting to MLflow: its cells, sample grids, figures and the tables."""
-    written = paths.Tables(experiment.name)
-    frame = files.read_csv(written.cells, tables.COLUMNS)
-    shown = [
-        written.cells,
-        written.table1,
-        written.table1_report,
-        written.table2,
-        written.paired,
-        written.calibration,
-        written.metrics,
-        written.reproduction,
-        written.reproduction_report,
-    ]
-    for path in shown:
-        files.check(path)
-    for name in experiment.settings:
-        about = dataset.read_about(paths.Setting(name).data)
-        of_setting = frame[frame.setting == name]
-        for (process, variant), rows in of_setting.groupby(["process", "variant"], sort=False):
-            grids = _grids(experiment, name, process, variant)
-            tracking.log_cells(experiment, name, process, variant, rows, grids, about)
-        drawn = [written.figure(name, figure) for figure in experiment.figures]
-        tracking.log_tables(experiment, name, shown + drawn, _numbers(experiment, name))
-    files.write_json(
-        written.tracking, {"tracking_uri": address.shown(), "config": experiment.digest()}
-    )
-
-
-def _grids(experiment, name, process, variant):
-    """{artifact name: function that draws it} of every sampled cell of a (process, variant)."""
-    if not experiment.sample_metrics:
-        return {}
-    setting, place = experiment.setting(name), paths.Setting(name)
-    data = dataset.load(place.data)
-
-    def grid(kind, K):
-        def draw(path):
-            images = read_samples(setting, place, data, process, variant, kind, K)
-            pictures.samples(images, data, path)
-
-        return draw
-
-    grids = {}
-    for kind, K in setting.grid("samples", process, variant):
-        grids[paths.cell_name(kind, K)] = grid(kind, K)
-    return grids
-
-
-def _numbers(experiment, name):
-    """Numbers of a setting as a whole: scores of held-out images and the extractor's accuracy."""
-    if not experiment.sample_metrics:
-        return {}
-    place = paths.Setting(name)
-    process, _ = next(iter(experiment.setting(name).processes.items()))
-    numbers = {}
-    for row in files.read_json(place.fidelity(process), Scores)["test_images"]:
-        numbers[f"test_images_{row['metric']}"] = row["value"]
-    about = files.read_json(place.extractor / "extractor.json", extractors.About)
-    if "test_accuracy" in about:
-        numbers["extractor_test_accuracy"] = about["test_accuracy"]
-    return numbers

@@ -26,7 +26,7 @@ class Loads(HTMLParser):
 
 def variable(text, name):
     """A variable of the report's scripts."""
-    value = re.findall(rf"var {name} = (.*);\s*$", text, re.MULTILINE)[0]
+    [value] = re.findall(rf"var {name} = (\{{.*\}});\s*$", text, re.MULTILINE)
     return json.loads(value)
 
 
