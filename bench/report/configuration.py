@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.experiment.resolved import Experiment
-from bench.runtime import digests, files, paths, records
+from bench.report import registration
+from bench.runtime import digests, paths
 
 LEFT_OUT = {
     "mean": {"checkpoint": True, "published": {"path", "heads", "sha256", "md5"}},
@@ -53,10 +54,7 @@ def imported(experiment: Experiment, name: str) -> dict[str, str]:
     mean = experiment.setting(name).mean
     if mean.train or mean.oracle:
         return {}
-    folder = paths.Setting(name).mean
-    about = files.read_json(folder / records.OF_FOLDER, records.Record)
-    weights = {file: sha for file, sha in about.content.items() if file != "mean.json"}
-    return {"mean.sha256": digests.digest(weights)}
+    return {"mean.sha256": registration.digest(paths.Setting(name).mean)}
 
 
 def digest(parameters: Mapping[str, Any]) -> str:

@@ -7,8 +7,9 @@ configuration are logged into its runs; another configuration adds runs. Nothing
 store itself: `bench.report.store`.
 
 A run of a (process, variant) has each metric twice: as a curve (`fid`, whose step is K) and as
-columns, by which MLflow sorts and filters (`fid_K10`). On the grid's first trajectory a metric has
-its own name, on any other `<metric>_<trajectory>`. Standard errors are tags, `fid_K10_stderr`.
+columns of five digits, by which MLflow sorts and filters (`fid_K10`). On the grid's first
+trajectory a metric has its own name, on any other `<metric>_<trajectory>`. Standard errors are
+tags, `fid_K10_stderr`.
 """
 
 import contextlib
@@ -24,13 +25,14 @@ import pandas
 
 from bench import scores
 from bench.experiment.resolved import Experiment
-from bench.report import configuration, store
+from bench.report import configuration, registration, store, view
 from bench.runtime import digests
 from bench.solver import SOLVER
 
 DIGEST_TAG = "bench.digest"  # of a run: its content
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 COMMIT_TAG = "mlflow.source.git.commit"
+FIRST, FIRST_K = ("fid", "nll_bpd", "nll_nats"), 10  # what the view of variants orders by
 TRAININGS = {"mean": "mean model", "heads": "heads", "extractor": "feature extractor"}
 
 
@@ -131,7 +133,8 @@ def variant_content(
     setting = experiment.setting(name)
     points = _points(cells, setting.first_trajectory(process))
     curves = [(label, value, K) for label, K, value, _ in points]
-    columns = [(f"{label}_K{K}", value, K) for label, K, value, _ in points]
+    # Columns are for the eye. MLflow draws bars of metrics whose only step is 0.
+    columns = [(f"{label}_K{K}", float(f"{value:.5g}"), 0) for label, K, value, _ in points]
     tags = {"kind": "variant", "setting": name, "process": process, "variant": variant}
     tags |= _properties(setting, process, variant)
     tags["trajectory"] = _listed(cells.trajectory)
@@ -254,10 +257,12 @@ def log(
     variant_runs: Sequence[Content],
     data: Mapping[str, Any],
     commit: str | None,
+    mean: Path | None = None,
 ) -> int:
     """Logs a configuration of setting `name` and its variants; returns how many runs it wrote.
 
-    data: the content of data.json. commit: of the code that made the numbers.
+    data: the content of data.json. commit: of the code that made the numbers. mean: the folder of
+    the mean model, if it is among the artifacts of the configuration (`bench.report.registration`).
     """
     client, experiment_id = store.open_experiment(name)
     every, written = [configuration_run, *variant_runs], 0
@@ -270,7 +275,29 @@ def log(
             if content is not configuration_run:
                 tags[PARENT_TAG] = of_configuration
             written += _write(client, runs[content.key], content, tags, data)
+        if written and mean:
+            note = f"The mean model of {name}, as {configuration_run.name} has it."
+            registration.register(client, name, runs[configuration_run.key], mean, note)
+        if written and view.TAG not in client.get_experiment(experiment_id).tags:
+            store.retry(client.set_experiment_tag, experiment_id, view.TAG, _view(variant_runs))
     return written
+
+
+def _view(variant_runs):
+    """The tag of the view of variants: ordered by the first metric of `FIRST` that one has, at
+    K = `FIRST_K` or else at the least K.
+    """
+    steps = {}  # {curve: its Ks}
+    for content in variant_runs:
+        for label, _, K in content.metrics:
+            if K > 0:
+                steps.setdefault(label, set()).add(K)
+    first = next((label for label in FIRST if label in steps), next(iter(steps)))
+    K = FIRST_K if FIRST_K in steps[first] else min(steps[first])
+    columns = [f"{first}_K{K}"]
+    columns += [f"{label}_K{K}" for label in steps if label != first and K in steps[label]]
+    columns += [f"{first}_K{other}" for other in sorted(steps[first] - {K})]
+    return view.tag(columns[0], not scores.get(first).higher_is_better, columns, list(steps))
 
 
 def _write(client, run, content, tags, data):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.data import dataset
 from bench.experiment import loading, strict
-from bench.report import address, configuration, pictures, tables, tracking
+from bench.report import address, configuration, pictures, registration, tables, tracking
 from bench.runtime import digests, files, paths, records
 from bench.runtime.errors import BenchError
 from bench.scores import extractors
@@ -91,11 +91,13 @@ def _contents(experiment, name, drawn):
         artifacts = {"": [table], "samples": grids(*row)}
         content = tracking.variant_content(experiment, name, *row, rows, parameters, artifacts)
         variants.append(content)
-    artifacts = _artifacts(written, name)
+    mean = paths.Setting(name).mean
+    model = registration.artifacts(mean, about["shape"], drawn)
+    artifacts = _artifacts(written, name) | model
     numbers = _numbers(experiment, name)
     whole = tracking.configuration_content(experiment, name, cells, parameters, numbers, artifacts)
     record = files.read_json(records.beside(written.cells), records.Record)
-    return whole, variants, about, record.made_by.commit
+    return whole, variants, about, record.made_by.commit, mean.resolve() if model else None
 
 
 def _imported(experiment, name, cells):
