@@ -53,6 +53,9 @@ def plan(
 def config(config: str, configfile: tuple[str, ...], output: str | None) -> None:
     """Validate an experiment and write it resolved, with the file of every setting read in.
 
+    A key that params.yaml has not: `only`, of an overlay or of snakemake's --config, lists patterns
+    SETTING/PROCESS/VARIANT/TRAJECTORY/K10 of the cells that are measured. Parts may be absent.
+
     The output replaces a file, but no folder, link or device.
     """
     from bench.experiment import loading

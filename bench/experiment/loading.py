@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import covariance, schedule, scores, trajectory
 from bench.data import dataset
-from bench.experiment import additions, rows, setting_files, sizes, strict
+from bench.experiment import additions, patterns, rows, setting_files, sizes, strict
 from bench.experiment.resolved import Experiment, Setting
 from bench.experiment.sections import PublishedSection
 from bench.runtime import files, paths
@@ -108,7 +108,9 @@ def resolve(
     raw, added = additions.split(raw)
     additions.check(raw, added, path)
     raw, shared_rows = additions.extend(raw, added), []
-    if not setting_files.are_resolved(raw.get("settings")):
+    resolved = setting_files.are_resolved(raw.get("settings"))
+    if not resolved:
+        _check_place_of_filter(raw, changes, path)
         shared = {key: raw.pop(key) for key in list(raw) if key in Setting.model_fields}
         settings, owners = {}, {}
         read = setting_files.read_all(raw.get("settings"), path, folder)
@@ -123,7 +125,36 @@ def resolve(
         raw["settings"] = settings
     experiment = _complete(_validate(Experiment, raw, path), path, shared_rows)
     _check_names(experiment, path)
-    return experiment
+    if experiment.only is None:
+        return experiment
+    _check_filter(experiment, path)
+    name = experiment.name if resolved else f"{experiment.name}-{paths.FILTERED}"
+    return experiment.model_copy(update={"name": name})
+
+
+def _check_place_of_filter(raw, changes, path):
+    """BenchError for a filter that is neither in an overlay nor on the command line.
+
+    DVC would take the tables of all rows, which such a run leaves alone, for its own.
+    """
+    if raw.get("only") is not None and "only" not in (changes or {}):
+        raise BenchError(
+            f"{path}: only: a filter is for one run; expected it in an overlay, or on the command "
+            "line of snakemake: --config 'only=[npr]'"
+        )
+
+
+def _check_filter(experiment, path):
+    """BenchError for a pattern of the filter that no cell fits."""
+    cells = [
+        patterns.parts(name, *cell)
+        for name in experiment.settings
+        for cell in experiment.measured_cells(name)
+    ]
+    try:
+        patterns.check(experiment.only, cells)
+    except BenchError as error:
+        raise BenchError(f"{path}: only: {error}") from error
 
 
 def _check_effect(changes, owners, count, path):

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from bench import covariance, scores
+from bench.experiment import patterns
 from bench.experiment.sections import (
     BoundSection,
     ClipSection,
@@ -47,6 +48,8 @@ class Setting(Section):
     bound: BoundSection
     samples: SamplesSection
     fidelity: FidelitySection
+
+    _picked: frozenset | None = PrivateAttr(None)  # of `restricted`; None is all cells
 
     def clip(self, process: str, variant: str) -> float | None:
         """y of a variant of a process; None if its noise is not clipped, as that of continuous data
@@ -95,10 +98,14 @@ class Setting(Section):
         if process == SOLVER:
             spacings = filter(self.row(process, variant).takes, self.processes.solver.spacings)
             Ks = self.samples.K if stage == "samples" else []
-            return [(spacing, K) for spacing in spacings for K in Ks]
-        has_optimal = process == BOUND_PROCESS and covariance.get(variant).has_optimal_trajectory
-        cells = getattr(self, stage).cells
-        return [(name, K) for name, K in cells if name != "optimal" or has_optimal]
+            cells = [(spacing, K) for spacing in spacings for K in Ks]
+        else:
+            optimal = process == BOUND_PROCESS and covariance.get(variant).has_optimal_trajectory
+            cells = getattr(self, stage).cells
+            cells = [(name, K) for name, K in cells if name != "optimal" or optimal]
+        if self._picked is None:
+            return cells
+        return [cell for cell in cells if (process, variant, *cell) in self._picked]
 
     def cells(self, stage: str, process: str) -> list[tuple[str, str, int]]:
         """[(variant, trajectory, K), …] of all cells of `stage` for a process."""
@@ -107,6 +114,25 @@ class Setting(Section):
             for name, K in self.grid(stage, process, variant):
                 cells.append((variant, name, K))
         return cells
+
+    def restricted(self, picked: Iterable[tuple[str, str, str, int]]) -> "Setting":
+        """The setting with these cells alone, [(process, variant, trajectory, K), …].
+
+        Rows without a cell and processes without a row are gone. There may be none left.
+        """
+        picked, sections = frozenset(picked), {}
+        rows = {(process, name) for process, name, *_ in picked}
+        for process, section in self.processes.items():
+            names = [name for name in section.variants if (process, name) in rows]
+            if process == SOLVER:
+                changes = {"solvers": {name: section.solvers[name] for name in names}}
+            else:
+                changes = {"variants": names}
+            sections[process] = section.model_copy(update=changes) if names else None
+        processes = self.processes.model_copy(update=sections)
+        setting = self.model_copy(update={"processes": processes})
+        setting._picked = picked
+        return setting
 
     def first_trajectory(self, process: str) -> str:
         """The trajectory of the grid that comes first; the spacing, for solvers."""
@@ -216,7 +242,8 @@ class Experiment(Section):
     name: whose tables they are, see `bench.runtime.paths.Tables`. device: see
     `bench.runtime.devices.choose`. plugins: classes of other packages, as package.module:Class.
     They are imported before names are looked up. If a row names a variant in this way,
-    `bench.experiment.loading` adds the class here and leaves the variant's name in the row.
+    `bench.experiment.loading` adds the class here and leaves the variant's name in the row. only:
+    patterns of the cells that are measured, see `bench.experiment.patterns`; None is all of them.
     """
 
     name: Name = paths.DEFAULT
@@ -224,6 +251,7 @@ class Experiment(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     plugins: list[str] = []
     metrics: Names
+    only: Annotated[Names, BeforeValidator(patterns.split)] | None = None
     settings: dict[SettingName, Setting]
 
     @property
@@ -268,13 +296,53 @@ class Experiment(Section):
         """Whether some metric needs the bound of a setting, and the process has rows with one."""
         if process not in BOUND_PROCESSES:
             return False
-        return bool(self.bound_metrics and self.setting(name).cells("bound", process))
+        return bool(self.bound_metrics and self.selection(name).cells("bound", process))
 
     def setting(self, name: str) -> Setting:
         """The setting called `name`. BenchError for an unknown one."""
         if name not in self.settings:
             raise unknown("setting", name, self.settings)
         return self.settings[name]
+
+    def measured_cells(self, name: str) -> list[tuple[str, str, str, int]]:
+        """[(process, variant, trajectory, K), …] of the cells of a setting that have a metric,
+        whether they are picked or not. One that has metrics of the bound and of samples is there
+        twice.
+        """
+        setting, cells = self.setting(name), []
+        for process, _ in setting.processes.items():
+            bound = bool(self.bound_metrics) and process in BOUND_PROCESSES
+            stages = ["bound"] * bound + ["samples"] * bool(self.sample_metrics)
+            for stage in stages:
+                cells += [(process, *cell) for cell in setting.cells(stage, process)]
+        return cells
+
+    def selection(self, name: str) -> Setting:
+        """The setting called `name` with the rows and cells that `only` picks.
+
+        Stages that measure rows see this one. What rows share (moments, heads, trajectories) is
+        made for all of `setting`, so that it is the same with a filter and without.
+        """
+        setting = self.setting(name)
+        if self.only is None:
+            return setting
+        picked = []
+        for cell in self.measured_cells(name):
+            parts = patterns.parts(name, *cell)
+            if any(patterns.fits(pattern, parts) for pattern in self.only):
+                picked.append(cell)
+        return setting.restricted(picked)
+
+    @property
+    def selected(self) -> dict[str, Setting]:
+        """{name: its `selection`} of the settings of which a row is measured."""
+        chosen = {name: self.selection(name) for name in self.settings}
+        return {name: setting for name, setting in chosen.items() if setting.processes.items()}
+
+    def place(self, name: str) -> paths.Setting:
+        """Where the files of the setting called `name` are. BenchError for an unknown one."""
+        self.setting(name)
+        return paths.Setting(name, filtered=self.only is not None)
 
     def mean_from(self, name: str) -> str | None:
         """The setting whose mean model the one called `name` takes over, as `mean.checkpoint`; None

@@ -66,7 +66,7 @@ def report(
 def _sizes(experiment):
     """{setting: (size, mean, features)}, and a line for each setting of unknown size."""
     sizes, notes = {}, []
-    for name, setting in experiment.settings.items():
+    for name, setting in experiment.selected.items():
         size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
         if size is None:
             remedy = files.remake(paths.Setting(name).data)

@@ -130,12 +130,12 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
     size: `dataset.Size`; mean: the `speed.Network` of the mean model, None if not known; features:
     the one of the feature extractor, None if features take no network.
     """
-    setting, rows = experiment.setting(name), []
+    setting, chosen, rows = experiment.setting(name), experiment.selection(name), []
 
     def add(stage, network=None, passes=0, **others):
         rows.append(Row(name, stage, network, passes, **others))
 
-    need, N, dim = needs(experiment, setting), setting.schedule.N, math.prod(size.shape)
+    need, N, dim = needs(experiment, chosen), setting.schedule.N, math.prod(size.shape)
     image = dim * (1 if size.levels else 8)
     add("data", disk=(size.train + size.test) * (image + 8 * size.labels))
     steps = _training(setting.mean.train)
@@ -173,8 +173,8 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)
-        jobs = setting.samples.shards * len(setting.variants_by_need(process))
-        steps = math.ceil(count * sample_evaluations(setting, process, dim))
+        jobs = setting.samples.shards * len(chosen.variants_by_need(process))
+        steps = math.ceil(count * sample_evaluations(chosen, process, dim))
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
         section, resizings = setting.fidelity, len(experiment.resizings)

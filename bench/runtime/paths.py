@@ -5,6 +5,7 @@ from pathlib import Path
 
 RESULTS = Path("results")
 DEFAULT = "default"  # the experiment of params.yaml
+FILTERED = "only"  # what a filter adds to the name of an experiment, and its folder in a setting's
 THRESHOLDS = RESULTS / "table3.csv"  # of schedules alone, and so of no experiment
 THEORY = RESULTS / "theory.csv"
 THEORY_PAGE = RESULTS / "pages" / "theory.html"
@@ -17,20 +18,25 @@ CHECKED = RESULTS / ".checked"  # large files that a run has checked, see `bench
 
 
 class Setting:
-    """The files of one setting, results/<name>/; results/README.md says what each is."""
+    """The files of one setting, results/<name>/; results/README.md says what each is.
 
-    def __init__(self, name: str) -> None:
+    filtered: whether some of the rows are measured alone. Then the files that have a part for each
+    row are in results/<name>/only/, and those of all rows stay as they are.
+    """
+
+    def __init__(self, name: str, filtered: bool = False) -> None:
         self.folder = RESULTS / name
+        self.measured = self.folder / FILTERED if filtered else self.folder
         self.data = self.folder / "data"
         self.mean = self.folder / "mean"
         self.moments = self.folder / "moments"
         self.heads = self.folder / "heads"
-        self.bound = self.folder / "bound.parquet"
-        self.bound_2m = self.folder / "bound_2m.parquet"
-        self.terms = self.folder / "terms.parquet"
-        self.calibration = self.folder / "calibration.parquet"
-        self.variances = self.folder / "variances.parquet"
-        self.variance_maps = self.folder / "variance_maps.npz"
+        self.bound = self.measured / "bound.parquet"
+        self.bound_2m = self.measured / "bound_2m.parquet"
+        self.terms = self.measured / "terms.parquet"
+        self.calibration = self.measured / "calibration.parquet"
+        self.variances = self.measured / "variances.parquet"
+        self.variance_maps = self.measured / "variance_maps.npz"
         self.extractor = self.folder / "extractor"
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
@@ -51,11 +57,11 @@ class Setting:
 
     def manifest(self, process: str, needs: str, shard: int | str) -> Path:
         """Which samples a job has drawn."""
-        return self.folder / "samples" / process / f"{needs}-{shard}.json"
+        return self.measured / "samples" / process / f"{needs}-{shard}.json"
 
     def fidelity(self, process: str) -> Path:
         """The scores of the samples of a process."""
-        return self.folder / "fidelity" / f"{process}.json"
+        return self.measured / "fidelity" / f"{process}.json"
 
 
 class Tables:

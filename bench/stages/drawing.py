@@ -8,7 +8,7 @@ from bench.experiment.resolved import Experiment
 from bench.report import tables
 from bench.report.figures import curves, differences, sheet, steps, style, tradeoff, variances
 from bench.runtime import files, paths
-from bench.stages.inputs import one_at_a_time, place_of, read_samples
+from bench.stages.inputs import one_at_a_time, read_samples
 from bench.variances import ROW
 
 OF_TERMS = ["variant", "s", "t", "mean", "stderr"]
@@ -16,7 +16,7 @@ OF_TERMS = ["variant", "s", "t", "mean", "stderr"]
 
 def _figures(experiment, name):
     """The folder of a setting's figures. BenchError for an unknown setting."""
-    return paths.Tables(experiment.name).folder / "figures" / place_of(experiment, name).folder.name
+    return paths.Tables(experiment.name).folder / "figures" / experiment.place(name).folder.name
 
 
 @one_at_a_time(_figures)
@@ -58,8 +58,8 @@ def _terms(experiment, name):
     empty = pandas.DataFrame(columns=["setting", "variant", "K", "t", "mean", "stderr"])
     if not experiment.wants_bound(name):
         return empty
-    terms, kept = files.read_parquet(paths.Setting(name).terms, OF_TERMS), [empty]
-    for K, of_trajectory in experiment.setting(name).shown_bounds().items():
+    terms, kept = files.read_parquet(experiment.place(name).terms, OF_TERMS), [empty]
+    for K, of_trajectory in experiment.selection(name).shown_bounds().items():
         edges = pandas.DataFrame({"s": of_trajectory[:-1], "t": of_trajectory[1:]})
         kept.append(terms.merge(edges, on=["s", "t"]).assign(setting=name, K=K))
     return pandas.concat([frame for frame in kept if len(frame)] or kept)
@@ -69,19 +69,19 @@ def _variances(experiment, name):
     """The rows that `variances.draw` draws."""
     if not experiment.wants_bound(name):
         return pandas.DataFrame(columns=ROW)
-    return files.read_parquet(paths.Setting(name).variances, ROW)
+    return files.read_parquet(experiment.place(name).variances, ROW)
 
 
 def _maps(experiment, name):
     """The arrays that `variances.maps` and `variances.spectra` draw."""
     if not experiment.wants_bound(name):
         return {}
-    return files.read_npz(paths.Setting(name).variance_maps)
+    return files.read_npz(experiment.place(name).variance_maps)
 
 
 def _samples(experiment, name):
     """The sheet of all cells; of a process and K those on the first trajectory."""
-    setting, place, cells = experiment.setting(name), paths.Setting(name), []
+    setting, place, cells = experiment.selection(name), experiment.place(name), []
     data = dataset.load(place.data)
     for process, _ in setting.processes.items():
         for variant, kind, K in setting.cells("samples", process):

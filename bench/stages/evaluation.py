@@ -5,7 +5,7 @@ import pandas
 
 from bench import bound, bound_2m, process, variances
 from bench.experiment.resolved import Experiment
-from bench.runtime import files, paths
+from bench.runtime import files
 from bench.stages.inputs import one_at_a_time, place_of, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
@@ -20,7 +20,7 @@ def evaluate_bound(experiment: Experiment, name: str) -> None:
     and calibration.parquet that of every variant and step. BenchError if the setting asks for more
     test images than there are.
     """
-    place = paths.Setting(name)
+    place = experiment.place(name)
     cells, denoiser, arguments = _prepared(experiment, name, process.BOUND_PROCESS)
     bounds = bound.evaluate(*arguments)
     frame = _of_images(cells, denoiser.data, bounds.total)
@@ -45,15 +45,15 @@ def evaluate_second_order_bound(experiment: Experiment, name: str) -> None:
     cells, denoiser, arguments = _prepared(experiment, name, process.SECOND_ORDER_BOUND)
     totals = bound_2m.evaluate(*arguments)
     frame = _of_images(cells, denoiser.data, totals).assign(**_exact(denoiser.data, totals))
-    files.write_parquet(paths.Setting(name).bound_2m, frame)
+    files.write_parquet(experiment.place(name).bound_2m, frame)
 
 
-@one_at_a_time(lambda experiment, name: place_of(experiment, name).variances)
+@one_at_a_time(lambda experiment, name: experiment.place(name).variances)
 def measure_variances(experiment: Experiment, name: str) -> None:
     """The variances themselves, for figures: results/<setting>/variances.parquet, a row for each
     variant and jump, and variance_maps.npz. See `bench.variances`.
     """
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     variants = setting.bound_variants
     denoiser = load_denoiser(experiment, setting, place, variants)
     forward = process.make(process.BOUND_PROCESS, denoiser.schedule)
@@ -66,7 +66,7 @@ def measure_variances(experiment: Experiment, name: str) -> None:
 
 def _prepared(experiment, name, process_name):
     """(cells, denoiser, the arguments that evaluate them) of the bound of a process."""
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     variants = setting.variants(process_name)
     denoiser = load_denoiser(experiment, setting, place, variants)
     steps, cells = read_trajectories(place, setting.kinds("bound", process_name, variants)), []

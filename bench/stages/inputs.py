@@ -40,8 +40,7 @@ def one_at_a_time(output: Callable[..., Path]) -> Callable:
 
 def place_of(experiment: Experiment, name: str) -> paths.Setting:
     """Where the files of a setting are. BenchError for an unknown one."""
-    experiment.setting(name)
-    return paths.Setting(name)
+    return experiment.place(name)
 
 
 def check_images(setting: Setting, name: str, data: Data | Raw) -> None:
@@ -110,21 +109,24 @@ def steps_of(
     return steps
 
 
-def read_images(path: Path, shape: tuple[int, ...], levels: int | None) -> np.ndarray:
+def read_images(
+    path: Path, shape: tuple[int, ...], levels: int | None, remedy: str | None = None
+) -> np.ndarray:
     """The samples of one shard, of a shape (n, channels, height, width).
 
-    They are uint8 levels, or float64 values if `levels` is None. Raises BenchError if the file is
-    damaged or holds others, such as values that are not finite.
+    They are uint8 levels, or float64 values if `levels` is None. Raises BenchError, which ends in
+    `remedy`, if the file is damaged or holds others, such as values that are not finite.
     """
-    images, kind = files.read_npz(path).get("images"), np.uint8 if levels else np.float64
+    remedy = remedy or files.remake(path)
+    images, kind = files.read_npz(path, remedy).get("images"), np.uint8 if levels else np.float64
     if images is None or images.shape != shape or images.dtype != kind:
         found = "nothing" if images is None else f"{images.dtype} {images.shape}"
         raise BenchError(
-            f"{path}: images: found {found}, expected {kind.__name__} {shape}; {files.remake(path)}"
+            f"{path}: images: found {found}, expected {kind.__name__} {shape}; {remedy}"
         )
     if levels is None and not np.isfinite(images).all():
         raise BenchError(
-            f"{path}: images: found NaN or infinity, expected finite numbers; {files.remake(path)}"
+            f"{path}: images: found NaN or infinity, expected finite numbers; {remedy}"
         )
     return images
 
@@ -146,5 +148,6 @@ def read_samples(
     for shard in range(setting.samples.shards):
         first, last = setting.samples.range(shard)
         path = place.samples(process_name, needs, variant, kind, K, shard)
-        shards.append(read_images(path, (last - first, *data.shape), data.levels))
+        remedy = files.remake(place.manifest(process_name, needs, shard))
+        shards.append(read_images(path, (last - first, *data.shape), data.levels, remedy))
     return np.concatenate(shards)

@@ -43,7 +43,7 @@ def gather_cells(experiment: Experiment) -> None:
         )
     files.write_csv(written.cells, tables.cells(rows, reproduction.beside(comparison)))
     files.write_csv(written.reproduction, comparison)
-    text = reproduction.markdown(comparison, tolerances, experiment.settings)
+    text = reproduction.markdown(comparison, tolerances, experiment.selected)
     files.write_text(written.reproduction_report, text)
     empty = pandas.DataFrame(columns=tables.CALIBRATION)
     files.write_csv(written.calibration, pandas.concat(calibration) if calibration else empty)
@@ -56,8 +56,8 @@ def _measurements(experiment):
     The rows of cells.csv lack their versions and published numbers.
     """
     rows, pairs, calibration = [], [], []
-    for name, setting in experiment.settings.items():
-        place = paths.Setting(name)
+    for name, setting in experiment.selected.items():
+        place = experiment.place(name)
         if experiment.wants_bound(name):
             frame = files.read_parquet(place.bound, tables.BOUND)
             rows += tables.bound_cells(name, frame, experiment.bound_metrics)
@@ -91,7 +91,7 @@ def summarise_study(experiment: Experiment) -> None:
 def _add_network_evaluations(experiment, rows):
     """Adds that column to rows of cells.csv."""
     dims = {}
-    for name in experiment.settings:
+    for name in experiment.selected:
         dims[name] = math.prod(dataset.read_about(paths.Setting(name).data)["shape"])
     evaluations = {}  # of each cell, which has a row for every metric
     for row in rows:
@@ -116,7 +116,7 @@ def _measured(experiment, rows):
     measured += reproduction.least_steps(cells, frame, table2)
     measured += reproduction.schedule_rows(table7.recompute(published.sigma2_cells()))
     estimates = cells[cells.metric == "sigma2_analytic"].to_dict("records")
-    for name, setting in experiment.settings.items():
+    for name, setting in experiment.selected.items():
         of_setting = [cell for cell in estimates if cell["dataset"] == name]
         variants = [
             one for _, section in setting.processes.with_variants() for one in section.variants
@@ -138,7 +138,7 @@ def _circumstances(setting, process):
 
 def _targets(experiment):
     """{setting: the FID that table2 asks for}"""
-    return {name: setting.fidelity.target_fid for name, setting in experiment.settings.items()}
+    return {name: setting.fidelity.target_fid for name, setting in experiment.selected.items()}
 
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).table1)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from bench import covariance, process, sampler, solver
 from bench.experiment.resolved import Experiment
-from bench.runtime import digests, files, paths
+from bench.runtime import digests, files
 from bench.runtime.errors import BenchError, unknown
 from bench.solver import SOLVER
 from bench.stages import VERSIONS
@@ -36,7 +36,7 @@ def draw_samples(
     BenchError
         If there is no such shard, no variant with this need, or if samples are not finite.
     """
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     groups, images = setting.variants_by_need(process_name), _shard_range(setting, shard)
     if needs not in (None, *groups):
         raise unknown("--needs", needs, groups)
@@ -54,7 +54,7 @@ def _sample(experiment, name, process_name, needs, rows, shard, images):
     that determines it. A whole file with the right digest is kept. So a new row or K costs its
     own samples only, and an interrupted job continues with the next cell.
     """
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     first, last = images
     variants = [] if process_name == SOLVER else rows
     denoiser = load_denoiser(experiment, setting, place, variants, setting.samples.precision)
@@ -124,7 +124,7 @@ def _naming(name, process_name, cell):
 
 def _cells_of_variants(experiment, name, process_name, variants, denoiser):
     """{(variant, trajectory, K): (what determines its images, passes of each, what draws them)}"""
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     saved = read_trajectories(place, setting.kinds("samples", process_name, variants))
     eta = setting.processes.eta(process_name)
     forward = process.make(process_name, denoiser.schedule, eta)
@@ -151,7 +151,7 @@ def _cells_of_variants(experiment, name, process_name, variants, denoiser):
 
 def _cells_of_solvers(experiment, name, process_name, solvers, denoiser):
     """{(solver, spacing, K): (what determines its images, passes of each, what draws them)}"""
-    setting, cells = experiment.setting(name), {}
+    setting, cells = experiment.selection(name), {}
     for row in solvers:
         made = setting.row(process_name, row)
         for spacing, K in setting.grid("samples", process_name, row):

@@ -127,7 +127,7 @@ def _check_widths(place, about, references, features):
 def _scores(experiment, name, process_name):
     """Where the scores of a process are. BenchError for an unknown setting or process."""
     experiment.setting(name).variants(process_name)
-    return paths.Setting(name).fidelity(process_name)
+    return experiment.place(name).fidelity(process_name)
 
 
 @one_at_a_time(_scores)
@@ -136,7 +136,7 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
 
     A metric is absent if the extractor lacks a layer that it needs; a line on stderr says so.
     """
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     cells = setting.cells("samples", process_name)
     about = files.read_json(place.reference, report.Reference)
     networks = load_extractors(experiment, setting, place)

@@ -33,7 +33,7 @@ def log_runs(folder: Path) -> int:
     home = _home(experiment, folder)
     with files.options_beside(config):
         note = _check_configuration(experiment, home, config)
-        for name in experiment.settings:
+        for name in experiment.selected:
             with tempfile.TemporaryDirectory() as drawn:
                 with contextlib.chdir(home):
                     contents = _contents(experiment, name, Path(drawn))
@@ -142,7 +142,7 @@ def _grids(experiment, name, drawn):
     """
     if not experiment.sample_metrics:
         return lambda process, variant: []
-    setting, place = experiment.setting(name), paths.Setting(name)
+    setting, place = experiment.selection(name), experiment.place(name)
     data = dataset.load(place.data)
     real = drawn / "0_real_images.png"
     pictures.samples(data.train, data, real)
@@ -162,8 +162,8 @@ def _numbers(experiment, name):
     """Numbers of a setting as a whole: scores of held-out images and the extractor's accuracy."""
     if not experiment.sample_metrics:
         return {}
-    place = paths.Setting(name)
-    process, _ = next(iter(experiment.setting(name).processes.items()))
+    place = experiment.place(name)
+    process, _ = next(iter(experiment.selection(name).processes.items()))
     numbers = {}
     for row in files.read_json(place.fidelity(process), Scores)["test_images"]:
         numbers[f"test_images_{row['metric']}"] = row["value"]

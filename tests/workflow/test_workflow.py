@@ -311,6 +311,53 @@ def test_a_new_K_samples_only_what_is_new(copy, monkeypatch):
     assert (folder / "nothing" / "zero" / "even_K7" / "0.npz").exists()
 
 
+def test_a_filter_runs_its_rows_and_leaves_the_others_alone(copy):
+    """Its tables have these rows with the same numbers, and the run of all rows has nothing to do
+    afterwards. Of a new row of the filter only that one is measured.
+    """
+
+    def files():
+        measured = (copy / "results/tiny").rglob("*")
+        tables = (copy / TABLES).rglob("*")
+        return {
+            path: path.stat().st_mtime_ns
+            for path in (*measured, *tables)
+            if path.is_file() and "only" not in path.parts
+        }
+
+    before = files()
+    run = again(copy, "--config", "only=[ddpm/beta_tilde/K5,*_scalar/ddim]")
+    assert run.returncode == 1 and "*_scalar/ddim" in run.stderr.splitlines()[-1]
+    run = again(copy, "--config", "only=[ddpm/beta_tilde/K5,ddim/*_scalar]")
+    assert run.returncode == 0, run.stderr[-4000:]
+    assert "beta_tilde" in run.stdout and "tiny-only-tables/table1.md" in run.stdout
+    assert files() == before
+    assert run.stderr.count("cells are there already") == 2  # no image is drawn again
+    whole = pandas.read_csv(copy / TABLES / "cells.csv")
+    picked = (whole.variant == "beta_tilde") & (whole.process == "ddpm") & (whole.K == 5)
+    picked |= (whole.process == "ddim") & whole.variant.str.endswith("_scalar")
+    found = pandas.read_csv(copy / "results/tiny-only-tables/cells.csv")
+    pandas.testing.assert_frame_equal(found, whole[picked].reset_index(drop=True))
+    found = again(copy, "--dry-run")
+    assert "Nothing to be done" in found.stdout + found.stderr
+    run = again(copy, "--config", "only=[ddpm/beta_tilde/K5]", "--dry-run")
+    assert "rule bound:" not in run.stdout and "rule samples:" not in run.stdout
+
+
+def test_a_filter_makes_only_what_its_rows_need(tmp_path):
+    """β̃ takes neither moments nor heads."""
+    run = again(tmp_path, "--config", "only=[ddpm/beta_tilde]", "--dry-run")
+    jobs = set(re.findall(r"^(\w+) +\d+$", run.stdout, flags=re.MULTILINE))
+    assert {"mean", "bound", "samples"} <= jobs and not {"moments", "heads"} & jobs
+
+
+def test_tables_of_all_rows_are_no_target_of_a_filter(tmp_path):
+    run = snakemake(tmp_path, "results/table1.csv", "--config", "only=[npr]")
+    assert run.returncode == 1
+    line = run.stderr.splitlines()[-1]
+    assert "a table of all rows" in line and "results/default-only-tables/" in line
+
+
 def test_a_mistake_in_the_configuration_is_one_line(tmp_path):
     overlay = tmp_path / "bad.yaml"
     overlay.write_text("name: bad\nsettings: [tiny]\nmoments: {draws: -3}\n")

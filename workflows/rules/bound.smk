@@ -2,9 +2,9 @@ rule bound:
     input:
         inputs_of_bound,
     output:
-        "results/{setting}/bound.parquet",
-        "results/{setting}/terms.parquet",
-        "results/{setting}/calibration.parquet",
+        f"{MEASURED}/bound.parquet",
+        f"{MEASURED}/terms.parquet",
+        f"{MEASURED}/calibration.parquet",
     log:
         "results/.logs/{setting}/bound.log",
     priority: 6
@@ -13,9 +13,15 @@ rule bound:
         config=config_of,
         gpu=GPU,
     params:
-        config=parts("schedule", "bound", f"processes.{process.BOUND_PROCESS}"),
+        config=parts_and_cells(
+            "bound",
+            "schedule",
+            "bound",
+            f"processes.{process.BOUND_PROCESS}",
+            process=process.BOUND_PROCESS,
+        ),
         version=VERSIONS["bound"],
-        versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
+        versions=lambda wildcards: variant_versions(rows_of(wildcards).bound_variants),
     shell:
         "bench bound --config {resources.config:q} --setting {wildcards.setting:q}"
         " --threads {threads}"
@@ -27,7 +33,7 @@ rule bound_2m:
     input:
         inputs_of_second_order_bound,
     output:
-        "results/{setting}/bound_2m.parquet",
+        f"{MEASURED}/bound_2m.parquet",
     log:
         "results/.logs/{setting}/bound_2m.log",
     priority: 6
@@ -36,7 +42,13 @@ rule bound_2m:
         config=config_of,
         gpu=GPU,
     params:
-        config=parts("schedule", "bound", f"processes.{process.SECOND_ORDER_BOUND}"),
+        config=parts_and_cells(
+            "bound",
+            "schedule",
+            "bound",
+            f"processes.{process.SECOND_ORDER_BOUND}",
+            process=process.SECOND_ORDER_BOUND,
+        ),
         version=VERSIONS["bound_2m"],
         versions=versions_of_second_order_bound,
     shell:
@@ -50,8 +62,8 @@ rule variances:
     input:
         inputs_of_variances,
     output:
-        "results/{setting}/variances.parquet",
-        "results/{setting}/variance_maps.npz",
+        f"{MEASURED}/variances.parquet",
+        f"{MEASURED}/variance_maps.npz",
     log:
         "results/.logs/{setting}/variances.log",
     threads: 1
@@ -62,7 +74,7 @@ rule variances:
         config=parts("schedule", f"processes.{process.BOUND_PROCESS}"),
         steps=steps_of_variances,
         version=VERSIONS["variances"],
-        versions=lambda wildcards: variant_versions(setting_of(wildcards).bound_variants),
+        versions=lambda wildcards: variant_versions(rows_of(wildcards).bound_variants),
     shell:
         "bench variances --config {resources.config:q} --setting {wildcards.setting:q}"
         " --threads {threads}"

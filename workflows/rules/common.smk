@@ -66,6 +66,8 @@ except Exception as error:
     sys.exit(f"error: {unexpected(error)}: {shlex.join(command)}")
 
 TABLES = paths.Tables(experiment.name)
+# Where a setting's files are that have a part for each row: with a filter in a folder of their own.
+MEASURED = f"results/{{setting}}/{paths.FILTERED}" if experiment.only else "results/{setting}"
 TABLE_LOGS = f"results/.logs/{experiment.name}-tables"
 
 
@@ -85,6 +87,11 @@ def read_studies(arguments):
         if file.stem == experiment.name:
             found[file.stem] = experiment
         elif "studies" in arguments or any(word.startswith(f"{file.stem}-") for word in words):
+            if experiment.only:
+                raise BenchError(
+                    f"{SOURCES}: only: expected no filter for the study {file.stem}, as a study "
+                    "compares all of its rows; leave it out"
+                )
             values = workflow.config_settings.config
             found[file.stem] = loading.load_study(workflow.basedir, file, values)
     return found
@@ -118,6 +125,11 @@ def refuse_tables_of_another_experiment(arguments):
             sys.exit(f"error: {argument}: {unknown('study', str(owner), known)}")
         if owner in (None, experiment.name) or is_study:
             continue
+        if experiment.only and f"{owner}-{paths.FILTERED}" == experiment.name:
+            sys.exit(
+                f"error: {argument}: a table of all rows, and {SOURCES} picks some with `only`; "
+                f"expected the target tables, which is {TABLES.folder}/"
+            )
         command = ["snakemake", "--cores", "all", "tables"]
         if Path(workflow.basedir) != Path.cwd():
             command += ["--snakefile", os.path.relpath(workflow.main_snakefile)]
@@ -200,12 +212,25 @@ def parts(*names):
     )
 
 
+def parts_and_cells(stage, *names, process=None):
+    """The same, and the cells of a process that a filter picks. process: None is the job's."""
+
+    def parts_of(wildcards):
+        sections = parts(*names)(wildcards)
+        if experiment_of(wildcards).only is None:
+            return sections
+        cells = rows_of(wildcards).cells(stage, process or wildcards.process)
+        return f"{sections}, {paths.FILTERED}: {json.dumps(cells)}"
+
+    return parts_of
+
+
 def part(wildcards, name):
     """A section of the job's setting as canonical JSON, without options that are not set.
 
     name: dotted.
     """
-    value = setting_of(wildcards).model_dump(mode="json", exclude_none=True)
+    value = rows_of(wildcards).model_dump(mode="json", exclude_none=True)
     for key in name.split("."):
         value = (value or {}).get(key)
     return f"{name}: {json.dumps(value, sort_keys=True)}"
@@ -216,14 +241,24 @@ def of(wildcards, name):
     return f"results/{wildcards.setting}/{name}"
 
 
+def measured_of(wildcards, name):
+    """Path of a file of the job's setting that has a part for each row."""
+    return f"{MEASURED.format(setting=wildcards.setting)}/{name}"
+
+
 def experiment_of(wildcards):
     """The experiment of a job's setting."""
     return EXPERIMENTS[wildcards.setting]
 
 
 def setting_of(wildcards):
-    """The setting of a job."""
+    """The setting of a job, with all of its rows."""
     return experiment_of(wildcards).settings[wildcards.setting]
+
+
+def rows_of(wildcards):
+    """The setting of a job with the rows that a filter picks, by default all of them."""
+    return experiment_of(wildcards).selection(wildcards.setting)
 
 
 def config_of(wildcards):
@@ -246,16 +281,16 @@ def cell_inputs(wildcards, kinds, variants):
 
 def rows_of_job(wildcards):
     """The rows of the process that need what the samples job is for."""
-    return setting_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
+    return rows_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
 
 
 def kinds_of_job(wildcards):
     """Names of the trajectories of the cells of a samples job."""
-    return setting_of(wildcards).kinds("samples", wildcards.process, rows_of_job(wildcards))
+    return rows_of(wildcards).kinds("samples", wildcards.process, rows_of_job(wildcards))
 
 
 def inputs_of_bound(wildcards, name=process.BOUND_PROCESS):
-    setting = setting_of(wildcards)
+    setting = rows_of(wildcards)
     variants = setting.variants(name)
     return cell_inputs(wildcards, setting.kinds("bound", name, variants), variants)
 
@@ -265,19 +300,19 @@ def inputs_of_second_order_bound(wildcards):
 
 
 def inputs_of_variances(wildcards):
-    return cell_inputs(wildcards, [], setting_of(wildcards).bound_variants)
+    return cell_inputs(wildcards, [], rows_of(wildcards).bound_variants)
 
 
 def steps_of_variances(wildcards):
-    return json.dumps(setting_of(wildcards).shown_bounds())
+    return json.dumps(rows_of(wildcards).shown_bounds())
 
 
 def inputs_of_figures(wildcards):
     """What the figures of a setting show beside its cells."""
-    setting, inputs = setting_of(wildcards), []
+    setting, inputs = rows_of(wildcards), []
     if experiment.wants_bound(wildcards.setting):
         names = ("terms.parquet", "variances.parquet", "variance_maps.npz")
-        inputs += [of(wildcards, name) for name in names]
+        inputs += [measured_of(wildcards, name) for name in names]
     if experiment.sample_metrics:
         inputs.append(of(wildcards, "data"))
         for name, _ in setting.processes.items():
@@ -288,7 +323,7 @@ def inputs_of_figures(wildcards):
 
 
 def versions_of_second_order_bound(wildcards):
-    return variant_versions(setting_of(wildcards).variants(process.SECOND_ORDER_BOUND))
+    return variant_versions(rows_of(wildcards).variants(process.SECOND_ORDER_BOUND))
 
 
 def inputs_of_samples(wildcards):
@@ -350,7 +385,7 @@ def sampling_priority(wildcards):
 
 def manifests(wildcards, needs):
     """What the samples jobs of a process write for the variants of a need, a file a shard."""
-    folder = of(wildcards, f"samples/{wildcards.process}")
+    folder = measured_of(wildcards, f"samples/{wildcards.process}")
     return [
         f"{folder}/{needs}-{shard}.json" for shard in range(setting_of(wildcards).samples.shards)
     ]
@@ -358,23 +393,21 @@ def manifests(wildcards, needs):
 
 def inputs_of_fidelity(wildcards):
     inputs = [of(wildcards, name) for name in ("data", "extractor", "reference.json")]
-    for needs in setting_of(wildcards).variants_by_need(wildcards.process):
+    for needs in rows_of(wildcards).variants_by_need(wildcards.process):
         inputs += manifests(wildcards, needs)
     return inputs
 
 
 def measured(name):
     """The files that the metrics of a setting come from."""
-    owner, files = EXPERIMENTS[name], []
-    setting = owner.settings[name]
+    owner, files, folder = EXPERIMENTS[name], [], MEASURED.format(setting=name)
+    setting = owner.selection(name)
     if owner.wants_bound(name):
-        files += [f"results/{name}/bound.parquet", f"results/{name}/calibration.parquet"]
+        files += [f"{folder}/bound.parquet", f"{folder}/calibration.parquet"]
     if owner.wants_bound(name, process.SECOND_ORDER_BOUND):
-        files.append(f"results/{name}/bound_2m.parquet")
+        files.append(f"{folder}/bound_2m.parquet")
     if owner.sample_metrics:
-        files += [
-            f"results/{name}/fidelity/{process}.json" for process, _ in setting.processes.items()
-        ]
+        files += [f"{folder}/fidelity/{process}.json" for process, _ in setting.processes.items()]
     return files
 
 
@@ -428,19 +461,19 @@ def made_from(name):
         (of(wildcards, "moments"), model),
         (of(wildcards, "heads"), model + estimates_for_heads(wildcards)),
         (of(wildcards, "trajectories/optimal.json"), estimates_for_trajectories(wildcards)),
-        (of(wildcards, "bound.parquet"), inputs_of_bound(wildcards)),
-        (of(wildcards, "bound_2m.parquet"), inputs_of_second_order_bound(wildcards)),
-        (of(wildcards, "variances.parquet"), inputs_of_variances(wildcards)),
+        (measured_of(wildcards, "bound.parquet"), inputs_of_bound(wildcards)),
+        (measured_of(wildcards, "bound_2m.parquet"), inputs_of_second_order_bound(wildcards)),
+        (measured_of(wildcards, "variances.parquet"), inputs_of_variances(wildcards)),
         (of(wildcards, "reference.json"), [of(wildcards, "data"), of(wildcards, "extractor")]),
     ]
-    setting = setting_of(wildcards)
+    setting = rows_of(wildcards)
     for name_of_process, _ in setting.processes.items():
         wildcards.process = name_of_process
         for needs in setting.variants_by_need(name_of_process):
             wildcards.needs = needs
             inputs = inputs_of_samples(wildcards)
             made += [(manifest, inputs) for manifest in manifests(wildcards, needs)]
-        scores = of(wildcards, f"fidelity/{name_of_process}.json")
+        scores = measured_of(wildcards, f"fidelity/{name_of_process}.json")
         made.append((scores, inputs_of_fidelity(wildcards)))
     return made
 
@@ -452,10 +485,10 @@ def forget_what_failed():
     place, not miss what is between, and end well with the old numbers.
     """
     made = [pair for name in EXPERIMENTS for pair in made_from(name)]
-    measurements = [file for name in experiment.settings for file in measured(name)]
+    measurements = [file for name in experiment.selected for file in measured(name)]
     made.append((str(TABLES.cells), measurements))
     drawn = []
-    for name in experiment.settings:
+    for name in experiment.selected:
         drawn.append(str(TABLES.figure(name, experiment.figures[0])))
         made.append((drawn[-1], inputs_of_figures(SimpleNamespace(setting=name))))
     made.append((str(TABLES.table1), [str(TABLES.cells), *drawn]))

@@ -29,7 +29,7 @@ rule fidelity:
     input:
         inputs_of_fidelity,
     output:
-        "results/{setting}/fidelity/{process}.json",
+        f"{MEASURED}/fidelity/{{process}}.json",
     log:
         "results/.logs/{setting}/fidelity-{process}.log",
     threads: 1

@@ -6,7 +6,7 @@ rule samples:
     input:
         inputs_of_samples,
     output:
-        "results/{setting}/samples/{process}/{needs}-{shard}.json",
+        f"{MEASURED}/samples/{{process}}/{{needs}}-{{shard}}.json",
     log:
         "results/.logs/{setting}/samples-{process}-{needs}-{shard}.log",
     priority: sampling_priority
@@ -15,7 +15,7 @@ rule samples:
         config=config_of,
         gpu=GPU,
     params:
-        config=parts("schedule", "samples", "clip_levels"),
+        config=parts_and_cells("samples", "schedule", "samples", "clip_levels"),
         eta=options_of_process,
         version=VERSIONS["samples"],
         versions=versions_of_job,

@@ -1,6 +1,6 @@
 rule cells:
     input:
-        measured=[file for name in experiment.settings for file in measured(name)],
+        measured=[file for name in experiment.selected for file in measured(name)],
         published=lambda wildcards: published.paths(),
     output:
         TABLES.cells,
@@ -13,7 +13,7 @@ rule cells:
     params:
         version=VERSIONS["cells"],
         versions=metric_versions(experiment.all_metrics),
-        targets={key: setting.fidelity.target_fid for key, setting in experiment.settings.items()},
+        targets={key: setting.fidelity.target_fid for key, setting in experiment.selected.items()},
     shell:
         "bench cells --config $CONFIG 2>&1 | tee -i {log:q} >&2"
 
@@ -45,7 +45,7 @@ rule write_tables:
         paths.THRESHOLDS,
         [
             TABLES.figure(name, figure)
-            for name in experiment.settings
+            for name in experiment.selected
             for figure in experiment.figures
         ],
     output:
@@ -74,7 +74,7 @@ rule tables:
 
 
 # measure_<setting>: what the tables need of one setting.
-for name in experiment.settings:
+for name in experiment.selected:
 
     rule:
         name:
