@@ -354,20 +354,32 @@ def table2(frame: pandas.DataFrame, targets: dict[str, float]) -> pandas.DataFra
 
 
 def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
-    """Numbers for `dvc metrics`: every variant at the fewest steps of the first trajectory.
+    """Numbers for `dvc metrics`, those that one decides by.
 
-    {setting: {<metric>_K<K>: {process: {variant: value}}}}
+    {setting: {metric: {process: {K10: {best: VARIANT/TRAJECTORY, value: its value, default: that
+    of the first row of the process}}}}}. There is no default at a K that the first row does not
+    have.
     """
     result = {}
-    for (setting, metric, process), block in frame.groupby(
+    for (setting, name, process), rows in frame.groupby(
         ["setting", "metric", "process"], sort=False
     ):
-        K, main = block.K.min(), block.trajectory.iloc[0]
-        fewest = block[(block.K == K) & (block.trajectory == main)]
-        of_setting = result.setdefault(setting, {})
-        of_metric = of_setting.setdefault(f"{metric}_K{K}", {})
-        of_metric[process] = dict(zip(fewest.variant, fewest.value.tolist(), strict=True))
+        of_process = {}
+        _, first = next(iter(rows.groupby(["variant", "trajectory"], sort=False)))
+        defaults = first.set_index("K").value.to_dict()
+        for K, cells in rows.groupby("K"):
+            best = cells.loc[_best(scores.get(name), cells.value)]
+            entry = {"best": f"{best.variant}/{best.trajectory}", "value": float(best.value)}
+            if K in defaults:
+                entry["default"] = defaults[K]
+            of_process[f"K{K}"] = entry
+        result.setdefault(setting, {}).setdefault(name, {})[process] = of_process
     return result
+
+
+def _best(metric, values):
+    """The label of the best of a series of values."""
+    return values.idxmax() if metric.higher_is_better else values.idxmin()
 
 
 def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:

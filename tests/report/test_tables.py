@@ -217,8 +217,19 @@ def test_table2(frame):
 
 def test_metrics_and_curves(frame):
     assert tables.metrics(frame)["toy"] == {
-        "nll_bpd_K10": {"ddpm": {"bad": 16.0, "good": 14.0}},
-        "fid_K5": {"ddim": {"good": 12.0, "bad": 30.0}},
+        "nll_bpd": {
+            "ddpm": {
+                "K10": {"best": "good/even", "value": 14.0, "default": 16.0},
+                "K50": {"best": "good/even", "value": 12.0, "default": 14.0},
+            }
+        },
+        "fid": {
+            "ddim": {
+                "K5": {"best": "good/even", "value": 12.0, "default": 12.0},
+                "K10": {"best": "good/even", "value": 9.0, "default": 9.0},
+                "K50": {"best": "good/even", "value": 5.0, "default": 5.0},
+            }
+        },
     }
     curve = tables.curves(frame, "nll")
     assert list(curve.columns) == [
@@ -231,6 +242,24 @@ def test_metrics_and_curves(frame):
     ]
     wide = curve.pivot(index="K", columns="variant", values="value")
     assert list(wide.index) == [10, 50] and list(wide.columns) == ["bad", "good"]
+
+
+def test_the_best_row_may_be_on_another_trajectory_and_the_default_absent():
+    """And of precision the largest is the best."""
+    common = {"setting": "toy", "process": "ddpm", "metric": "precision"}
+    rows = [
+        {**common, "trajectory": trajectory, "variant": variant, "K": K, "value": value}
+        for trajectory, variant, K, value in [
+            ("even", "first", 10, 0.2),
+            ("even", "second", 10, 0.3),
+            ("optimal", "first", 10, 0.4),
+            ("optimal", "first", 20, 0.5),
+        ]
+    ]
+    assert tables.metrics(tables.cells(rows, {}))["toy"]["precision"]["ddpm"] == {
+        "K10": {"best": "first/optimal", "value": 0.4, "default": 0.2},
+        "K20": {"best": "first/optimal", "value": 0.5},
+    }
 
 
 def test_the_order_of_convergence_is_the_slope_of_what_is_no_noise():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,14 +88,24 @@ def test_repro_is_up_to_date_and_metrics_plots_and_parameters_differ(clone):
     (clone / "params.yaml").write_text(yaml.safe_dump(raw))
     dvc(clone, "repro")
     (changed,) = json.loads(dvc(clone, "metrics", "diff", "--json")).values()
-    assert "tiny.fid_K5.ddpm.npr" in changed and "tiny.nll_bpd_K5.ddpm.beta" in changed
-    assert changed["tiny.fid_K5.ddpm.npr"]["old"] == reference["tiny"]["fid_K5"]["ddpm"]["npr"]
-    assert "ddpm.beta" in dvc(clone, "exp", "show", "--csv")
-    assert "fid_K5.ddpm.npr" in dvc(clone, "exp", "diff", "HEAD")
+    best = reference["tiny"]["fid"]["ddpm"]["K5"]
+    assert changed["tiny.fid.ddpm.K5.best"]["new"].startswith("beta/")
+    assert changed["tiny.fid.ddpm.K5.default"]["old"] == best["default"]
+    assert "tiny.nll_bpd.ddpm.K5.value" in changed  # that is gone
+    assert "tiny.fid.ddpm.K5.value" in dvc(clone, "exp", "show", "--csv")
+    assert "tiny.fid.ddpm.K5.default" in dvc(clone, "exp", "diff", "HEAD")
     page = dvc(clone, "plots", "diff", "HEAD", "--out", "page")
     assert "index.html" in page
     html = (clone / "page" / "index.html").read_text()
-    assert "ddim" in html and "improved_ddpm" in html
+    assert '"rev": "workspace"' in html and "improved_ddpm" in html
+    assert needs_no_network(html)
+
+
+def needs_no_network(html):
+    """Whether a page loads nothing: its scripts are in it."""
+    tags = re.sub(r"(<script[^>]*>).*?</script>", r"\1", html, flags=re.DOTALL)
+    loads = re.findall(r"<(?:script|link|img)[^>]*\b(?:src|href)\s*=", tags)
+    return not loads and "vegaEmbed(" in html
 
 
 def test_the_reference_run_can_be_pulled(tmp_path):
@@ -105,12 +116,13 @@ def test_the_reference_run_can_be_pulled(tmp_path):
         shutil.copy2(ROOT / name, tmp_path / name)
     run(tmp_path, "git", "init", "-q")
     dvc(tmp_path, "pull")
-    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    cells = pandas.read_csv(tmp_path / "results" / "cells.csv")
     processes = yaml.safe_load((ROOT / "params.yaml").read_text())["processes"]
     for process, section in processes.items():
-        assert set(metrics["digits"]["fid_K5"][process]) == set(section["variants"])
+        assert set(cells[cells.process == process].variant) == set(section["variants"])
+    dvc(tmp_path, "plots", "show")
+    assert needs_no_network((tmp_path / "dvc_plots" / "index.html").read_text())
     # README's table
-    cells = pandas.read_csv(tmp_path / "results" / "cells.csv")
     cells = cells.query("process == 'ddpm' and trajectory == 'even' and metric == 'nll_bpd'")
     found = cells.set_index(["variant", "K"]).value.round(2)
     readme = (ROOT / "README.md").read_text()

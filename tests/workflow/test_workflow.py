@@ -97,11 +97,13 @@ def test_tables_hold_the_cells(tiny_run):
     assert len(pandas.read_csv(results / "table2.csv")) == 20
     table3 = pandas.read_csv(tiny_run / "results" / "table3.csv")
     assert len(table3) == 96 and table3.agrees.all()
-    assert set(json.loads((results / "metrics.json").read_text())["tiny"]) == {
-        "nll_bpd_K5",
-        "fid_K5",
-        "kid_K5",
-    }
+    metrics = json.loads((results / "metrics.json").read_text())["tiny"]
+    assert set(metrics) == {"nll_bpd", "fid", "kid"}
+    for process, first in (("ddpm", "beta_tilde"), ("ddim", "zero")):
+        values = cells.query(f"metric == 'fid' and process == '{process}' and K == 5")
+        found = metrics["fid"][process]["K5"]
+        assert found["value"] == values.value.min()
+        assert found["default"] == values.query(f"variant == '{first}'").value.iloc[0]
     assert (results / "figures" / "tiny" / "nll.png").stat().st_size > 10_000
 
 
