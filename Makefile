@@ -38,9 +38,9 @@ lint: .venv/linters
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# report.html: what the last run of the default experiment made, as one file that needs no network.
+# results/report.html: what the last run of the default experiment made, as one file that needs no network.
 report: .venv/installed
-	$(BIN)/snakemake --report report.html
+	$(BIN)/snakemake --report results/report.html
 
 # results/benchmark.md: the default run from nothing, in a folder of its own, and then some 10
 # minutes of measurements.

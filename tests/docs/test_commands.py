@@ -41,6 +41,7 @@ MARKS = {
 SMALLER_COMMANDS = {
     "--setting digits": "--setting tiny",
     "make test": "make --dry-run test",  # these tests would start themselves, and test-slow too
+    "make report": "make --dry-run report",
     "make lint": "make --dry-run lint",  # it installs the linters
 }
 
