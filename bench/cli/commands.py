@@ -197,6 +197,34 @@ def log(folder: str) -> None:
     click.echo(f"bench log: {count} runs added or changed in {address.shown()}")
 
 
+@options.command("bench merge results/tiny-tables results/few-tables --into merged")
+@click.argument("places", metavar="A B ...", nargs=-1, required=True)
+@click.option("--into", metavar="FOLDER", required=True, help="Where to; a new folder.")
+@click.option(
+    "--errors",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    help="How many joint errors two values of a cell may be apart.",
+)
+def merge(places: tuple[str, ...], into: str, errors: float) -> None:
+    """Join the results of several people or machines into one set of tables.
+
+    A, B, … are folders of tables, or cells.csv files. The column `source` of the new cells.csv says
+    where each cell is from. A cell that several have is that of the first. It is an error if they
+    disagree (see bench compare), or if the cells of a setting and metric are not of one reference,
+    extractor, precision, number of images and version of every stage.
+    """
+    if math.isnan(errors):
+        raise BenchError("--errors: expected a number from 0, found nan")
+    if Path(into).exists():
+        raise BenchError(f"--into: {into}: exists already; expected a new folder")
+    from bench.stages import reporting
+
+    reporting.merge_results(places, Path(into), errors)
+    click.echo(f"{into}/table1.md")
+
+
 @click.group(epilog="Example: bench check variant npr")
 def check() -> None:
     """Check a part that you wrote, before you rely on it: `bench check variant NAME`."""

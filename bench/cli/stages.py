@@ -128,7 +128,7 @@ STAGES = (
     stage(
         "bench tables",
         "bench.stages.reporting:write_tables",
-        "Write table1.csv, table1.md, table2.csv and metrics.json from results/cells.csv.",
+        "Write table1.csv, .md and .tex, table2.csv and metrics.json from results/cells.csv.",
     ),
     stage(
         "bench figures --setting digits",

@@ -9,6 +9,7 @@ share their random numbers, so they differ by far less than their joint error if
 is another. Two runs of different seeds are apart by 3 joint errors in one cell of 370.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,29 +21,32 @@ from bench.runtime.errors import BenchError
 KEY = ["setting", "process", "trajectory", "variant", "K", "metric"]
 COLUMNS = [*KEY, "value", "stderr", "version"]
 TYPES = {"K": int, "value": float, "stderr": float}
-REMEDY = f"expected a folder of tables, or a cells.csv with the columns {', '.join(COLUMNS)}"
 MOVED, UNVERSIONED, APPEARED, WENT = "moved", "moved, same version", "appeared", "went"
 
 
-def read(path: str | Path) -> pandas.DataFrame:
-    """The cells of a folder of tables, or of a cells.csv: value, stderr and version, by `KEY`.
+def read(
+    path: str | Path, columns: Sequence[str] = COLUMNS, optional: Sequence[str] = ()
+) -> pandas.DataFrame:
+    """The cells of a folder of tables, or of a cells.csv, by `KEY`.
 
-    BenchError if there is no such file, or if it has a cell twice.
+    columns: which to read; optional: further ones, which are empty if the file has none. BenchError
+    if there is no such file, or if it lacks a column or has a cell twice.
     """
     path = Path(path)
     file = path / "cells.csv" if path.is_dir() else path
-    types = dict.fromkeys(COLUMNS, str) | TYPES
-    with files.reading(file, REMEDY):
+    remedy = f"expected a folder of tables, or a cells.csv with the columns {', '.join(columns)}"
+    types = dict.fromkeys(COLUMNS, str) | dict.fromkeys(optional, str) | TYPES
+    with files.reading(file, remedy):
         cells = pandas.read_csv(file, dtype=types)
-    missing = [name for name in COLUMNS if name not in cells]
+    missing = [name for name in columns if name not in cells]
     if missing:
-        raise BenchError(f"{file}: found no column {missing[0]}; {REMEDY}")
-    cells = cells[COLUMNS].set_index(KEY)
+        raise BenchError(f"{file}: found no column {missing[0]}; {remedy}")
+    cells = cells.reindex(columns=[*columns, *optional]).set_index(KEY)
     twice = cells.index[cells.index.duplicated()]
     if len(twice):
         raise BenchError(
             f"{file}: found the cell {' '.join(map(str, twice[0]))} twice, expected each once; "
-            + REMEDY
+            + remedy
         )
     return cells
 
@@ -77,12 +81,12 @@ def _versions(before, after):
     """`bound 1 → 2` of every part that two texts of versions do not share; '' if one is missing."""
     if pandas.isna(before) or pandas.isna(after):
         return ""
-    before, after = _parts(before), _parts(after)
+    before, after = parts(before), parts(after)
     changed = [part for part in before | after if before.get(part) != after.get(part)]
     return ", ".join(f"{part} {before.get(part, '–')} → {after.get(part, '–')}" for part in changed)
 
 
-def _parts(text):
+def parts(text: str) -> dict[str, str]:
     """{stage, variant or metric: its version} of the column `version`."""
     return dict(part.rsplit(" ", 1) for part in text.split(", "))
 

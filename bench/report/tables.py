@@ -166,14 +166,20 @@ def _in_order(wide, frame, columns):
     return wide.reindex(pandas.MultiIndex.from_frame(order))
 
 
-def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
+def table1_markdown(
+    frame: pandas.DataFrame, pairs: pandas.DataFrame, made_by: str, sources: str = ""
+) -> str:
     """table1 for reading: what one decides by (`bench.report.best`), and then a block per setting
     and metric, the best of each column in bold.
 
     A published value stands behind its cell in brackets, as `LEGEND` explains. pairs: the frame of
-    `paired`.
+    `paired`. made_by: the last line. sources: a line on where the cells are from, if they are of
+    several runs.
     """
-    parts = ["# Table 1\n", best.markdown(frame, pairs)]
+    parts = ["# Table 1\n"]
+    if sources:
+        parts.append(f"{sources}\n")
+    parts.append(best.markdown(frame, pairs))
     if frame.published.notna().any():
         parts.append(LEGEND)
     for (setting, name), block in frame.groupby(["setting", "metric"], sort=False):
@@ -183,20 +189,31 @@ def table1_markdown(frame: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
     fitted = orders(frame)
     if len(fitted):
         parts.append(_orders_markdown(fitted))
+    parts.append(f"{made_by}\n")
     return "\n".join(parts)
 
 
 def _block_markdown(setting, metric, block):
     """One metric of one setting: a heading, and a row per (process, trajectory, variant)."""
-    best = block.groupby("K").value.agg("max" if metric.higher_is_better else "min")
-    texts = [_cell_text(metric, row, best[row.K]) for row in block.itertuples()]
-    rows = ["process", "trajectory", "variant"]
-    wide = block.assign(text=texts).pivot(index=rows, columns="K", values="text")
-    heading = f"## {setting}: {metric.heading}, n = {block.n.iloc[0]}"
+    return f"## {heading(setting, metric, block)}\n\n{_markdown(texts(metric, block))}\n"
+
+
+def heading(setting: str, metric: scores.Metric, block: pandas.DataFrame) -> str:
+    """What a block of table1 is: its setting, metric and number of images."""
+    text = f"{setting}: {metric.heading}, n = {block.n.iloc[0]}"
     exact = block.exact.iloc[0]
-    if not pandas.isna(exact):
-        heading += f", −E log p = {exact:.3f}"
-    return f"{heading}\n\n{_markdown(_in_order(wide, block, rows))}\n"
+    return text if pandas.isna(exact) else f"{text}, −E log p = {exact:.3f}"
+
+
+def texts(metric: scores.Metric, block: pandas.DataFrame) -> pandas.DataFrame:
+    """A block of table1: `value ± standard error` of the rows (process, trajectory, variant) in
+    columns of K, in Markdown.
+    """
+    best = block.groupby("K").value.agg("max" if metric.higher_is_better else "min")
+    cells = [_cell_text(metric, row, best[row.K]) for row in block.itertuples()]
+    rows = ["process", "trajectory", "variant"]
+    wide = block.assign(text=cells).pivot(index=rows, columns="K", values="text")
+    return _in_order(wide, block, rows)
 
 
 def _cell_text(metric, row, best):

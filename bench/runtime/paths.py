@@ -67,11 +67,13 @@ class Setting:
 class Tables:
     """The files of one experiment: results/ of the default one, results/<name>-tables/ of another.
 
-    Settings are shared by experiments, see `Setting`; tables are each experiment's own.
+    Settings are shared by experiments, see `Setting`; tables are each experiment's own. folder:
+    where they are, if they are elsewhere.
     """
 
-    def __init__(self, name: str = DEFAULT) -> None:
-        self.folder = RESULTS if name == DEFAULT else RESULTS / f"{name}-tables"
+    def __init__(self, name: str = DEFAULT, folder: Path | None = None) -> None:
+        place = RESULTS if name == DEFAULT else RESULTS / f"{name}-tables"
+        self.folder = folder or place
         self.config = self.folder / "config.yaml"
         self.options = self.folder / ".options"  # of the run of Snakemake that wrote config.yaml
         self.cells = self.folder / "cells.csv"
@@ -81,6 +83,7 @@ class Tables:
         self.reproduction_report = self.folder / "reproduction.md"
         self.table1 = self.folder / "table1.csv"
         self.table1_report = self.folder / "table1.md"
+        self.table1_latex = self.folder / "table1.tex"
         self.table2 = self.folder / "table2.csv"
         self.metrics = self.folder / "metrics.json"
         self.tracking = self.folder / "tracking.json"

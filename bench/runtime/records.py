@@ -86,6 +86,11 @@ def job(command: str) -> Iterator[None]:
         _job = before
 
 
+def maker() -> Maker:
+    """What makes the files that this job writes."""
+    return Maker(version=bench.__version__, commit=commit(), command=_job.command)
+
+
 def note_output(path: Path) -> None:
     """Notes that the job has written a file or folder."""
     _job.outputs.append(path)
@@ -150,8 +155,8 @@ def write(partial: Path, path: Path) -> None:
         names.get(member, member.relative_to(partial).as_posix()): sha256(member)
         for member in members(partial)
     }
-    made_by = Maker(version=bench.__version__, commit=commit(), command=_job.command)
-    text = Record(content=content, inputs=_job.inputs, made_by=made_by).model_dump_json(indent=1)
+    record = Record(content=content, inputs=_job.inputs, made_by=maker())
+    text = record.model_dump_json(indent=1)
     if partial.is_dir():
         (partial / OF_FOLDER).write_text(text, encoding="utf-8")
         return

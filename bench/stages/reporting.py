@@ -4,6 +4,9 @@ An experiment's tables are in results/ or results/<name>-tables/, see `bench.run
 """
 
 import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas
 
@@ -12,9 +15,9 @@ from bench.data import dataset
 from bench.experiment.resolved import Experiment
 from bench.papers import published, table7
 from bench.process import SECOND_ORDER_BOUND
-from bench.report import pages, reproduction, studies, tables
+from bench.report import latex, merging, pages, reproduction, studies, tables
 from bench.report.figures import study, style
-from bench.runtime import files, paths
+from bench.runtime import files, paths, records
 from bench.scores.report import Scores
 from bench.stages import versions_of
 from bench.stages.inputs import one_at_a_time
@@ -143,20 +146,18 @@ def _targets(experiment):
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).table1)
 def write_tables(experiment: Experiment) -> None:
-    """table1.csv, table1.md, table2.csv, metrics.json, the curves that `dvc plots` draws, and the
-    tables as pages for the report.
+    """table1.csv, .md and .tex, table2.csv, metrics.json, the curves that `dvc plots` draws, and
+    the tables as pages for the report.
     """
     written = paths.Tables(experiment.name)
     frame = files.read_csv(written.cells, tables.COLUMNS)
     pairs = files.read_csv(written.paired, tables.PAIRED)
     for group in experiment.metric_groups:
         files.write_csv(written.plot(group), tables.curves(frame, group))
-    table1, table2 = (
-        tables.table1_markdown(frame, pairs),
-        tables.table2(frame, _targets(experiment)),
-    )
+    table2 = tables.table2(frame, _targets(experiment))
     files.write_csv(written.table2, table2)
     files.write_json(written.metrics, tables.metrics(frame))
+    table1 = _write_table1(written, frame, pairs)
     with files.reading(written.reproduction_report) as path:
         reproduced = path.read_text(encoding="utf-8")
     of_pages = {
@@ -167,5 +168,38 @@ def write_tables(experiment: Experiment) -> None:
     }
     for name in paths.PAGES:
         files.write_text(written.page(name), pages.page(of_pages[name], name))
-    files.write_text(written.table1_report, table1)
+
+
+def _write_table1(written, frame, pairs, sources=""):
+    """table1.csv, table1.md and table1.tex of cells and paired differences. Returns the Markdown.
+
+    The last two say what made them. The csv does not, so that its content tells whether a number
+    changed.
+    """
+    maker = records.maker()
+    made_by = f"Made by `{maker.command}`, commit {maker.commit or 'unknown'}."
+    text = tables.table1_markdown(frame, pairs, made_by, sources)
+    files.write_text(written.table1_report, text)
+    files.write_text(written.table1_latex, latex.table1(frame, made_by))
     files.write_csv(written.table1, tables.table1(frame))
+    return text
+
+
+def merge_results(places: Sequence[str], folder: Path, errors: float) -> None:
+    """The tables of several folders of tables as one set, in `folder`, a new one.
+
+    See `bench.report.merging`. There are no paired differences, and no table2.csv unless each
+    setting has a target FID in one of the folders. BenchError if the results do not belong together
+    or disagree.
+    """
+    frame = merging.merge(places, errors)
+    for text in merging.alone(places):
+        print(f"{text}: nothing checks that it is of the same mean model", file=sys.stderr)
+    targets = merging.targets(places)
+    with files.writing(folder) as partial:
+        partial.mkdir()
+        written = paths.Tables(folder=partial)
+        files.write_csv(written.cells, frame)
+        _write_table1(written, frame, pandas.DataFrame(), merging.sources(frame))
+        if set(frame[frame.metric == "fid"].setting) <= targets.keys():
+            files.write_csv(written.table2, tables.table2(frame, targets))

@@ -5,7 +5,9 @@ import pandas
 import pytest
 
 from bench import scores
-from bench.report import tables
+from bench.report import latex, tables
+
+MADE_BY = "Made by `bench tables`, commit 1234."
 
 
 def per_image():
@@ -121,7 +123,7 @@ def test_table1(frame):
 
 
 def test_table1_markdown(frame):
-    text = tables.table1_markdown(frame, pairs())
+    text = tables.table1_markdown(frame, pairs(), MADE_BY)
     assert "**14.000** ± 5.774 [13.50]" in text and "16.000 ± 6.351" in text
     assert "**12.0** ± 1.0" in text and "**20.0**" not in text
     assert (
@@ -129,7 +131,22 @@ def test_table1_markdown(frame):
         and "20.0 ± 1.0 (13.50)" in text
         and tables.LEGEND in text
     )
+    assert text.endswith(f"\n{MADE_BY}\n")
     assert "+2.000 ± 0.577" in text  # paired: 1, 2, 3 behind, far sharper than ± 6
+
+
+def test_table1_latex(frame):
+    """A table for each block, with what made it; LaTeX's own letters are escaped."""
+    frame = frame.assign(variant=frame.variant.replace("bad", "very_bad"))
+    text = latex.table1(frame, MADE_BY)
+    assert text.count("\\begin{table}") == text.count(f"\n% {MADE_BY}\n") == 2
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert text.count(f"\\{rule}\n") == 2
+    bound, fid = text.split("\\begin{table}")[1:]
+    assert "\\caption{toy: NLL bound (bits/dim, lower is better), n = 3, ddpm, even}" in bound
+    assert "variant & $K = 10$ & $K = 50$ \\\\" in bound
+    assert "good & \\textbf{14.000}{\\tiny\\,$\\pm$\\,5.774} [13.50] &" in bound
+    assert "very\\_bad & 30.0{" in fid and "$\\neq$ [13.50*] &" in fid
 
 
 def test_scores_that_rise_and_have_no_error():
@@ -149,7 +166,7 @@ def test_scores_that_rise_and_have_no_error():
         for metric, stderr in (("recall", None), ("kid", 0.01))
         for variant, value in (("low", 0.25), ("high", 0.5))
     ]
-    text = tables.table1_markdown(tables.cells(rows, {}), pandas.DataFrame())
+    text = tables.table1_markdown(tables.cells(rows, {}), pandas.DataFrame(), MADE_BY)
     recall, kid = text.split("## toy: ")[1:]
     assert (
         "Recall (higher is better)" in recall
@@ -161,9 +178,8 @@ def test_scores_that_rise_and_have_no_error():
 
 
 def test_without_published_values_there_is_nothing_to_explain(frame):
-    assert tables.LEGEND not in tables.table1_markdown(
-        frame[frame.published.isna()], pandas.DataFrame()
-    )
+    unpublished = frame[frame.published.isna()]
+    assert tables.LEGEND not in tables.table1_markdown(unpublished, pandas.DataFrame(), MADE_BY)
 
 
 def test_paired():
@@ -203,7 +219,7 @@ def test_paired_scores():
     ]
     frame = pandas.DataFrame(rows, columns=tables.PAIRED)
     empty = tables.cells([], {})
-    text = tables.table1_markdown(empty, pandas.concat([pairs(), frame]))
+    text = tables.table1_markdown(empty, pandas.concat([pairs(), frame]), MADE_BY)
     assert text.count("## NLL bound: behind") == text.count("## FID: behind") == 1
     assert "| ddim      | even         | b         | +2.00 ± 1.00 |" in text
 
@@ -284,5 +300,5 @@ def test_the_order_of_convergence_is_the_slope_of_what_is_no_noise():
         3,
     ]
     assert found.order["mmd_sq"] == pytest.approx(2.0, rel=1e-9)
-    text = tables.table1_markdown(frame, pandas.DataFrame(columns=tables.PAIRED))
+    text = tables.table1_markdown(frame, pandas.DataFrame(columns=tables.PAIRED), MADE_BY)
     assert "## Order of convergence" in text and "| 2.00 ± " in text

@@ -51,6 +51,7 @@ rule write_tables:
     output:
         TABLES.table1,
         TABLES.table1_report,
+        TABLES.table1_latex,
         TABLES.table2,
         TABLES.metrics,
         TABLES.tracking,
