@@ -190,11 +190,12 @@ def log(folder: str) -> None:
     RESULTS is results/ or results/NAME-tables/, here or in another folder. A run of the workflow
     ends with it. A second time it changes nothing.
     """
-    from bench.report import address
+    from bench.report import address, view
     from bench.stages import sending
 
-    count = sending.log_runs(Path(folder))
-    click.echo(f"bench log: {count} runs added or changed in {address.shown()}")
+    count, pages = sending.log_runs(Path(folder))
+    click.echo(f"bench log: {address.shown()}: runs added or changed: {count}")
+    click.echo(f"To see them: {view.how_to_open(next(iter(pages.values())))}")
 
 
 @options.command("bench merge results/tiny-tables results/few-tables --into merged")

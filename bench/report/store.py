@@ -5,8 +5,8 @@ must not run twice at once (hydraflow#245), from whichever folder. It takes seco
 workflow does it while the data are read (`prepare`). sqlite is locked while another process writes
 (mlflow#6490).
 
-MLflow waits 120 seconds for a server, and asks it 8 times. `WAITING` are the variables that it has
-for this; whoever sets them is obeyed.
+MLflow waits 120 seconds for a server, and asks it 8 times. `VARIABLES` are those that it has for
+this; whoever sets them is obeyed.
 """
 
 import contextlib
@@ -32,8 +32,11 @@ BATCH = 100  # metrics, parameters or tags that MLflow takes at once
 SETTLING = 1.0  # seconds, longer than a server takes to create a run
 SERVER_TIMEOUT = 5.0  # seconds that a tracking server has to answer
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # what the UI shows
-LOCK_RETRIES = 8
-WAITING = {
+RETRIES = 8
+# What the error says if another writer was in the way: in sqlite, in PostgreSQL, in MySQL.
+OTHERS = ("database is locked", "duplicate key value", "Duplicate entry")
+VARIABLES = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for every run
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",  # seconds
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for an hour
@@ -148,7 +151,7 @@ def _client(uri):
     # It tells of every request that it makes again.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     os.environ.update(address.credentials())
-    for variable, value in WAITING.items():
+    for variable, value in VARIABLES.items():
         os.environ.setdefault(variable, value)
     try:
         return MlflowClient(tracking_uri=uri)
@@ -168,12 +171,14 @@ def _experiment_id(client, name):
 
 
 def retry(call: Callable, *args: Any, **kwargs: Any) -> Any:
-    """The value of `call`, which is tried again while another process has sqlite locked."""
-    for attempt in range(LOCK_RETRIES):
+    """The value of `call`, which is tried again while another process has sqlite locked, or if
+    another client wrote the same at the same time.
+    """
+    for attempt in range(RETRIES):
         try:
             return call(*args, **kwargs)
         except Exception as error:
-            if "database is locked" not in str(error) or attempt == LOCK_RETRIES - 1:
+            if not any(text in str(error) for text in OTHERS) or attempt == RETRIES - 1:
                 raise
             time.sleep(0.1 * 2**attempt)
 

@@ -33,6 +33,7 @@ DIGEST_TAG = "bench.digest"  # of a run: its content
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 COMMIT_TAG = "mlflow.source.git.commit"
 FIRST, FIRST_K = ("fid", "nll_bpd", "nll_nats"), 10  # what the view of variants orders by
+SHOWN = 6  # digits of a configuration's digest in names, as many as a column of MLflow shows
 TRAININGS = {"mean": "mean model", "heads": "heads", "extractor": "feature extractor"}
 
 
@@ -224,13 +225,13 @@ def configuration_content(
     cells: the rows of cells.csv of the setting. numbers: those of the setting as a whole.
     """
     rows = len(cells[["process", "variant"]].drop_duplicates())
-    digest = configuration.digest(parameters)
+    digest = configuration.digest(parameters)[:SHOWN]
     note = (
-        f"Configuration `{digest[:8]}` of experiment **{experiment.name}** on {name}: its {rows} "
+        f"Configuration `{digest}` of experiment **{experiment.name}** on {name}: its {rows} "
         f"variants are the runs below it, its tables and figures are artifacts.  \n{_best(cells)}"
     )
     return Content(
-        name=f"{experiment.name} {digest[:8]}",
+        name=f"{experiment.name} {digest}",
         note=note,
         tags={"kind": "configuration", "setting": name, "experiment": experiment.name},
         parameters=parameters,
@@ -258,8 +259,10 @@ def log(
     data: Mapping[str, Any],
     commit: str | None,
     mean: Path | None = None,
-) -> int:
-    """Logs a configuration of setting `name` and its variants; returns how many runs it wrote.
+) -> tuple[int, str]:
+    """Logs a configuration of setting `name` and its variants.
+
+    Returns how many runs that added or changed, and the address of the page that shows them.
 
     data: the content of data.json. commit: of the code that made the numbers. mean: the folder of
     the mean model, if it is among the artifacts of the configuration (`bench.report.registration`).
@@ -280,7 +283,7 @@ def log(
             registration.register(client, name, runs[configuration_run.key], mean, note)
         if written and view.TAG not in client.get_experiment(experiment_id).tags:
             store.retry(client.set_experiment_tag, experiment_id, view.TAG, _view(variant_runs))
-    return written
+    return written, view.page(experiment_id)
 
 
 def _view(variant_runs):
@@ -294,10 +297,9 @@ def _view(variant_runs):
                 steps.setdefault(label, set()).add(K)
     first = next((label for label in FIRST if label in steps), next(iter(steps)))
     K = FIRST_K if FIRST_K in steps[first] else min(steps[first])
-    columns = [f"{first}_K{K}"]
-    columns += [f"{label}_K{K}" for label in steps if label != first and K in steps[label]]
-    columns += [f"{first}_K{other}" for other in sorted(steps[first] - {K})]
-    return view.tag(columns[0], not scores.get(first).higher_is_better, columns, list(steps))
+    columns = [f"{label}_K{K}" for label in steps if K in steps[label]]
+    ascending = not scores.get(first).higher_is_better
+    return view.tag(f"{first}_K{K}", ascending, columns, list(steps))
 
 
 def _write(client, run, content, tags, data):

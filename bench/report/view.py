@@ -9,10 +9,30 @@ import json
 import zlib
 from collections.abc import Sequence
 
-NAME = "variants"  # in the address of the page, viewStateShareKey=variants
+from bench.report import address
+
+LOCAL_SERVER = "http://127.0.0.1:5000"  # of `mlflow ui --host 127.0.0.1`
+NAME = "variants"
+PAGE = f"#/experiments/{{}}/runs?workflowType=machine_learning&viewStateShareKey={NAME}"
 TAG = f"mlflow.sharedViewState.{NAME}"
 ONLY_VARIANTS = "tags.kind = 'variant'"
-BESIDE = ("tags.`configuration`", "params.`samples.count`", "tags.`assumes`")
+BESIDE = ("params.`samples.count`", "tags.`configuration`")
+
+
+def page(experiment_id: str) -> str:
+    """The address of the view: on the server, or where `mlflow ui` shows the store."""
+    server = LOCAL_SERVER
+    if address.is_server():
+        server = address.uri().partition("?")[0].rstrip("/")  # without a token
+    return f"{server}/{PAGE.format(experiment_id)}"
+
+
+def how_to_open(page: str) -> str:
+    """What to type and where to look for an address that `page` returned."""
+    if address.is_server():
+        return page
+    store = "" if address.is_default() else ' --backend-store-uri "$MLFLOW_TRACKING_URI"'
+    return f"mlflow ui --host 127.0.0.1{store}, then {page}"
 
 
 def tag(first: str, ascending: bool, columns: Sequence[str], curves: Sequence[str]) -> str:
@@ -27,7 +47,8 @@ def tag(first: str, ascending: bool, columns: Sequence[str], curves: Sequence[st
         "searchFilter": ONLY_VARIANTS,
         "orderByKey": f"metrics.`{first}`",
         "orderByAsc": ascending,
-        "selectedColumns": [*(f"metrics.`{name}`" for name in columns), *BESIDE],
+        "selectedColumns": [f"metrics.`{name}`" for name in columns]
+        + [*BESIDE, f"tags.`{first}_stderr`"],
         "compareRunSections": [section],
         "compareRunCharts": [_chart(name) for name in curves],
     }

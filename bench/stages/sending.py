@@ -6,6 +6,7 @@ The folder may be anywhere. It is read where it lies; the store is that of the w
 import contextlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from bench.data import dataset
 from bench.experiment import loading, strict
@@ -20,28 +21,33 @@ EXPECTED = "expected results/ or results/NAME-tables/ of a finished run"
 UNSEEN = ("name", "device")  # keys of the configuration that change no table
 
 
-def log_runs(folder: Path) -> int:
-    """Logs a finished folder of tables to MLflow; returns how many runs that added or changed.
+def log_runs(folder: Path) -> tuple[int, dict[str, str]]:
+    """Logs a finished folder of tables to MLflow.
 
-    folder: results/ or results/<name>-tables/ of any place. BenchError if it is not finished, or if
-    its config.yaml is not what the tables were made with.
+    folder: results/ or results/<name>-tables/ of any place. Returns how many runs that added or
+    changed, and {setting: address of the page that shows its runs}. BenchError if the folder is not
+    finished, or if its config.yaml is not what the tables were made with.
     """
     config = folder / paths.Tables().config.name
     if not config.is_file():
         raise BenchError(f"{folder}: found no {config.name}; {EXPECTED}")
-    experiment, written = loading.load(config), 0
-    home = _home(experiment, folder)
+    experiment, written, pages = loading.load(config), 0, {}
+    home, digest = _home(experiment, folder), _digest(config)
+    note = paths.Tables(experiment.name).tracking
     with files.options_beside(config):
-        note = _check_configuration(experiment, home, config)
+        with contextlib.chdir(home):
+            _check_configuration(experiment, config, digest)
         for name in experiment.selected:
             with tempfile.TemporaryDirectory() as drawn:
                 with contextlib.chdir(home):
                     contents = _contents(experiment, name, Path(drawn))
-                written += tracking.log(name, *contents)
-        with contextlib.chdir(home):
-            if not paths.Tables(experiment.name).tracking.exists():
-                files.write_json(paths.Tables(experiment.name).tracking, note)
-    return written
+                count, pages[name] = tracking.log(name, *contents)
+            written += count
+    about = {"tracking_uri": address.shown(), "configuration": digest, "pages": pages}
+    with contextlib.chdir(home):
+        if not note.exists():
+            files.write_json(note, about)
+    return written, pages
 
 
 def _home(experiment, folder):
@@ -56,23 +62,26 @@ def _home(experiment, folder):
     return home
 
 
-def _check_configuration(experiment, home, config):
-    """The content of tracking.json. BenchError if the one there is of another configuration.
+def _digest(config):
+    """A hash of a configuration, in which what changes no table is left out."""
+    settled = {key: value for key, value in strict.read(config).items() if key not in UNSEEN}
+    return digests.digest(settled)
+
+
+def _check_configuration(experiment, config, digest):
+    """BenchError if tracking.json is there and of another configuration than `digest`.
 
     Snakemake writes config.yaml when a run starts, and the tables when it ends.
     """
-    settled = {key: value for key, value in strict.read(config).items() if key not in UNSEEN}
-    note = {"tracking_uri": address.shown(), "config": digests.digest(settled)}
     written = paths.Tables(experiment.name)
-    with contextlib.chdir(home):
-        if not written.tracking.exists():
-            return note
-        if files.read_json(written.tracking, dict[str, str])["config"] != note["config"]:
-            raise BenchError(
-                f"{config}: is not the configuration of the tables beside it; "
-                f"{files.remake(written.table1)}"
-            )
-    return note
+    if not written.tracking.exists():
+        return
+    about = files.read_json(written.tracking, dict[str, Any])
+    if about.get("configuration") != digest:
+        raise BenchError(
+            f"{config}: is not the configuration of the tables beside it; "
+            f"{files.remake(written.table1)}"
+        )
 
 
 def _contents(experiment, name, drawn):
@@ -138,17 +147,19 @@ def _artifacts(written, name):
 def _grids(experiment, name, drawn):
     """A function (process, variant) that draws the samples of every cell, and returns the pictures.
 
-    Real images are the first of them. The names of the others are in the order of K.
+    The first is of real images, if there are any. The names of the others are in the order of K.
     """
     if not experiment.sample_metrics:
         return lambda process, variant: []
     setting, place = experiment.selection(name), experiment.place(name)
     data = dataset.load(place.data)
-    real = drawn / "0_real_images.png"
-    pictures.samples(data.train, data, real)
+    real = []
+    if data.levels is not None:  # the picture of a point has the real ones in it
+        real = [drawn / "0_real_images.png"]
+        pictures.samples(data.train, data, real[0])
 
     def draw(process, variant):
-        grids = [real]
+        grids = list(real)
         for kind, K in setting.grid("samples", process, variant):
             images = read_samples(setting, place, data, process, variant, kind, K)
             grids.append(drawn / process / variant / f"{kind}_K{K:04d}.png")

@@ -34,7 +34,7 @@ MARKS = {
     "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) "
     r"|experiments/natural_images\.yaml",
     "needs your model": r"\bmine\.yaml|\.pth\b",
-    "keeps running: open http://127.0.0.1:5000": r"^mlflow ui ",
+    "keeps running: open the page below": r"^mlflow ui ",
 }
 
 # Part of a command → what is run in its place.

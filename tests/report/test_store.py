@@ -96,7 +96,7 @@ def test_a_server_that_is_well_and_does_not_work(case, serve, tmp_path, monkeypa
     uri = serve(respond)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    for variable, value in store.WAITING.items():  # also removes them after the test
+    for variable, value in store.VARIABLES.items():  # also removes them after the test
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     experiment = loading.resolve(RAW, folder=ROOT)
@@ -111,8 +111,8 @@ def test_a_server_that_is_well_and_does_not_work(case, serve, tmp_path, monkeypa
 
 def test_the_longest_wait_for_a_server():
     """One that hangs is asked for its health, and then for its work as often as MLflow asks."""
-    times = int(store.WAITING["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) + 1
-    each = int(store.WAITING["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    times = int(store.VARIABLES["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) + 1
+    each = int(store.VARIABLES["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     assert store.SERVER_TIMEOUT + times * each < PATIENCE
 
 

@@ -77,7 +77,7 @@ def log(client, cells=CELLS, experiment=None, variants=("npr",), commit="abc"):
         )
         for name in variants
     ]
-    return tracking.log("digits", whole, contents, DATA, commit)
+    return tracking.log("digits", whole, contents, DATA, commit)[0]
 
 
 def another(client, **changes):
@@ -288,9 +288,16 @@ def test_another_store_is_honoured(client, monkeypatch, tmp_path):
     assert (tmp_path / "other.db").exists() and client.runs() == []
 
 
-def test_a_locked_database_is_tried_again(monkeypatch):
+@pytest.mark.parametrize(
+    "message",
+    [
+        "(sqlite3.OperationalError) database is locked",
+        'BAD_REQUEST: (psycopg2.errors.UniqueViolation) duplicate key value violates "param_pk"',
+    ],
+)
+def test_what_another_writer_hinders_is_tried_again(message, monkeypatch):
     monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
-    answers = [RuntimeError("(sqlite3.OperationalError) database is locked")] * 3 + ["done"]
+    answers = [RuntimeError(message)] * 3 + ["done"]
 
     def call():
         answer = answers.pop(0)

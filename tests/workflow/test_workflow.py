@@ -119,9 +119,12 @@ def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
     client = MlflowClient(tracking_uri=f"sqlite:///{tiny_run}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    (whole,) = (name for name in runs if name.startswith("tiny "))
     cell_runs = {f"{process}/{variant}" for process, names in VARIANTS.items() for variant in names}
-    assert set(runs) == cell_runs | {"mean", "heads", "extractor", "tiny-tables"}
+    assert set(runs) == cell_runs | {"mean", "heads", "extractor", whole}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    for name in cell_runs:
+        assert runs[name].data.tags["mlflow.parentRunId"] == runs[whole].info.run_id
     cells = pandas.read_csv(tiny_run / TABLES / "cells.csv")
     npr = cells[
         (cells.process == "ddpm")
@@ -131,15 +134,21 @@ def test_mlflow_store_holds_a_run_per_process_and_variant(tiny_run):
     ]
     points = client.get_metric_history(runs["ddpm/npr"].info.run_id, "nll_bpd")
     assert {point.step: point.value for point in points} == dict(zip(npr.K, npr.value, strict=True))
-    assert [point.step for point in client.get_metric_history(runs["mean"].info.run_id, "loss")][
-        0
-    ] == 20
-    tables = {
-        file.path for file in client.list_artifacts(runs["tiny-tables"].info.run_id, "tables")
-    }
+    for K, value, stderr in zip(npr.K, npr.value, npr.stderr, strict=True):
+        logged = runs["ddpm/npr"].data
+        assert logged.metrics[f"nll_bpd_K{K}"] == pytest.approx(value, rel=1e-4)
+        assert float(logged.tags[f"nll_bpd_K{K}_stderr"]) == pytest.approx(stderr, rel=1e-2)
+    losses = client.get_metric_history(runs["mean"].info.run_id, "loss")
+    assert losses[0].step == 20
+    listed = client.list_artifacts(runs[whole].info.run_id, "tables")
+    tables = {file.path for file in listed}
     assert {"tables/table1.csv", "tables/table1.md", "tables/cells.csv"} <= tables
     grids = [file.path for file in client.list_artifacts(runs["ddim/zero"].info.run_id, "samples")]
-    assert "samples/even_K5.png" in grids
+    assert grids[:3] == [
+        "samples/0_real_images.png",
+        "samples/even_K0005.png",
+        "samples/even_K0010.png",
+    ]
 
 
 def test_a_second_run_has_nothing_to_do(tiny_run):
@@ -455,4 +464,4 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     experiment = client.get_experiment_by_name("mixture_2d").experiment_id
     (run,) = client.search_runs([experiment], "tags.mlflow.runName = 'ddpm/npr'")
     grids = [file.path for file in client.list_artifacts(run.info.run_id, "samples")]
-    assert grids == ["samples/even_K40.png", "samples/even_K5.png"]
+    assert grids == ["samples/even_K0005.png", "samples/even_K0040.png"]

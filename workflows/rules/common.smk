@@ -38,7 +38,7 @@ except BenchError as error:
 
 from bench import covariance, process, scores, trajectory
 from bench.papers import published
-from bench.report import address, store
+from bench.report import address, store, view
 from bench.runtime import files, paths, records
 from bench.solver import SOLVER
 from bench.stages import VERSIONS, joint_versions, metric_versions, row_versions, variant_versions
@@ -523,4 +523,5 @@ def announce(started):
         first_block = table.read_text(encoding="utf-8").split("\n\n")[:4]
         print(*first_block, "", sep="\n\n")
         print(f"The tables: {table} (all of it), {TABLES.table1}.", end=" ")
-        print("To see all runs so far: mlflow ui --host 127.0.0.1")
+        pages = files.read_json(TABLES.tracking)["pages"]
+        print(f"To see all runs so far: {view.how_to_open(next(iter(pages.values())))}")
