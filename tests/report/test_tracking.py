@@ -1,5 +1,6 @@
 """MLflow: a real sqlite store, logged to and read back."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -48,12 +49,22 @@ DATA = {
 }
 
 
+@pytest.fixture(scope="module")
+def new_store(tmp_path_factory):
+    """The file of a store without runs: MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        store.open_experiment("digits")
+    return path
+
+
 @pytest.fixture
-def client(tmp_path, monkeypatch):
+def client(new_store, tmp_path, monkeypatch):
+    shutil.copy(new_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     experiment = loading.resolve(RAW, folder=ROOT)
-    store.prepare(experiment)
     client = MlflowClient(tracking_uri=address.uri())
     client.bench = experiment
     client.runs = lambda where="": client.search_runs(
