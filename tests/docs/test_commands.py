@@ -1,9 +1,9 @@
 """Every command and example of the pages is run, in order, in a copy of the tree.
 
 A block of `sh` is run line by line. A block of `python` or `yaml` whose first comment is a path is
-written to that path; other Python is run, other yaml is read. The copy has the results of the tiny
-experiment already, and its default experiment is `tiny`: what else is smaller than in the pages
-stands in SMALLER_COMMANDS and SMALLER_FILES.
+written to that path; other Python is run, other yaml is read, and `text` is what a command prints.
+The copy has the results of the tiny experiment already, and its default experiment is `tiny`: what
+else is smaller than in the pages stands in SMALLER_COMMANDS and SMALLER_FILES.
 """
 
 import re
@@ -106,7 +106,13 @@ def tree(tiny_run, tmp_path):
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (folder / ".venv" / "installed").touch()
-    for command in (["init", "--quiet"], ["add", "."]):
+    for command in (
+        ["init", "--quiet"],
+        ["config", "user.name", "bench"],
+        ["config", "user.email", "bench@example.org"],
+        ["add", "."],
+        ["commit", "--quiet", "--message", "start"],
+    ):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
@@ -160,7 +166,7 @@ def test_a_page_does_what_it_says(page, tree):
         elif language == "python":
             (tree / "example.py").write_text(text)
             run("python example.py", tree)
-        else:
+        elif language != "text":  # what a command prints
             assert language == "yaml" and yaml.safe_load(text)
     if page == "README.md":
         the_example_variant_is_in_the_tables(tree)
