@@ -100,14 +100,14 @@ def nothing(of: str) -> Figure:
     return figure
 
 
-def log_axis(axis: Axes, values: Iterable[float] = ()) -> None:
-    """A logarithmic horizontal axis with labels at `values`, where they do not overlap, or at
-    powers of ten and what lies between.
+def log_axis(axis: Axes, values: Iterable[float] = (), apart: float = 1.7) -> None:
+    """A logarithmic horizontal axis with labels at `values`, of which the next one is at least
+    `apart` times the last; or at powers of ten and what lies between.
     """
     axis.set_xscale("log")
     ticks = []
     for value in sorted(set(values)):
-        if not ticks or 1.7 * ticks[-1] <= value:
+        if not ticks or apart * ticks[-1] <= value:
             ticks.append(value)
     if ticks:
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
