@@ -177,7 +177,8 @@ def _write_table1(written, frame, pairs, sources=""):
     changed.
     """
     maker = records.maker()
-    made_by = f"Made by `{maker.command}`, commit {maker.commit or 'unknown'}."
+    command = f"`{maker.command}`" if maker.command else "the library"
+    made_by = f"Made by {command}, commit {maker.commit or 'unknown'}."
     text = tables.table1_markdown(frame, pairs, made_by, sources)
     files.write_text(written.table1_report, text)
     files.write_text(written.table1_latex, latex.table1(frame, made_by))

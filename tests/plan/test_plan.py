@@ -304,6 +304,15 @@ def test_what_the_metrics_do_not_ask_for_is_not_counted(settings):
     }
 
 
+def test_a_filter_counts_its_rows(settings, monkeypatch):
+    """β̃ at K = 10 takes no moments, and ten passes of each test image."""
+    resolve = loading.resolve
+    monkeypatch.setattr(loading, "resolve", lambda raw: resolve(raw, changes=raw))
+    found = planned(settings("cifar10_ls", metrics=["nll", "fid"], only=["beta_tilde/K10"]))
+    assert "moments" not in found and found["bound"].passes == 10 * 10_000
+    assert found["samples ddpm"].samples == 50_000 and found["samples ddpm"].jobs == 10
+
+
 def test_a_reference_is_counted_once_for_settings_that_share_it(settings):
     path = Path("workflows/settings/cifar10_cs.yaml")
     path.write_text(path.with_stem("cifar10_ls").read_text().replace("linear", "cosine"))
