@@ -8,8 +8,9 @@ DEFAULT = "default"  # the experiment of params.yaml
 FILTERED = "only"  # what a filter adds to the name of an experiment, and its folder in a setting's
 THRESHOLDS = RESULTS / "table3.csv"  # of schedules alone, and so of no experiment
 THEORY = RESULTS / "theory.csv"
+THRESHOLDS_PAGE = RESULTS / "pages" / "table3.html"
 THEORY_PAGE = RESULTS / "pages" / "theory.html"
-PAGES = ("table1", "table2", "table3", "reproduction")  # of an experiment
+PAGES = ("table1", "table2", "reproduction")  # of an experiment
 FEATURES = RESULTS / ".features"  # of every setting's reference images
 BENCHMARK = RESULTS / "benchmark.json"  # and benchmark.md
 STORE = RESULTS / ".store"  # that the MLflow store is there, see `bench.report.tracking`
@@ -106,7 +107,9 @@ class Tables:
 def experiment_of(path: str | Path) -> str | None:
     """The name of the experiment that a table belongs to; None for a file that is no table."""
     path = Path(os.path.normpath(path))
-    if path in (THRESHOLDS, THEORY, THEORY_PAGE) or not path.is_relative_to(RESULTS):
+    if path in (THRESHOLDS, THRESHOLDS_PAGE, THEORY, THEORY_PAGE) or not path.is_relative_to(
+        RESULTS
+    ):
         return None
     folder, *rest = path.relative_to(RESULTS).parts
     if folder.endswith("-tables"):

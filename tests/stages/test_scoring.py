@@ -9,12 +9,13 @@ import pytest
 import torch
 import yaml
 
-from bench import cli, scores
+from bench import cli, scores, variances
 from bench.experiment import loading
 from bench.report import tables
 from bench.runtime import digests, files, paths
 from bench.runtime.errors import BenchError
 from bench.scores.extractors import classifier
+from bench.stages import drawing
 from tests.helpers.experiments import RAW
 from tests.helpers.runs import ROOT
 
@@ -281,6 +282,9 @@ def test_a_metric_of_the_bound_is_one_file_and_one_word(place, package):
     )
     files.write_parquet(place.bound, frame)
     files.write_parquet(place.calibration, pandas.DataFrame(columns=tables.CALIBRATION[1:]))
+    files.write_parquet(place.terms, pandas.DataFrame(columns=drawing.OF_TERMS))
+    files.write_parquet(place.variances, pandas.DataFrame(columns=variances.ROW))
+    files.write_npz(place.variance_maps)
     run("cells", *options[:2])
     run("figures", *options[:4])
     run("tables", *options[:2])

@@ -39,7 +39,7 @@ def test_the_report_has_every_figure_and_page(tiny_run, tmp_path):
     results = variable(text, "results")
     experiment = loading.load(tiny_run / TABLES / "config.yaml")
     figures = {f"{name}.svg" for name in experiment.figures}
-    pages = {f"{name}.html" for name in paths.PAGES}
+    pages = {f"{name}.html" for name in (*paths.PAGES, "table3")}
     shown = {result["filename"] for result in results.values()}
     assert shown == figures | pages
     assert all("<p>" in result["caption"] for result in results.values())

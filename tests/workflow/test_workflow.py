@@ -42,6 +42,7 @@ VARIANTS = {
 }
 
 WRITTEN = ("write_tables", "tables")  # the rule that writes them, and the target
+SHOWN = ("variances", "samples", "fidelity")  # what another variance changes beside the bound
 
 
 def again(folder, *arguments, overlay=TINY):
@@ -199,6 +200,7 @@ def test_another_experiment_in_the_same_folder_runs_all_its_jobs(copy):
         "heads",
         "trajectories",
         "bound",
+        "variances",
         "samples",
         "fidelity",
         "cells",
@@ -214,6 +216,7 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
         "heads",
         "trajectories",
         "bound",
+        "variances",
         "samples",
         "fidelity",
         "cells",
@@ -228,8 +231,8 @@ def test_more_draws_rerun_moments_and_later_but_not_the_mean(tiny_run, tmp_path)
         ("VERSIONS['bound'] = 9", {"bound"}),
         ("VERSIONS['samples'] = 9", {"samples", "fidelity"}),
         ("scores.get('fid').version = 2", {"fidelity"}),
-        ("covariance.get('beta').version = 2", {"trajectories", "bound", "samples", "fidelity"}),
-        ("covariance.get('sn').version = 2", {"heads", "bound", "samples", "fidelity"}),
+        ("covariance.get('beta').version = 2", {"trajectories", "bound", *SHOWN}),
+        ("covariance.get('sn').version = 2", {"heads", "bound", *SHOWN}),
     ],
 )
 def test_a_raised_version_reruns_what_it_made_and_later_only(tiny_run, tmp_path, change, jobs):
@@ -434,6 +437,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     whole, setting = ["--config", "c.yaml"], ["--config", "c.yaml", "--setting", "mixture_2d"]
     for stage in ("data", "mean", "extractor", "moments", "heads", "trajectories", "bound"):
         cli.main([stage, *setting])
+    cli.main(["variances", *setting])
     cli.main(["reference", *setting])
     for process in ("ddpm", "ddim"):
         cli.main(["samples", *setting, "--process", process])
@@ -442,7 +446,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
         ["cells", *whole],
         ["figures", *setting],
         ["tables", *whole],
-        ["track", *whole],
+        ["log", "results"],
     ):
         cli.main(command)
 

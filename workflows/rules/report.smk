@@ -44,9 +44,9 @@ def about_metric(group):
 def shown_page(name):
     """A page of the report."""
     category, label = PAGES[name]
-    path = paths.THEORY_PAGE if name == "theory" else TABLES.page(name)
+    of_all = {"table3": paths.THRESHOLDS_PAGE, "theory": paths.THEORY_PAGE}
     return report(
-        path,
+        of_all.get(name, TABLES.page(name)),
         caption=f"../report/{name}.rst",
         category=category,
         labels={"setting": "all", "shows": label},

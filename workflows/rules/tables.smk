@@ -113,6 +113,7 @@ rule thresholds:
         lambda wildcards: published.paths(),
     output:
         paths.THRESHOLDS,
+        shown_page("table3"),
     log:
         "results/.logs/thresholds.log",
     params:
