@@ -20,6 +20,7 @@ SECTIONS = {
         commands.import_mean,
         commands.compare,
         commands.log,
+        commands.plots_page,
         commands.merge,
         commands.check,
         commands.benchmark,

@@ -226,6 +226,18 @@ def merge(places: tuple[str, ...], into: str, errors: float) -> None:
     click.echo(f"{into}/table1.md")
 
 
+@options.command("bench plots-page")
+def plots_page() -> None:
+    """Make the page in which DVC draws plots, .dvc/plots/page.html, which needs no network.
+
+    A run of the workflow does so too. Without one it is needed before dvc plots.
+    """
+    from bench.report import plots_page as page
+
+    page.write()
+    click.echo(f"bench plots-page: wrote {page.PLACE}")
+
+
 @click.group(epilog="Example: bench check variant npr")
 def check() -> None:
     """Check a part that you wrote, before you rely on it: `bench check variant NAME`."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from tests.helpers.runs import ROOT, TINY, environment
+from tests.helpers.runs import ROOT, TINY, bench, environment
 
 NAMES = {"name": "default", "settings": ["tiny"]}
 
@@ -120,6 +120,7 @@ def test_the_reference_run_can_be_pulled(tmp_path):
     processes = yaml.safe_load((ROOT / "params.yaml").read_text())["processes"]
     for process, section in processes.items():
         assert set(cells[cells.process == process].variant) == set(section["variants"])
+    assert bench(tmp_path, "plots-page").returncode == 0
     dvc(tmp_path, "plots", "show")
     assert needs_no_network((tmp_path / "dvc_plots" / "index.html").read_text())
     # README's table

@@ -38,7 +38,7 @@ except BenchError as error:
 
 from bench import covariance, process, scores, trajectory
 from bench.papers import published
-from bench.report import address, store, view
+from bench.report import address, plots_page, store, view
 from bench.runtime import files, paths, records
 from bench.solver import SOLVER
 from bench.stages import VERSIONS, joint_versions, metric_versions, row_versions, variant_versions
@@ -431,6 +431,8 @@ def start():
             loading.write(each, paths.Tables(each.name).config)
             files.write_text(paths.Tables(each.name).options, run_options(os.path.abspath))
         prepare_store()
+        if Path(".dvc").is_dir() and not plots_page.PLACE.exists():
+            plots_page.write()
     except BenchError as error:
         sys.exit(f"error: {error}")
 
