@@ -6,12 +6,14 @@ what it predicts. `mlflow.pyfunc.load_model("models:/digits/1")` loads it, in a 
 """
 
 import contextlib
+import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.mean import storage
+import yaml
+
 from bench.report import store
 from bench.runtime import digests, files, records
 from bench.runtime.errors import BenchError
@@ -28,25 +30,38 @@ def artifacts(mean: Path, shape: tuple[int, int, int], into: Path) -> dict[str, 
     """
     if not (mean / "unet").is_dir():
         return {}
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-    from numpy import dtype
-
-    def images(name):
-        return TensorSpec(dtype("float32"), (-1, *shape), name)
-
-    inputs = [images("x_t"), TensorSpec(dtype("int64"), (-1,), "timestep")]
-    signature = ModelSignature(Schema(inputs), Schema([images("prediction")]))
-    # Equal networks give equal files, so the time is none.
-    model = Model(signature=signature, utc_time_created=NO_TIME, model_uuid=digest(mean))
-    python = platform.python_version()
-    model.add_flavor("python_function", loader_module=__name__, data="unet", python_version=python)
+    flavor = {
+        "loader_module": __name__,
+        "data": "unet",
+        "python_version": platform.python_version(),
+    }
+    images, one_each = ("float32", [-1, *shape]), ("int64", [-1])
+    about = {
+        "flavors": {"python_function": flavor},
+        "signature": {
+            "inputs": _schema(x_t=images, timestep=one_each),
+            "outputs": _schema(prediction=images),
+        },
+        "model_uuid": digest(mean),
+        "utc_time_created": NO_TIME,  # equal networks give equal files
+    }
     into.mkdir(parents=True, exist_ok=True)
-    model.save(str(into / "MLmodel"))
+    (into / "MLmodel").write_text(yaml.safe_dump(about))
     network = [path.resolve() for path in records.members(mean / "unet")]
     if sum(path.stat().st_size for path in network) > records.LARGE:
         network = [path for path in network if path.suffix == ".json"]
     return {FOLDER: [into / "MLmodel"], f"{FOLDER}/unet": network}
+
+
+def _schema(**tensors):
+    """The schema of named tensors, (type, shape), as MLflow writes it. Its own class for this is in
+    a module that imports for a second.
+    """
+    spec = [
+        {"name": name, "type": "tensor", "tensor-spec": {"dtype": dtype, "shape": shape}}
+        for name, (dtype, shape) in tensors.items()
+    ]
+    return json.dumps(spec)
 
 
 def digest(mean: Path) -> str:
@@ -84,6 +99,8 @@ def register(client: Any, name: str, run: Any, mean: Path, note: str) -> None:
 
 def _load_pyfunc(path: str) -> Any:
     """What MLflow loads: an object with `predict`. path: of the folder `unet` of a version."""
+    from bench.mean import storage  # it imports torch
+
     folder = Path(path)
     if not any((folder / name).is_file() for name in storage.WEIGHTS):
         raise BenchError(

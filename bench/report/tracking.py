@@ -33,7 +33,7 @@ DIGEST_TAG = "bench.digest"  # of a run: its content
 NOTE_TAG, PARENT_TAG = "mlflow.note.content", "mlflow.parentRunId"
 COMMIT_TAG = "mlflow.source.git.commit"
 FIRST, FIRST_K = ("fid", "nll_bpd", "nll_nats"), 10  # what the view of variants orders by
-SHOWN = 6  # digits of a configuration's digest in names, as many as a column of MLflow shows
+SHOWN = 6  # digits of a configuration's digest in names
 TRAININGS = {"mean": "mean model", "heads": "heads", "extractor": "feature extractor"}
 
 

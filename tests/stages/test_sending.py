@@ -21,8 +21,9 @@ def store(tmp_path, monkeypatch):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"  # MLflow keeps a connection for each address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return MlflowClient(tracking_uri=uri)
 
 
 def everything(client):
@@ -37,7 +38,7 @@ def test_a_folder_elsewhere_is_sent_once(tiny_run, store, capsys):
     said = capsys.readouterr().out
     cells = (tiny_run / TABLES / "cells.csv").read_text().splitlines()[1:]
     rows = {tuple(line.split(",")[1:4:2]) for line in cells}
-    assert f"sqlite:///mlflow.db: runs added or changed: {len(rows) + 1}\n" in said
+    assert f"{store.tracking_uri}: runs added or changed: {len(rows) + 1}\n" in said
     before = everything(store)
     assert len(before[0]) == len(rows) + 1
     cli.main(["log", str(tiny_run / TABLES)])
