@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import noise, process, schedule, trajectory, variances
+from bench import covariance, noise, process, schedule, trajectory, variances
 from bench.covariance import Variant
 from bench.data.dataset import Data
 from bench.denoiser import Denoiser
@@ -77,21 +77,26 @@ def test_the_steps_that_are_looked_at():
         assert abs(ratios[step - 1] / wanted - 1) < 0.02
 
 
-class Bright(Variant):
-    """Σ_0 in pixels that depends on x_t: v = x̂_0²."""
+@pytest.fixture
+def bright():
+    """The name of a variant in pixels that depends on x_t, v = x̂_0², known to this test alone."""
 
-    name = "bright_for_test"
-    assumes = "perfect mean"
-    conditional = True
+    class Bright(Variant):
+        name = "bright"
+        assumes = "perfect mean"
+        conditional = True
 
-    def spectrum(self, seen):
-        return seen.x0_hat**2
+        def spectrum(self, seen):
+            return seen.x0_hat**2
+
+    yield Bright.name
+    del covariance.VARIANTS[Bright.name]
 
 
-def test_maps():
+def test_maps(bright):
     """The map of a variant is its Σ_0 over the first image."""
     data = make_data()
-    _, arrays, _ = measured(["bright_for_test"], None, data)
+    _, arrays, _ = measured([bright], None, data)
     steps = [int(t) for t in arrays["t"]]
     assert steps == variances.looked_at(MADE)
     x_0 = data.to_float(data.test[:1]).reshape(data.shape)
@@ -101,7 +106,7 @@ def test_maps():
         np.testing.assert_allclose(x0_hat, expected, rtol=1e-12)
         np.testing.assert_allclose(arrays["error_sq"][line], (x_0 - x0_hat) ** 2, rtol=1e-9)
         scale = MADE.noise_sq[t] / MADE.alpha_bar[t]
-        found = arrays["map bright_for_test"][line]
+        found = arrays[f"map {bright}"][line]
         np.testing.assert_allclose(found, np.minimum(scale * x0_hat**2, 1.0), rtol=1e-9)
 
 

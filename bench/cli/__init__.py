@@ -19,14 +19,13 @@ SECTIONS = {
         commands.fetch,
         commands.import_mean,
         commands.compare,
-        commands.log,
-        commands.plots_page,
         commands.merge,
+        commands.log,
         commands.check,
         commands.benchmark,
     ),
     "Stages, which the workflow runs": stages.STAGES,
-    "Housekeeping": stages.HOUSEKEEPING,
+    "Housekeeping": (commands.plots_page, *stages.HOUSEKEEPING),
 }
 
 

@@ -27,8 +27,8 @@ from bench.stages.inputs import one_at_a_time
 def write_thresholds() -> None:
     """results/table3.csv, from the schedules alone, and a page of it for the report."""
     frame = pandas.DataFrame(table7.recompute(published.sigma2_cells()))
-    files.write_text(paths.THRESHOLDS_PAGE, pages.page(pages.markdown(frame, "Table 3"), "table3"))
     files.write_csv(paths.THRESHOLDS, frame)
+    files.write_text(paths.THRESHOLDS_PAGE, pages.page(pages.markdown(frame, "Table 3"), "table3"))
 
 
 @one_at_a_time(lambda experiment: paths.Tables(experiment.name).cells)

@@ -17,9 +17,9 @@ def check_theory(experiment: Experiment) -> None:
     BenchError if a verdict is false, after the files are written.
     """
     frame = pandas.DataFrame(claims.check(experiment.seed))
+    files.write_csv(paths.THEORY, frame)
     text = pages.markdown(frame, "Claims on a Gaussian mixture")
     files.write_text(paths.THEORY_PAGE, pages.page(text, "theory"))
-    files.write_csv(paths.THEORY, frame)
     failed = frame[~frame.verdict]
     if len(failed):
         raise BenchError(

@@ -40,7 +40,7 @@ READ = {
     "features.npy": FIDELITY,
     f"{TABLES}/cells.csv": ["tables", *ALL],
     f"{TABLES}/paired.csv": ["tables", *ALL],
-    f"{TABLES}/table1.csv": ["track", *ALL],
+    f"{TABLES}/table1.csv": ["log", TABLES],
 }
 
 

@@ -212,7 +212,7 @@ STAGES = {
     ),
     "reference": (SETTING, "results/tiny/reference.json"),
     "fidelity": ([*SETTING, "--process", "ddpm"], "results/tiny/fidelity/ddpm.json"),
-    "figures": (SETTING, f"{TABLES}/figures/tiny/nll.png"),
+    "figures": (SETTING, f"{TABLES}/figures/tiny/nll.svg"),
     "cells": (ALL, f"{TABLES}/cells.csv"),
     "tables": (ALL, f"{TABLES}/plots/nll.csv"),
     "thresholds": ([], "results/table3.csv"),

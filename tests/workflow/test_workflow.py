@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pandas
@@ -434,6 +435,8 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     small["settings"]["mixture_2d"]["schedule"]["N"] = 40
     small["settings"]["mixture_2d"]["heads"]["train"] |= {"steps": 300, "batch": 256, "warmup": 10}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(small))
+    (tmp_path / "results").mkdir()
+    shutil.copy("c.yaml", "results/config.yaml")  # as a run of Snakemake leaves it
     whole, setting = ["--config", "c.yaml"], ["--config", "c.yaml", "--setting", "mixture_2d"]
     for stage in ("data", "mean", "extractor", "moments", "heads", "trajectories", "bound"):
         cli.main([stage, *setting])

@@ -183,6 +183,7 @@ MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
 shell.prefix(
     f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
+    f"FOLDER={shlex.quote(str(TABLES.folder))}; "
     f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
 )
 

@@ -64,7 +64,7 @@ rule write_tables:
         version=VERSIONS["tables"],
         store=address.shown(),
     shell:
-        "(bench tables --config $CONFIG && bench log {TABLES.folder:q}) 2>&1 | tee -i {log:q} >&2"
+        "(bench tables --config $CONFIG && bench log $FOLDER) 2>&1 | tee -i {log:q} >&2"
 
 
 # All tables of the experiment, whatever its name.

@@ -72,7 +72,7 @@ def _axes(Ks, variants):
 
 def _powers_of_ten(t):
     """Those between the least and the greatest t."""
-    return [power for power in 10 ** np.arange(7) if t.min() <= power <= t.max()]
+    return [power for power in map(int, 10 ** np.arange(7)) if t.min() <= power <= t.max()]
 
 
 def maps(arrays: Mapping[str, Float64[np.ndarray, "..."]], name: str) -> Figure:
