@@ -54,6 +54,7 @@ def new_store(tmp_path_factory):
     """The file of a store without runs: MLflow takes seconds to make one."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)  # in which the artifacts are going to lie
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
         store.open_experiment("digits")
     return path
