@@ -142,13 +142,14 @@ class Setting(Section):
     def shown_bounds(self) -> dict[int, list[int]]:
         """{K: steps} of the bound's fewest and most steps, which figures show.
 
-        They are on the first trajectory that is the same for all variants, or on the even one.
+        They are on the first trajectory that is the same for all variants; {} if there is none.
         """
-        kinds = [name for name in self.bound.trajectories if name in FIXED]
-        return {
-            K: fixed(kinds[0] if kinds else "even", self.schedule.N, K)
-            for K in (min(self.bound.K), max(self.bound.K))
-        }
+        cells = [(name, K) for _, name, K in self.bound_cells() if name in FIXED]
+        if not cells:
+            return {}
+        first = cells[0][0]
+        Ks = [K for name, K in cells if name == first]
+        return {K: fixed(first, self.schedule.N, K) for K in (min(Ks), max(Ks))}
 
     def kinds(self, stage: str, process: str, variants: Iterable[str]) -> list[str]:
         """Names of the trajectories that variants of a process have in the cells of a stage.

@@ -12,9 +12,8 @@ INTERVAL = 1.96  # standard errors, of a normal variable in 95 % of cases
 BLOCK = ["setting", "metric", "process", "trajectory"]
 TITLE = "## Which row is best"
 LEGEND = (
-    "In brackets how many rows are as good: their paired difference from the best one is 0 within "
-    "1.96\nstandard errors. Nothing stands there where no other row is, or where differences are "
-    "not known."
+    "In brackets how many other rows are as good: their paired difference from the best one is 0 "
+    "within\n1.96 standard errors. Without brackets none is. (?): differences are not known."
 )
 
 
@@ -32,6 +31,8 @@ def markdown(cells: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
         best = column.loc[place]
         text = f"**{best.variant}** {best.value:.{metric.digits_of(best.value)}f}"
         equals = _as_good(pairs, dict(zip([*BLOCK, "K"], (*block, K), strict=True)))
+        if len(column) == 1:
+            equals = 0  # nothing to compare with
         rows.append((*block, f"K = {K}", text + (f" ({equals})" if equals else "")))
     frame = pandas.DataFrame(rows, columns=[*BLOCK, "K", "text"])
     wide = frame.pivot(index=BLOCK, columns="K", values="text")
@@ -48,9 +49,11 @@ def _places(order, line):
 
 
 def _as_good(pairs, column):
-    """How many rows of a column cannot be told from its best one."""
+    """How many rows of a column cannot be told from its best one; '?' if that is not known."""
     if pairs.empty:
-        return 0
+        return "?"
     same = pairs[(pairs[list(column)] == pandas.Series(column)).all(axis=1)]
+    if same.empty:
+        return "?"
     others = same[same.variant != same.best]
     return int((others.difference.abs() <= INTERVAL * others.stderr).sum())

@@ -1,7 +1,7 @@
 """Tables as pages of their own, for Snakemake's report: Markdown in, HTML out.
 
-A page needs no network. A click on the head of a column sorts the rows by it, by the first number
-of a cell where there is one.
+A page needs no network. A click on the head of a column sorts the rows by it: numbers, then
+names; empty cells are last both ways.
 """
 
 import pandas
@@ -22,10 +22,13 @@ th[aria-sort=descending]::after { content: " ▼"; }
 tr:hover td { background: #f8f8f0; }
 """
 SCRIPT = """
-function key(row, column) {
-  const text = row.cells[column].textContent.replace("−", "-");
-  const number = text.match(/[-+]?\\d+\\.?\\d*(e[-+]?\\d+)?/i);
-  return { text, number: number ? parseFloat(number[0]) : Infinity };
+function key(row, column) {  // what begins as a number is one; the best row is 0 behind itself
+  const text = row.cells[column].textContent.trim().replace("−", "-");
+  return { text, number: text === "best" ? 0 : parseFloat(text) };
+}
+function compare(a, b) {  // numbers before names
+  if (isNaN(a.number) && isNaN(b.number)) return a.text.localeCompare(b.text);
+  return isNaN(a.number) - isNaN(b.number) || a.number - b.number;
 }
 for (const head of document.querySelectorAll("th")) {
   head.title = "sort by this column";
@@ -33,12 +36,10 @@ for (const head of document.querySelectorAll("th")) {
     const up = head.getAttribute("aria-sort") !== "ascending";
     const body = head.closest("table").tBodies[0];
     const column = head.cellIndex;
-    const named = [...body.rows].every(row => /^[A-Za-z]/.test(row.cells[column].textContent));
     const rows = [...body.rows].map(row => ({ row, ...key(row, column) }));
-    rows.sort((a, b) => named ? a.text.localeCompare(b.text)
-                              : a.number - b.number || a.text.localeCompare(b.text));
-    if (!up) rows.reverse();
-    body.append(...rows.map(({ row }) => row));
+    const full = rows.filter(one => one.text), empty = rows.filter(one => !one.text);
+    full.sort((a, b) => up ? compare(a, b) : compare(b, a));
+    body.append(...[...full, ...empty].map(({ row }) => row));
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
   });

@@ -384,7 +384,7 @@ def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
         of_process = {}
         _, first = next(iter(rows.groupby(["variant", "trajectory"], sort=False)))
         defaults = first.set_index("K").value.to_dict()
-        for K, cells in rows.groupby("K"):
+        for K, cells in rows[rows.value.notna()].groupby("K"):
             best = cells.loc[_best(scores.get(name), cells.value)]
             entry = {"best": f"{best.variant}/{best.trajectory}", "value": float(best.value)}
             if K in defaults:

@@ -142,12 +142,21 @@ def read_samples(
 ) -> np.ndarray:
     """All samples of a cell, (count, channels, height, width), shards in order.
 
-    Raises BenchError for a shard that is not as `read_images` wants it.
+    Raises BenchError for a shard that is not as `read_images` wants it, or not the one that the
+    setting's manifest lists: cells are shared by all runs, so a run of another configuration may
+    have drawn it again.
     """
     needs, shards = setting.row(process_name, variant).needs, []
     for shard in range(setting.samples.shards):
         first, last = setting.samples.range(shard)
         path = place.samples(process_name, needs, variant, kind, K, shard)
-        remedy = files.remake(place.manifest(process_name, needs, shard))
+        manifest = place.manifest(process_name, needs, shard)
+        listed, remedy = files.read_json(manifest, dict[str, str]), files.remake(manifest)
         shards.append(read_images(path, (last - first, *data.shape), data.levels, remedy))
+        digest = str(files.read_npz(path, remedy).get("digest"))
+        if digest != listed.get(str(path)):
+            raise BenchError(
+                f"{path}: found samples of another configuration ({digest}), expected "
+                f"{listed.get(str(path))} as in {manifest}; {remedy}"
+            )
     return np.concatenate(shards)

@@ -33,9 +33,9 @@ def test_the_best_of_each_metric_process_and_trajectory():
     head, _, *lines = rows(best.markdown(frame, pandas.DataFrame(columns=tables.PAIRED)))
     assert head == ["setting", "metric", "process", "trajectory", "K = 10", "K = 50"]
     assert lines == [
-        ["toy", "NLL bound", "ddpm", "even", "**npr** 3.500", "**npr** 3.250"],
+        ["toy", "NLL bound", "ddpm", "even", "**npr** 3.500 (?)", "**npr** 3.250"],
         ["toy", "NLL bound", "ddpm", "optimal", "**beta** 2.500", ""],
-        ["toy", "Recall", "ddpm", "even", "**sn** 0.5000", ""],
+        ["toy", "Recall", "ddpm", "even", "**sn** 0.5000 (?)", ""],
     ]
 
 
@@ -52,10 +52,12 @@ def test_rows_that_cannot_be_told_apart_are_counted():
         ]
     )
     assert rows(best.markdown(frame, pairs))[2][-1] == "**npr** 3.00 (1)"
+    sure = pairs[pairs.variant != "sn"]
+    assert rows(best.markdown(frame, sure))[2][-1] == "**npr** 3.00"
 
 
 def test_what_was_not_finite_is_not_the_best():
     frame = cells("fid", {"npr": float("nan"), "sn": 4.0})
-    assert rows(best.markdown(frame, pandas.DataFrame()))[2][-1] == "**sn** 4.00"
+    assert rows(best.markdown(frame, pandas.DataFrame()))[2][-1] == "**sn** 4.00 (?)"
     empty = best.markdown(frame[:1], pandas.DataFrame(columns=tables.PAIRED))
     assert len(rows(empty)) <= 2

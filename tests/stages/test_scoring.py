@@ -57,12 +57,18 @@ def place(tmp_path, monkeypatch):
     weights = classifier.Classifier(1, 10).state_dict()
     files.write_safetensors(place.extractor / "classifier.safetensors", weights)
     files.write_json(place.extractor / "extractor.json", {"channels": 1, "classes": 10})
-    for K in (5, 10):
-        files.write_npz(
-            place.samples("ddpm", "nothing", "beta", "even", K, 0),
-            images=train[K * 20 :][:20] // (1 + (K == 5)),
-        )
+    write_samples(place, {K: train[K * 20 :][:20] // (1 + (K == 5)) for K in (5, 10)})
     return place
+
+
+def write_samples(place, images):
+    """Samples of `beta` as if they were drawn. images: {K: array}."""
+    manifest = {}
+    for K, of_cell in images.items():
+        path = place.samples("ddpm", "nothing", "beta", "even", K, 0)
+        files.write_npz(path, images=of_cell, digest=np.array(f"drawn {K}"))
+        manifest[str(path)] = f"drawn {K}"
+    files.write_json(place.manifest("ddpm", "nothing", 0), manifest)
 
 
 @pytest.fixture
@@ -158,11 +164,8 @@ def test_what_an_extractor_without_logits_lacks(tmp_path, monkeypatch, capsys):
     place, options = paths.Setting("mixture_2d"), write(overlay={"settings": ["mixture_2d"]})
     cli.main(["data", *options[:4]])
     files.write_json(place.extractor / "extractor.json", {"name": "coordinates", "dim": 2})
-    for K in (5, 10):
-        files.write_npz(
-            place.samples("ddpm", "nothing", "beta", "even", K, 0),
-            images=np.load(place.data / "train.npy")[K : K + 20],
-        )
+    train = np.load(place.data / "train.npy")
+    write_samples(place, {K: train[K : K + 20] for K in (5, 10)})
     run("reference", *options)
     capsys.readouterr()
     run("fidelity", *options)
@@ -321,3 +324,18 @@ def test_a_reference_made_for_other_metrics(place):
     files.write_json(place.reference, {**about, "views": {}})
     with pytest.raises(SystemExit, match="views: found none of own; make it again with: "):
         run("fidelity", *write())
+
+
+def test_samples_of_another_configuration_are_no_result(place):
+    """A run of other options may have drawn a cell again: cells are shared, manifests are not."""
+    options = write(metrics=["fid"])
+    run("reference", *options)
+    path = place.samples("ddpm", "nothing", "beta", "even", 5, 0)
+    images = files.read_npz(path)["images"]
+    files.write_npz(path, images=images, digest=np.array("drawn with another η"))
+    with pytest.raises(SystemExit) as caught:
+        run("fidelity", *options)
+    assert "5/0.npz: found samples of another configuration (drawn with another η), " in str(
+        caught.value
+    )
+    assert "nothing-0.json; make it again with: snakemake" in str(caught.value)

@@ -27,7 +27,7 @@ def shown_figure(name):
         TABLES.figure("{setting}", name, "svg"),
         caption=f"../report/{caption}.rst",
         category=category,
-        labels={"setting": "{setting}", "shows": label},
+        labels={"setting": "{setting}", "shows": re.sub("[<>{}&]", "", label)},
     )
 
 

@@ -47,9 +47,11 @@ def draw(cells: pandas.DataFrame, group: str, pairs: pandas.DataFrame) -> Figure
         for variant, line in panel.groupby("variant", sort=False):
             values.plot(line.network_evaluations, line.published, **style.HOLLOW, **looks[variant])
         values.set(title=process, ylabel=metric.label)
-        values.set_yscale("linear" if metric.higher_is_better else "log")
+        if not metric.higher_is_better:
+            style.log_if_possible(values, "y", panel.value)
         draw_rows(gaps, panel, "gap", "gap_stderr", looks, dashes)
-        gaps.set(title=f"{process}: {BEHIND}", ylabel=BEHIND)
+        several = " of its trajectory" if panel.trajectory.nunique() > 1 else ""
+        gaps.set(title=f"{process}: {BEHIND}{several}", ylabel=BEHIND)
         of_metric = block[block.metric == name]  # the panels of a metric share an axis
         scale = style.differences_scale(of_metric.gap, of_metric.gap_stderr)
         gaps.set_yscale("symlog", **scale)

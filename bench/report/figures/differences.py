@@ -4,6 +4,7 @@ All rows of a process share images, noise and steps. So the standard error of a 
 smaller than those of the two values (`bench.report.tables.paired_bounds`).
 """
 
+import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
@@ -23,6 +24,8 @@ def draw(pairs: pandas.DataFrame) -> Figure:
     pairs: the rows of paired.csv of one setting; those of the first trajectory of a process are
     drawn.
     """
+    known = np.isfinite(pairs[["difference", "stderr"]].to_numpy(float)).all(axis=1)
+    pairs = pairs[known]
     if pairs.empty:
         return style.nothing("paired differences")
     lines = [block for _, block in pairs.groupby(["metric", "process"], sort=False)]
@@ -69,4 +72,4 @@ def _panel(axis, block, looks):
     axis.axvline(0.0, color="black", linewidth=0.6)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.grid(True, axis="x")
-    axis.set(title=f"{first.process}, K = {first.K}", xlabel=metric.label)
+    axis.set(title=f"{first.process} {first.trajectory}, K = {first.K}", xlabel=metric.label)

@@ -28,7 +28,8 @@ def terms(rows: pandas.DataFrame, label: str) -> Figure:
         for variant, line in panel.groupby("variant", sort=False):
             line = _thinned(line, POINTS)
             axis.plot(line.t, line["mean"], markevery=_every(line, MARKED), **looks[variant])
-        axis.set(title=f"K = {K}", xlabel="t", yscale="log")
+        axis.set(title=f"K = {K}", xlabel="t")
+        style.log_if_possible(axis, "y", panel["mean"])
         style.log_axis(axis)
         style.plain_numbers(axis)
     axes[0][0].set_ylabel(label)
@@ -58,7 +59,8 @@ def calibration(rows: pandas.DataFrame) -> Figure:
         left.fill_between(line.t, low, high, color=colour, alpha=0.2, linewidth=0)
     titles = ("E[(x₀ − x̂₀)²/Σ₀], not drawn where infinite", "E‖x₀ − x̂₀‖² / E tr Σ₀")
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+        # It is there also where nothing else can be drawn on logarithmic axes.
+        axis.plot([rows.t.min(), rows.t.max()], [1.0, 1.0], color="black", lw=0.8, ls=":")
         axis.set(yscale="log", xlabel="t", title=title)
         style.log_axis(axis)
         style.plain_numbers(axis)

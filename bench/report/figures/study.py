@@ -30,7 +30,8 @@ def draw(summary: pandas.DataFrame, name: str) -> Figure:
                 axis.set_axis_off()
                 continue
             curves.draw_rows(axis, panel, "value", "stderr", looks, dashes)
-            axis.set_yscale("linear" if metric.higher_is_better else "log")
+            if not metric.higher_is_better:
+                style.log_if_possible(axis, "y", panel.value)
             axis.set(title=f"{group}, {process}" if several else group, xlabel=_unit(panel))
             style.log_axis(axis, curves.ticks_of(panel), apart=1.7 if len(groups) < 4 else 3.0)
             style.plain_numbers(axis)

@@ -128,6 +128,13 @@ def differences_scale(differences: pandas.Series, errors: pandas.Series) -> dict
     return {"linthresh": 10 ** np.floor(np.log10(usual)), "linscale": 0.5}
 
 
+def log_if_possible(axis: Axes, which: str, values: pandas.Series) -> None:
+    """A logarithmic axis, `which` of x and y, if a value can be drawn on it; else a linear one."""
+    numbers = values.to_numpy(float)
+    drawable = np.isfinite(numbers) & (numbers > 0)
+    axis.set(**{f"{which}scale": "log" if drawable.any() else "linear"})
+
+
 def plain_numbers(axis: Axes) -> None:
     """Labels of the vertical axis as 0.1 and 20, also between the powers of ten."""
     axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))

@@ -39,9 +39,10 @@ def draw(cells: pandas.DataFrame) -> Figure:
             )
             for point in line.itertuples():
                 axis.plot(point.nll, point.value_fid, markersize=sizes[point.K], **look)
-        axis.set(title=process, yscale="log")
-        axis.set_xlabel(scores.get(panel.metric.iloc[0]).label)
-        style.log_axis(axis)
+        axis.set(title=process, xlabel=scores.get(panel.metric.iloc[0]).label)
+        style.log_if_possible(axis, "x", panel.nll)
+        style.log_if_possible(axis, "y", panel.value_fid)
+        axis.xaxis.set_major_formatter("{x:g}")
         style.plain_numbers(axis)
     axes[0][0].set_ylabel(scores.get("fid").label)
     of_steps = [

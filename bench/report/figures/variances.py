@@ -34,7 +34,8 @@ def draw(rows: pandas.DataFrame, name: str) -> Figure:
         axis.fill_between(bounds.t, bounds.lower, bounds.upper, color="0.88", linewidth=0)
         for variant, line in panel.groupby("variant", sort=False):
             axis.plot(line.t, line.sigma_sq, markevery=max(1, len(line) // 10), **looks[variant])
-        axis.set(title=f"mean σ² of K = {K}; grey: its bounds", xlabel="t", yscale="log")
+        axis.set(title=f"mean σ² of K = {K}; grey: its bounds", xlabel="t")
+        style.log_if_possible(axis, "y", panel.upper)
         style.log_axis(axis)
         style.plain_numbers(axis)
     every = rows.sort_values("t").drop_duplicates(["variant", "t"])

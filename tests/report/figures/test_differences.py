@@ -22,7 +22,7 @@ def test_rows_are_in_order_and_hollow_where_they_cannot_be_told_apart(pairs):
     frame = pairs({"npr": (3.0, 2.0), "sn": (1.0, 0.5), "beta": (0.0, 0.0)})
     figure = differences.draw(frame)
     [axis] = [axis for axis in figure.axes if axis.axison]
-    assert axis.get_title() == "ddpm, K = 10" and axis.get_xlabel() == "FID"
+    assert axis.get_title() == "ddpm even, K = 10" and axis.get_xlabel() == "FID"
     (best, _, _), (second, filled, interval), (third, hollow, _) = rows(axis)
     assert (best, second, third) == ("beta", "sn", "npr")
     assert (filled, hollow) == ("#999933", "white")
@@ -41,6 +41,18 @@ def test_three_of_many_numbers_of_steps_are_shown(pairs):
     other = pairs({"zero": (0.0, 0.0)}, process="ddim", K=10)
     figure = differences.draw(pandas.concat([*frames, other]))
     titles = [axis.get_title() for axis in figure.axes if axis.axison]
-    assert titles == ["ddpm, K = 5", "ddpm, K = 10", "ddpm, K = 100", "ddim, K = 10"]
+    assert titles == [
+        "ddpm even, K = 5",
+        "ddpm even, K = 10",
+        "ddpm even, K = 100",
+        "ddim even, K = 10",
+    ]
     [text] = differences.draw(pairs({})).texts
+    assert text.get_text() == "no paired differences"
+
+
+def test_a_difference_without_an_error_is_not_drawn(pairs):
+    """One image has no standard error."""
+    frame = pairs({"npr": (1.0, np.nan), "sn": (0.0, np.nan)})
+    [text] = differences.draw(frame).texts
     assert text.get_text() == "no paired differences"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 
 from bench.report import tables
-from bench.report.figures import steps
+from bench.report.figures import steps, style
 from tests.report.figures.conftest import texts
 
 
@@ -34,3 +34,11 @@ def test_calibration_is_drawn_for_every_variant():
     assert texts(figure) == ["npr", "sn"]
     [text] = steps.calibration(frame[:0]).texts
     assert text.get_text() == "no calibration"
+
+
+def test_what_is_infinite_at_every_step_is_drawn_on_the_right_alone(tmp_path):
+    """A head whose estimate is 0 somewhere at every step; saving lays out logarithmic axes."""
+    rows = [("toy", "npr", t, np.inf, np.nan, 2.0) for t in (1, 2)]
+    figure = steps.calibration(pandas.DataFrame(rows, columns=tables.CALIBRATION))
+    style.save(figure, [tmp_path / "calibration.png"])
+    assert (tmp_path / "calibration.png").stat().st_size > 5000

@@ -2,7 +2,7 @@
 
 import pandas
 
-from bench.report.figures import tradeoff
+from bench.report.figures import style, tradeoff
 from tests.report.figures.conftest import texts
 
 
@@ -24,3 +24,10 @@ def test_a_point_is_a_variant_and_a_number_of_steps(cells):
 def test_without_both_the_figure_says_so(cells):
     [text] = tradeoff.draw(cells({"npr": {5: 1.0}})).texts
     assert text.get_text() == "no cells with a bound and FID"
+
+
+def test_values_that_cannot_be_drawn_on_logarithmic_axes(cells, tmp_path):
+    """FID that is not finite, and a bound below 0, of vectors."""
+    both = [cells({"npr": {10: -1.0}}, metric="nll_nats"), cells({"npr": {10: float("nan")}})]
+    style.save(tradeoff.draw(pandas.concat(both)), [tmp_path / "tradeoff.png"])
+    assert (tmp_path / "tradeoff.png").stat().st_size > 3000
