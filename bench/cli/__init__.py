@@ -21,11 +21,12 @@ SECTIONS = {
         commands.compare,
         commands.merge,
         commands.log,
+        commands.plots_page,
         commands.check,
         commands.benchmark,
     ),
     "Stages, which the workflow runs": stages.STAGES,
-    "Housekeeping": (commands.plots_page, *stages.HOUSEKEEPING),
+    "Housekeeping": stages.HOUSEKEEPING,
 }
 
 

@@ -66,6 +66,7 @@ def _panel(axis, block, looks):
             xerr=row.error,
             capsize=1.5,
             elinewidth=0.8,
+            markersize=5,  # else the hollow ones look like the others
             markerfacecolor=None if surely else "white",
             **looks[row.variant],
         )
