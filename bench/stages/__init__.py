@@ -30,11 +30,11 @@ VERSIONS = {
     "reference": 1,  # bench/scores/reference.py, bench/scores/fidelity.py
     "fidelity": 1,  # bench/scores/fidelity.py
     "cells": 2,  # bench/report/tables.py, bench/report/reproduction.py
-    "tables": 5,  # bench/report/tables.py, bench/report/best.py, bench/report/pages.py
-    "figures": 4,  # bench/report/figures/
+    "tables": 6,  # bench/report/tables.py, bench/report/best.py, bench/report/pages.py
+    "figures": 5,  # bench/report/figures/
     "study": 2,  # bench/report/studies.py, bench/report/figures/study.py
-    "thresholds": 2,  # bench/thresholds.py, bench/papers/table7.py
-    "theory": 2,  # bench/theory/, bench/mixture.py
+    "thresholds": 3,  # bench/thresholds.py, bench/papers/table7.py
+    "theory": 3,  # bench/theory/, bench/mixture.py
 }
 
 
