@@ -1,6 +1,5 @@
 """The commands that people use, before and after a run of the workflow."""
 
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -144,13 +143,7 @@ def import_mean(file: str, format_: str, into: str | None, assignments: tuple[st
 @options.command("bench compare before results/tiny-tables")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option(
-    "--errors",
-    metavar="N",
-    type=click.FloatRange(min=0),
-    default=3.0,
-    help="How many joint errors two values may be apart. 0 asks for equal ones.",
-)
+@options.errors("How many joint errors two values may be apart. 0 asks for equal ones.")
 @click.option(
     "--renew",
     is_flag=True,
@@ -166,8 +159,6 @@ def compare(before: str, after: str, errors: float, renew: bool) -> None:
     from bench.report import comparison
     from bench.runtime import files
 
-    if math.isnan(errors):
-        raise BenchError("--errors: expected a number from 0, found nan")
     if renew and Path(before).is_dir():
         raise BenchError(f"--renew: {before}: expected a file of expected cells, found a folder")
     old, new = comparison.read(before), comparison.read(after)
@@ -201,13 +192,7 @@ def log(folder: str) -> None:
 @options.command("bench merge results/tiny-tables results/few-tables --into merged")
 @click.argument("places", metavar="A B ...", nargs=-1, required=True)
 @click.option("--into", metavar="FOLDER", required=True, help="Where to; a new folder.")
-@click.option(
-    "--errors",
-    metavar="N",
-    type=click.FloatRange(min=0),
-    default=3.0,
-    help="How many joint errors two values of a cell may be apart.",
-)
+@options.errors("How many joint errors two values of a cell may be apart.")
 def merge(places: tuple[str, ...], into: str, errors: float) -> None:
     """Join the results of several people or machines into one set of tables.
 
@@ -216,8 +201,6 @@ def merge(places: tuple[str, ...], into: str, errors: float) -> None:
     disagree (see bench compare), or if the cells of a setting and metric are not of one reference,
     extractor, precision, number of images and version of every stage.
     """
-    if math.isnan(errors):
-        raise BenchError("--errors: expected a number from 0, found nan")
     if Path(into).exists():
         raise BenchError(f"--into: {into}: exists already; expected a new folder")
     from bench.stages import reporting

@@ -1,6 +1,7 @@
 """The options that commands share, and the decorators that make commands of functions."""
 
 import functools
+import math
 import os
 import pkgutil
 import shlex
@@ -49,6 +50,25 @@ threads = click.option(
     show_envvar=True,
     help="CPU threads. The default is all cores.",
 )
+
+
+def _number(context, option, value):
+    """The value of an option. BenchError for nan, which click takes for a number in any range."""
+    if math.isnan(value):
+        raise BenchError(f"{option.opts[0]}: expected a number from 0, found nan")
+    return value
+
+
+def errors(help_text: str) -> Callable:
+    """The option --errors: by how many joint errors two values may differ."""
+    return click.option(
+        "--errors",
+        metavar="N",
+        type=click.FloatRange(min=0),
+        default=3.0,
+        callback=_number,
+        help=help_text,
+    )
 
 
 def command(example: str, name: str | None = None, **settings: Any) -> Callable:

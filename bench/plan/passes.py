@@ -102,16 +102,25 @@ def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:
 def bound_products(N: int, dim: int, levels: int | None, cells: Iterable[tuple]) -> int:
     """How many products with the network's Jacobian an image takes in the bound.
 
-    cells: [(variant, trajectory, K), …]. Variants that take all `dim` share them. If the data have
-    levels, the last term takes no variance.
+    cells: [(variant, trajectory, K), …]. If the data have levels, the last term takes no variance.
     """
-    taken = {}  # of each (step, variants that share)
+    at = {}  # the variants that take some, by step
     for name, kind, K in cells:
+        if step_products(dim, [name]):  # no variant that has an optimal trajectory takes products
+            for t in trajectory.fixed(kind, N, K)[1 if levels else 0 :]:
+                at.setdefault(t, set()).add(name)
+    return sum(step_products(dim, names) for names in at.values())
+
+
+def step_products(dim: int, names: Iterable[str]) -> int:
+    """How many products an image takes at a step of the bound, for the variants `names`.
+
+    Variants that take all `dim` share them.
+    """
+    taken = {}  # by those that share
+    for name in names:
         products = covariance.get(name).products(dim, in_bound=True)
-        if products:  # no variant that has an optimal trajectory takes products
-            shared = "all" if products == dim else name
-            steps = trajectory.fixed(kind, N, K)[1 if levels else 0 :]
-            taken |= {(t, shared): products for t in steps}
+        taken["all" if products == dim else name] = products
     return sum(taken.values())
 
 
@@ -163,11 +172,8 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
             steps += covariance.PRODUCT * bound_products(N, dim, size.levels, cells)
             add(stage, name, math.ceil(images * steps), disk=disk, at_most=at_most)
     if need.bound:
-        steps = len(variances.visited(setting.schedule.make(), setting.shown_bounds(), size.levels))
-        products = sum(
-            covariance.get(variant).products(dim, in_bound=True)
-            for variant in setting.bound_variants
-        )
+        steps = len(variances.visited(setting.schedule.make(), chosen.shown_bounds(), size.levels))
+        products = step_products(dim, chosen.bound_variants)
         images = min(variances.IMAGES, size.test)
         add("variances", name, math.ceil(images * steps * (1 + covariance.PRODUCT * products)))
     count = setting.samples.count

@@ -24,10 +24,10 @@ def markdown(cells: pandas.DataFrame, pairs: pandas.DataFrame) -> str:
     """
     rows, order = [], {key: list(cells[key].unique()) for key in BLOCK}
     for (*block, K), column in cells.groupby([*BLOCK, "K"], sort=False):
-        if column.value.isna().all():
-            continue
         metric = scores.get(block[1])
-        place = column.value.idxmax() if metric.higher_is_better else column.value.idxmin()
+        place = metric.best(column.value)
+        if place is None:
+            continue
         best = column.loc[place]
         text = f"**{best.variant}** {best.value:.{metric.digits_of(best.value)}f}"
         equals = _as_good(pairs, dict(zip([*BLOCK, "K"], (*block, K), strict=True)))

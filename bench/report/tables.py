@@ -382,21 +382,19 @@ def metrics(frame: pandas.DataFrame) -> dict[str, dict]:
         ["setting", "metric", "process"], sort=False
     ):
         of_process = {}
-        _, first = next(iter(rows.groupby(["variant", "trajectory"], sort=False)))
-        defaults = first.set_index("K").value.to_dict()
-        for K, cells in rows[rows.value.notna()].groupby("K"):
-            best = cells.loc[_best(scores.get(name), cells.value)]
-            entry = {"best": f"{best.variant}/{best.trajectory}", "value": float(best.value)}
+        _, default = next(iter(rows.groupby(["variant", "trajectory"], sort=False)))
+        defaults = default.set_index("K").value.to_dict()
+        for K, cells in rows.groupby("K"):
+            place = scores.get(name).best(cells.value)
+            if place is None:
+                continue
+            first = cells.loc[place]
+            entry = {"best": f"{first.variant}/{first.trajectory}", "value": float(first.value)}
             if K in defaults:
                 entry["default"] = defaults[K]
             of_process[f"K{K}"] = entry
         result.setdefault(setting, {}).setdefault(name, {})[process] = of_process
     return result
-
-
-def _best(metric, values):
-    """The label of the best of a series of values."""
-    return values.idxmax() if metric.higher_is_better else values.idxmin()
 
 
 def curves(frame: pandas.DataFrame, group: str) -> pandas.DataFrame:

@@ -244,9 +244,11 @@ def _best(cells):
     """Which row is best at each K, of each metric, in a line."""
     best = []
     for metric, rows in cells.groupby("metric", sort=False):
-        ascending = not scores.get(metric).higher_is_better
-        first = rows.sort_values("value", ascending=ascending).drop_duplicates("K").sort_values("K")
-        named = [f"{row.process}/{row.variant} (K = {row.K})" for row in first.itertuples()]
+        named = []
+        for K, column in rows.groupby("K"):
+            place = scores.get(metric).best(column.value)
+            if place is not None:
+                named.append(f"{column.process[place]}/{column.variant[place]} (K = {K})")
         best.append(f"{metric}: {', '.join(named)}")
     return f"Best {'; '.join(best)}."
 

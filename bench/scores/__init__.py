@@ -79,6 +79,12 @@ class Metric:
         better = "higher is better" if self.higher_is_better else "lower is better"
         return f"{self.title} ({self.unit}, {better})" if self.unit else f"{self.title} ({better})"
 
+    def best(self, values: Any) -> Any:
+        """The label of the best of a pandas.Series of values; None if none of them is a number."""
+        if values.isna().all():
+            return None
+        return values.idxmax() if self.higher_is_better else values.idxmin()
+
     def digits_of(self, value: float) -> int:
         """How many digits of `value` and of its standard error are printed behind the point."""
         if self.digits is not None:

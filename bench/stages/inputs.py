@@ -111,14 +111,16 @@ def steps_of(
 
 def read_images(
     path: Path, shape: tuple[int, ...], levels: int | None, remedy: str | None = None
-) -> np.ndarray:
-    """The samples of one shard, of a shape (n, channels, height, width).
+) -> tuple[np.ndarray, str]:
+    """(the samples of one shard, of a shape (n, channels, height, width); the digest of what made
+    them).
 
     They are uint8 levels, or float64 values if `levels` is None. Raises BenchError, which ends in
     `remedy`, if the file is damaged or holds others, such as values that are not finite.
     """
     remedy = remedy or files.remake(path)
-    images, kind = files.read_npz(path, remedy).get("images"), np.uint8 if levels else np.float64
+    arrays, kind = files.read_npz(path, remedy), np.uint8 if levels else np.float64
+    images = arrays.get("images")
     if images is None or images.shape != shape or images.dtype != kind:
         found = "nothing" if images is None else f"{images.dtype} {images.shape}"
         raise BenchError(
@@ -128,7 +130,7 @@ def read_images(
         raise BenchError(
             f"{path}: images: found NaN or infinity, expected finite numbers; {remedy}"
         )
-    return images
+    return images, str(arrays.get("digest"))
 
 
 def read_samples(
@@ -152,11 +154,12 @@ def read_samples(
         path = place.samples(process_name, needs, variant, kind, K, shard)
         manifest = place.manifest(process_name, needs, shard)
         listed, remedy = files.read_json(manifest, dict[str, str]), files.remake(manifest)
-        shards.append(read_images(path, (last - first, *data.shape), data.levels, remedy))
-        digest = str(files.read_npz(path, remedy).get("digest"))
+        shape = (last - first, *data.shape)
+        images, digest = read_images(path, shape, data.levels, remedy)
         if digest != listed.get(str(path)):
             raise BenchError(
                 f"{path}: found samples of another configuration ({digest}), expected "
                 f"{listed.get(str(path))} as in {manifest}; {remedy}"
             )
+        shards.append(images)
     return np.concatenate(shards)

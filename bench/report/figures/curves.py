@@ -73,9 +73,9 @@ def _at_best_spacing(block):
         return block
     kept = [block[block.process != SOLVER]]
     for (name, _, _), cells in solvers.groupby(["metric", "variant", "K"], sort=False):
-        higher = scores.get(name).higher_is_better
-        best = cells.value.idxmax() if higher else cells.value.idxmin()
-        kept.append(cells.loc[[best]].assign(trajectory=BEST))
+        best = scores.get(name).best(cells.value)
+        if best is not None:
+            kept.append(cells.loc[[best]].assign(trajectory=BEST))
     return pandas.concat(kept)
 
 

@@ -9,10 +9,10 @@ import pandas
 from matplotlib.figure import Figure
 
 from bench import scores
+from bench.report.best import INTERVAL
 from bench.report.figures import style
 
 COLUMNS = 3  # panels of a line
-INTERVAL = 1.96  # standard errors, of a normal variable in 95 % of cases
 ROW, LINE = 0.14, 0.65  # inches, of a row and of what a line of panels has beside its rows
 
 

@@ -7,6 +7,7 @@ import pandas
 from jaxtyping import Float64
 from matplotlib import colors, pyplot
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bench.report.figures import style
 
@@ -128,11 +129,11 @@ def spectra(arrays: Mapping[str, Float64[np.ndarray, "..."]], name: str) -> Figu
             frequency, mean = _by_frequency(arrays[f"spectrum {variant}"][line])
             axis.plot(frequency, mean, **looks[variant])
         frequency, mean = _by_frequency(arrays[f"energy {variants[0]}"][line])
-        axis.plot(frequency, mean, ".", color="black", label="squared error")
+        axis.plot(frequency, mean, ".", color="black")
         axis.set(title=f"t = {t:g}", xlabel="frequency", yscale="log")
         style.plain_numbers(axis)
     axes[0][0].set_ylabel("v")
-    measured = pyplot.Line2D([], [], color="black", marker=".", linestyle="", label="squared error")
+    measured = Line2D([], [], color="black", marker=".", linestyle="", label="squared error")
     style.legend(figure, looks, more=[measured])
     figure.suptitle(f"{name}: spectra; a frequency of 1 changes its sign at every pixel")
     return figure
