@@ -113,7 +113,7 @@ def _steps(cells):
 def _term(process, predictions, s, t, u, variant, x_0, probe):
     """The term of a jump of each image, in nats, (batch,)."""
     prediction = predictions[t]
-    data, x0_hat, schedule = prediction.denoiser.data, prediction.x0_hat, process.schedule
+    data, x0_hat, schedule = prediction.data, prediction.x0_hat, process.schedule
     if s == 0 and data.levels is not None:
         return terms.last_term(data, x_0, x0_hat, terms.last_sigma(schedule, t))
     if u > t:

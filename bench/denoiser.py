@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float64, Shaped
 from torch import Tensor
@@ -20,6 +19,7 @@ from bench.covariance import MomentsAt, Seen
 from bench.data.dataset import Data
 from bench.jacobian import Jacobian, Undeclared, differentiate
 from bench.schedule import Schedule
+from bench.variant import Moments
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Denoiser:
 
     model: Any
     heads: Mapping[str, torch.nn.Module]
-    moments: Mapping[str, np.ndarray] | None
+    moments: Moments | None
     data: Data
     schedule: Schedule
     precision: str = "fp32"
@@ -62,9 +62,9 @@ class Denoiser:
             else:
                 eps_hat, features = self.model(x_t, of_rows)
             outputs = heads.outputs(self.heads, features)
-        x0_hat = (x_t - self.schedule.noise[t] * eps_hat) / self.schedule.signal[t]
-        x0_hat = x0_hat.clamp(self.data.lo, self.data.hi)
-        return Prediction(self, t, x_t, eps_hat, x0_hat, outputs, jacobian)
+        return Prediction.of(
+            self.schedule, self.data, self.moments, t, x_t, eps_hat, outputs, jacobian
+        )
 
     def predict_noise(
         self, x_t: Float64[Tensor, "batch dim"], t: float
@@ -86,15 +86,36 @@ class Denoiser:
 class Prediction:
     """What one pass at step t gives: ε̂, x̂_0 clipped to the data range, {name of the variant: output
     of its head}, and v from derivatives of the mean model, the same for all variants that read it.
+
+    schedule, data, moments: as in `Denoiser`. No image of the data is read.
     """
 
-    denoiser: Denoiser
+    schedule: Schedule
+    data: Data
+    moments: Moments | None
     t: int
     x_t: Float64[Tensor, "batch dim"]
     eps_hat: Float64[Tensor, "batch dim"]
     x0_hat: Float64[Tensor, "batch dim"]
     heads: Mapping[str, Shaped[Tensor, "batch _"]]
     jacobian: Jacobian | None
+
+    @classmethod
+    def of(
+        cls,
+        schedule: Schedule,
+        data: Data,
+        moments: Moments | None,
+        t: int,
+        x_t: Float64[Tensor, "batch dim"],
+        eps_hat: Float64[Tensor, "batch dim"],
+        heads: Mapping[str, Shaped[Tensor, "batch _"]],
+        jacobian: Jacobian | None = None,
+    ) -> "Prediction":
+        """The prediction whose x̂_0 follows from ε̂."""
+        x0_hat = (x_t - schedule.noise[t] * eps_hat) / schedule.signal[t]
+        x0_hat = x0_hat.clamp(data.lo, data.hi)
+        return cls(schedule, data, moments, t, x_t, eps_hat, x0_hat, heads, jacobian)
 
     def seen(
         self,
@@ -108,22 +129,22 @@ class Prediction:
         direction: the noise of a step of the sampler. error, probe: in the bound, see `Seen`.
         """
         chosen, moments, jacobian = covariance.get(variant), None, self.jacobian
-        if self.denoiser.moments is not None:
-            moments = MomentsAt(self.denoiser.moments, self.t, chosen)
-        if not chosen.products(self.denoiser.data.dim):
+        if self.moments is not None:
+            moments = MomentsAt(self.moments, self.t, chosen)
+        if not chosen.products(self.data.dim):
             jacobian = Undeclared(
                 f"variant {variant!r} reads seen.jacobian; expected a method `products` that says "
                 "how many products it takes"
             )
         return Seen(
             self.t,
-            self.denoiser.schedule,
-            radius=self.denoiser.data.radius,
+            self.schedule,
+            radius=self.data.radius,
             eps_hat=self.eps_hat,
             x0_hat=self.x0_hat,
             moments=moments,
             head=self.heads.get(variant),
-            shape=self.denoiser.data.shape,
+            shape=self.data.shape,
             jacobian=jacobian,
             direction=direction,
             error=error,

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from bench.covariance.jacobian import check_matrix
@@ -26,7 +26,9 @@ from bench.runtime.errors import BenchError
 class Jacobian:
     """v(x_t) of a batch.
 
-    x_t: a leaf of the graph of `eps_hat`. noise: b_t, a number or (batch, 1).
+    x_t: a leaf of the graph of `eps_hat`. noise: b_t, a number or (batch, 1). image: x_t as the
+    network got it, in its shape and precision, if that is a leaf of its own; the derivatives by
+    both add up.
     """
 
     def __init__(
@@ -34,14 +36,18 @@ class Jacobian:
         x_t: Float64[Tensor, "batch dim"],
         eps_hat: Float64[Tensor, "batch dim"],
         noise: float | Tensor,
+        image: Float[Tensor, "batch channels height width"] | None = None,
     ):
         self.x_t, self.eps_hat, self.noise = x_t, eps_hat, noise
+        self.leaves = [x_t] if image is None else [x_t, image]
 
     def times(self, z: Float64[Tensor, "batch dim"]) -> Float64[Tensor, "batch dim"]:
         """vᵀ z, by one product."""
         with torch.inference_mode(False):  # its tensors have no derivatives
-            (slope,) = torch.autograd.grad(self.eps_hat, self.x_t, z.clone(), retain_graph=True)
-        return z - self.noise * slope
+            slopes = torch.autograd.grad(
+                self.eps_hat, self.leaves, z.clone(), retain_graph=True, materialize_grads=True
+            )
+        return z - self.noise * sum(slope.reshape(z.shape).to(z) for slope in slopes)
 
     @cached_property
     def eigen(self) -> Eigen:
@@ -112,7 +118,8 @@ class Undeclared(Jacobian):
 def differentiate(
     model: Callable, x_t: Float64[Tensor, "batch dim"], t: Tensor, noise: float | Tensor
 ) -> tuple[Float64[Tensor, "batch dim"], Any, Jacobian]:
-    """ε̂ and the features of one pass of a mean model, and v from its derivatives.
+    """ε̂ and the features of one pass of a mean model (None if it has none), and v from its
+    derivatives.
 
     model: `bench.mean.model.MeanModel`, or another with the same call. t: the step of each row,
     (batch,). noise: b_t, a number or (batch, 1).
@@ -120,5 +127,6 @@ def differentiate(
     with torch.inference_mode(False), torch.enable_grad():
         x_t = x_t.clone().requires_grad_()
         eps_hat, features = model(x_t, t.clone())
-    features = replace(features, hidden=features.hidden.detach(), time=features.time.detach())
+    if features is not None:
+        features = replace(features, hidden=features.hidden.detach(), time=features.time.detach())
     return eps_hat.detach(), features, Jacobian(x_t, eps_hat, noise)

@@ -55,23 +55,44 @@ def sample(
     has a number that is not finite.
     """
     data = denoiser.data
-    at_last = np.inf if clip_levels is None else clip_threshold(clip_levels, data.radius)
 
     def draw(start, size):
-        x = noise.normal((*names, "samples", "start"), start, size, data.dim)
-        x = torch.from_numpy(x).to(denoiser.device)
-        before = None  # (u, x̂_0 at x_u) of the step before, x_u → x_t
-        for s, t in reversed(list(itertools.pairwise([0, *steps]))):
-            limit = at_last if s == steps[0] else np.inf
-            eps = noise.normal((*names, "samples", t), start, size, data.dim) if s > 0 else 0.0
-            prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
-            x = step(prediction, x, s, process, variant, limit, eps, before)
-            before = t, prediction.x0_hat
-            if progress:
-                progress(size)
-        return x
+        def normal(purpose):
+            eps = noise.normal((*names, "samples", purpose), start, size, data.dim)
+            return torch.from_numpy(eps).to(denoiser.device)
+
+        x = normal("start")
+        return descend(denoiser, process, variant, steps, x, normal, clip_levels, progress)
 
     return in_batches(data, draw, first, count, batch)
+
+
+def descend(
+    denoiser: Denoiser,
+    process: Process,
+    variant: str,
+    steps: Sequence[int],
+    x: Float64[Tensor, "batch dim"],
+    normal: Callable[[int], Float64[Tensor, "batch dim"]],
+    clip_levels: float | None,
+    progress: Callable[[int], object] | None = None,
+) -> Float64[Tensor, "batch dim"]:
+    """x_0, not rounded to levels, from x = x_τK.
+
+    normal: gives the standard normal noise of the step from t. The others are those of `sample`.
+    """
+    radius = denoiser.data.radius
+    at_last = np.inf if clip_levels is None else clip_threshold(clip_levels, radius)
+    before = None  # (u, x̂_0 at x_u) of the step before, x_u → x_t
+    for s, t in reversed(list(itertools.pairwise([0, *steps]))):
+        limit = at_last if s == steps[0] else np.inf
+        prediction = denoiser.predict(x, t, [variant] if s > 0 else [])
+        eps = normal(t) if s > 0 else None
+        x = step(prediction, x, s, process, variant, limit, eps, before)
+        before = t, prediction.x0_hat
+        if progress:
+            progress(len(x))
+    return x
 
 
 def in_batches(
@@ -110,22 +131,21 @@ def step(
     process: Process,
     variant: str,
     limit: float,
-    eps: Float64[np.ndarray, "batch dim"] | float,
+    eps: Float64[Tensor, "batch dim"] | None,
     before: tuple[int, Float64[Tensor, "batch dim"]] | None = None,
 ) -> Float64[Tensor, "batch dim"]:
     """x_s from x_t: the process's mean, plus the root of the variant's covariance times `eps`.
 
-    s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest number of
-    the spectrum; then no pixel's variance is larger. eps: standard normals, or 0 for none. before:
-    the step u > t before this one, and x̂_0 at x_u, for a process of second order.
+    s: from 0 to t − 1; if it is 0, the result is x̂_0. limit: the largest number of the spectrum;
+    then no pixel's variance is larger. eps: standard normal noise; None if s is 0. before: the step
+    u > t before this one, and x̂_0 at x_u, for a process of second order.
     """
     if s == 0:
         return prediction.x0_hat
-    eps = torch.as_tensor(eps, device=x_t.device)
     seen = prediction.seen(variant, eps)
     sigma_sq = covariance.get(variant).reverse_variance(process, s, seen)
     sigma_sq = torch.as_tensor(sigma_sq, device=x_t.device)
-    x0_hat, data = prediction.x0_hat, prediction.denoiser.data
+    x0_hat, data = prediction.x0_hat, prediction.data
     if process.order == 2 and before:
         x0_hat = process.extrapolate(s, prediction.t, before[0], x0_hat, before[1])
         x0_hat = x0_hat.clamp(data.lo, data.hi)

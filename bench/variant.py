@@ -32,6 +32,8 @@ from bench.schedule import Schedule, Steps
 Batch = ForwardRef("bench.heads.Batch")
 Jacobian = ForwardRef("bench.jacobian.Jacobian")
 
+# {name: an array whose row t belongs to step t, or {t: its row}}
+Moments = Mapping[str, np.ndarray | Mapping[int, np.ndarray | np.float64]]
 NEEDS = ("nothing", "moments", "heads")
 PRODUCT = 1.5  # passes of the mean model that take as long as a product with its Jacobian
 
@@ -44,7 +46,7 @@ class MomentsAt(Mapping):
     list: the moments stage need not keep it.
     """
 
-    def __init__(self, moments: Mapping[str, np.ndarray], t: int, variant: "Variant"):
+    def __init__(self, moments: Moments, t: int, variant: "Variant"):
         self.moments, self.t, self.variant = moments, t, variant
 
     def __getitem__(self, name: str) -> np.float64 | Float64[np.ndarray, "*shape"]:

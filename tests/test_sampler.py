@@ -89,15 +89,15 @@ def test_variants_share_start_and_noise(data, linear_model):
 def test_a_step_has_the_mean_and_variance_asked_for(data, linear_model, limit):
     forward = process.make("ddpm", MADE)
     x_t = torch.full((2000, data.dim), 0.3, dtype=torch.float64)
-    eps = noise.normal((0, "t"), 0, 2000, data.dim)
+    eps = torch.from_numpy(noise.normal((0, "t"), 0, 2000, data.dim))
     x_s = sampler.step(
         denoiser(linear_model, data).predict(x_t, 12), x_t, 6, forward, "beta", limit, eps
     )
     variance = min(MADE.skip_beta(6, 12), limit)
     x0_hat = (0.3 - MADE.noise[12] * 0.15) / MADE.signal[12]
     mean = forward.gamma(6, 12) * x0_hat + forward.carry(6, 12) / MADE.noise[12] * 0.3
-    assert x_s.mean().item() == pytest.approx(mean, abs=4 * np.sqrt(variance / eps.size))
-    assert x_s.var().item() == pytest.approx(variance, rel=4 * np.sqrt(2 / eps.size))
+    assert x_s.mean().item() == pytest.approx(mean, abs=4 * np.sqrt(variance / eps.numel()))
+    assert x_s.var().item() == pytest.approx(variance, rel=4 * np.sqrt(2 / eps.numel()))
 
 
 @pytest.mark.parametrize(

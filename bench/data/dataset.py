@@ -170,6 +170,28 @@ class Data:
         return np.rint(scaled).clip(0, self.levels - 1).astype(np.uint8).reshape(-1, *self.shape)
 
 
+def of(images: np.ndarray, levels: int | None = 256) -> Data:
+    """Data of images of one's own, (n, channels, height, width), which serve for both splits.
+
+    images: uint8 levels, or floats of continuous data, whose `levels` are None. There may be none:
+    then the data say what the range and the shape are. BenchError for others.
+    """
+    kind = "uint8" if levels else "float"
+    right = images.dtype == np.uint8 if levels else images.dtype.kind == "f"
+    if images.ndim != 4 or not right:
+        raise BenchError(
+            f"images: expected {kind} (n, channels, height, width) for levels = {levels}, found "
+            f"{images.dtype} {images.shape}"
+        )
+    if levels and len(images) and images.max() >= levels:
+        raise BenchError(
+            f"images: expected levels 0 to {levels - 1}, found {images.max()}; set `levels`"
+        )
+    if not levels:
+        images = images.astype(np.float64)
+    return Data("images", images, images, levels, None, None, "")
+
+
 def options(name: str) -> type[BaseModel]:
     """The pydantic model of what the reader `name` takes: the keys of `data` beside the name.
 

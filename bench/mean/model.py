@@ -109,13 +109,7 @@ class MeanModel:
         self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
         self.signal = torch.from_numpy(schedule.signal).to(self.device)
         self.noise = torch.from_numpy(schedule.noise).to(self.device)
-        self._seen = {}
-        unet.conv_norm_out.register_forward_pre_hook(
-            lambda module, args: self._seen.update(hidden=args[0])
-        )
-        unet.time_embedding.register_forward_hook(
-            lambda module, args, out: self._seen.update(time=out)
-        )
+        self._seen = watch(unet)
 
     @property
     def trunk(self) -> Trunk:
@@ -135,11 +129,28 @@ class MeanModel:
         )
         features = Features(**self._seen)
         self._seen.clear()
-        return self._eps_hat(output, x_t, *levels(self.signal, self.noise, t)), features
+        a, b = levels(self.signal, self.noise, t)
+        return predicted_noise(self.prediction_type, output, x_t, a, b), features
 
-    def _eps_hat(self, output, x_t, a, b):
-        if self.prediction_type == "epsilon":
-            return output
-        if self.prediction_type == "sample":
-            return (x_t - a * output) / b
-        return a * output + b * x_t
+
+def predicted_noise(
+    prediction_type: str,
+    output: Float64[Tensor, "batch dim"],
+    x_t: Float64[Tensor, "batch dim"],
+    a: Shaped[Tensor, "batch 1"] | float,
+    b: Shaped[Tensor, "batch 1"] | float,
+) -> Float64[Tensor, "batch dim"]:
+    """ε̂ from what a network predicts, one of `PREDICTION_TYPES`. a, b: a_t and b_t."""
+    if prediction_type == "epsilon":
+        return output
+    if prediction_type == "sample":
+        return (x_t - a * output) / b
+    return a * output + b * x_t
+
+
+def watch(unet: torch.nn.Module) -> dict[str, Tensor]:
+    """A dict that gets the fields of `Features` at every pass of a UNet2DModel from now on."""
+    seen = {}
+    unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0]))
+    unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out))
+    return seen

@@ -70,11 +70,8 @@ def test_a_step_of_the_sampler_and_of_the_bound_stays_on_the_device(elsewhere, n
     with torch.inference_mode():
         prediction = elsewhere.predict(x, 5, [name])
         for kind in variant.processes:
-            eps = x.new_zeros(x.shape, device="cpu").numpy()
-            assert (
-                sampler.step(prediction, x, 2, process.make(kind, MADE), name, 0.1, eps).device
-                == META
-            )
+            forward, eps = process.make(kind, MADE), torch.zeros_like(x)
+            assert sampler.step(prediction, x, 2, forward, name, 0.1, eps).device == META
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "zero"])

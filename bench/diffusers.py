@@ -1,0 +1,388 @@
+"""A variant as a scheduler of diffusers, and a U-Net that gives it what it reads.
+
+`make_pipeline` turns a mean model and a variant into a DDPMPipeline. Its `ReverseScheduler` takes
+the steps of one trajectory, each as `bench.sampler.step` does: so its samples are those of the
+harness. The U-Net is a UNet2DModel, if the variant reads ε̂ alone. Otherwise it is a `ReverseUNet`:
+
+* A head's numbers follow the prediction in the output, as more channels, as in diffusers' networks
+  that learn a variance.
+* Products with the Jacobian are derivatives of the output by the input. The U-Net keeps what these
+  need, and the scheduler takes them.
+
+A pipeline that was saved is loaded in any process that has imported this module: diffusers imports
+no module because a folder names it.
+"""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bench import covariance, heads, process, sampler
+from bench.data import dataset
+from bench.denoiser import Denoiser, Prediction
+from bench.jacobian import Jacobian
+from bench.mean import conversion
+from bench.mean.model import Features, MeanModel, Trunk, predicted_noise, watch
+from bench.process import Process
+from bench.runtime import imports
+from bench.runtime.errors import BenchError
+from bench.schedule import Schedule
+from bench.thresholds import clip_threshold
+
+imports.declare_torchvision()
+
+from diffusers import ConfigMixin, DDPMPipeline, ModelMixin, SchedulerMixin, UNet2DModel  # noqa: E402
+from diffusers.configuration_utils import register_to_config  # noqa: E402
+from diffusers.models.unets.unet_2d import UNet2DOutput  # noqa: E402
+from diffusers.schedulers.scheduling_utils import SchedulerOutput  # noqa: E402
+from diffusers.utils.torch_utils import randn_tensor  # noqa: E402
+from safetensors.numpy import load_file, save_file  # noqa: E402
+
+MOMENTS = "moments.safetensors"  # beside scheduler_config.json
+
+
+class ReverseScheduler(SchedulerMixin, ConfigMixin):
+    """The reverse steps of a variant along one trajectory.
+
+    Parameters
+    ----------
+    variant : its name, or `package.module:Class`.
+    steps : τ_1 < … < τ_K.
+    trained_betas : β_1 … β_N of the noise schedule.
+    num_train_timesteps : N.
+    shape : of an image, (channels, height, width).
+    process : one of `bench.process.PROCESSES`.
+    eta : η of ddim and ddim_2m.
+    levels : grey levels of the data, which lie in [−1, 1]; None for continuous data.
+    clip_255ths : y of `bench.sampler`; None for no clip.
+    prediction_type : what the network predicts: epsilon, sample or v_prediction.
+    first_timestep, timestep_scale : at step t the network gets the timestep
+        (t − 1 + first_timestep) timestep_scale.
+
+    `moments`, {name: {t: value}}, has the moments that the variant reads. They are saved beside the
+    config, and only `from_pretrained` reads them.
+    """
+
+    order = 1
+    init_noise_sigma = 1.0
+
+    @register_to_config
+    def __init__(
+        self,
+        variant: str,
+        steps: Sequence[int],
+        trained_betas: Sequence[float],
+        num_train_timesteps: int,
+        shape: Sequence[int],
+        process: str = "ddpm",
+        eta: float = 0.0,
+        levels: int | None = 256,
+        clip_255ths: float | None = None,
+        prediction_type: str = "epsilon",
+        first_timestep: int = 0,
+        timestep_scale: float | int = 1,
+    ):
+        self.variant = covariance.get(variant)
+        self.moments = {}
+        self.process = _process(process, trained_betas, eta)
+        kind = np.uint8 if levels else np.float64
+        self.data = dataset.of(np.empty((0, *shape), kind), levels)
+        timesteps = [(t - 1 + first_timestep) * timestep_scale for t in reversed(steps)]
+        self.timesteps = torch.tensor(timesteps)
+        self._before = None  # (u, x̂_0 at x_u) of the step before
+        self._kept = None  # (x_s as it was returned, x_s in float64) of the step before
+
+    def __len__(self) -> int:
+        return self.config.num_train_timesteps
+
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Begins a new sample. BenchError for another number of steps than the trajectory has."""
+        count = len(self.config.steps)
+        if num_inference_steps != count:
+            raise BenchError(
+                f"num_inference_steps: this scheduler has a trajectory of {count} steps; expected "
+                f"num_inference_steps={count}, found {num_inference_steps}"
+            )
+        self.timesteps = self.timesteps.to(device)
+
+    def scale_model_input(self, sample: Tensor, timestep: Tensor | None = None) -> Tensor:
+        """The sample itself."""
+        return sample
+
+    def step(
+        self,
+        model_output: Float[Tensor, "batch outputs height width"],
+        timestep: float | int | Tensor,
+        sample: Float[Tensor, "batch channels height width"],
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        variance_noise: Float[Tensor, "batch channels height width"] | None = None,
+        return_dict: bool = True,
+    ) -> SchedulerOutput | tuple[Tensor]:
+        """x_s from x_t; x̂_0 on the last step.
+
+        model_output: what the network predicts, and behind it the numbers of the variant's head.
+        timestep: of `timesteps`. sample: x_t. generator: of the noise. variance_noise: standard
+        normal noise to take instead. BenchError for another timestep, and if moments, a head's
+        numbers or derivatives that the variant reads are missing.
+        """
+        s, t = self._jump(timestep)
+        if t == self.config.steps[-1]:
+            self._before = self._kept = None
+        noise = None
+        if s > 0:
+            if variance_noise is None:
+                variance_noise = randn_tensor(
+                    sample.shape, generator=generator, device=sample.device, dtype=sample.dtype
+                )
+            noise = variance_noise.flatten(1).double()
+        prediction = self._prediction(model_output, t, sample, s > 0)
+        limit = np.inf
+        if s == self.config.steps[0] and self.config.clip_255ths is not None:
+            limit = clip_threshold(self.config.clip_255ths, self.data.radius)
+        x_t, name = prediction.x_t, self.variant.name
+        x_s = sampler.step(prediction, x_t, s, self.process, name, limit, noise, self._before)
+        self._before = t, prediction.x0_hat
+        previous = x_s.reshape(sample.shape).to(sample.dtype)
+        self._kept = previous, x_s
+        return SchedulerOutput(prev_sample=previous) if return_dict else (previous,)
+
+    def _jump(self, timestep):
+        """(s, t) of the step at a timestep of the network."""
+        steps = [0, *self.config.steps]
+        where = torch.nonzero(self.timesteps.cpu() == torch.as_tensor(timestep).cpu())
+        if not len(where):
+            raise BenchError(
+                f"timestep: expected one of {self.timesteps.tolist()}, found {float(timestep):g}"
+            )
+        place = len(self.config.steps) - int(where[0, 0])
+        return steps[place - 1], steps[place]
+
+    def _prediction(self, model_output, t, sample, noisy):
+        """What the pass says. noisy: whether the step adds noise, and so needs all of it."""
+        schedule, shape, name = self.process.schedule, self.data.shape, self.variant.name
+        a, b = schedule.signal[t], schedule.noise[t]
+        with torch.enable_grad():  # pipelines call `step` without
+            x_t = self._unrounded(sample).requires_grad_()
+            output = model_output[:, : shape[0]].flatten(1).double()
+            eps_hat = predicted_noise(self.config.prediction_type, output, x_t, a, b)
+        of_heads, jacobian = {}, None
+        if noisy and self.variant.head is not None:
+            of_heads[name] = self._head_numbers(model_output.detach())
+        if noisy and self.variant.products(self.data.dim):
+            if not (model_output.requires_grad and sample.requires_grad):
+                raise BenchError(
+                    f"variant {name!r} reads derivatives of the network; expected the output of a "
+                    "bench.diffusers.ReverseUNet, outside of torch.inference_mode()"
+                )
+            jacobian = Jacobian(x_t, eps_hat, b, sample)
+        missing = [moment for moment in self.variant.moments if moment not in self.moments]
+        if missing and noisy:
+            raise BenchError(
+                f"scheduler: the moment {missing[0]!r} of variant {name!r} is missing; expected a "
+                "scheduler of from_pretrained, as a config does not hold the moments"
+            )
+        return Prediction.of(
+            schedule, self.data, self.moments, t, x_t.detach(), eps_hat.detach(), of_heads, jacobian
+        )
+
+    def _unrounded(self, sample):
+        """x_t in float64, (batch, dim). If it is what the step before returned, it is taken as it
+        was before it was rounded to the precision of the network, as the harness has it.
+        """
+        if self._kept is not None:
+            returned, exact = self._kept
+            if returned.shape == sample.shape and torch.equal(returned, sample):
+                return exact
+        return sample.detach().flatten(1).double()
+
+    def _head_numbers(self, model_output):
+        """The head's numbers of each image, (batch, numbers), from the output's last channels."""
+        shape, name = self.data.shape, self.variant.name
+        numbers = covariance.numbers_of(name, shape) or self.data.dim
+        found = model_output[:, shape[0] :].flatten(1).double()
+        if found.shape[1] < numbers:
+            raise BenchError(
+                f"variant {name!r} reads {numbers} numbers of a head; expected them behind the "
+                f"{shape[0]} channels of the network's output, found {found.shape[1]}"
+            )
+        return found[:, :numbers]
+
+    def save_pretrained(
+        self, save_directory: str | Path, push_to_hub: bool = False, **options: Any
+    ) -> None:
+        """Writes scheduler_config.json, and the moments if there are any."""
+        super().save_pretrained(save_directory, push_to_hub, **options)
+        if self.moments:
+            arrays = {
+                name: np.stack([np.asarray(rows[t]) for t in self.config.steps])
+                for name, rows in self.moments.items()
+            }
+            save_file(arrays, Path(save_directory) / MOMENTS)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, subfolder: str | None = None, **options: Any
+    ) -> "ReverseScheduler":
+        """The scheduler that `save_pretrained` wrote to a folder."""
+        scheduler = super().from_pretrained(folder, subfolder=subfolder, **options)
+        path = Path(folder, subfolder or "", MOMENTS)
+        if path.exists():
+            for name, rows in load_file(path).items():
+                scheduler.moments[name] = dict(zip(scheduler.config.steps, rows, strict=True))
+        return scheduler
+
+
+def _process(name, betas, eta):
+    """The process on the schedule of β_1 … β_N. A name of its own, as an argument hides the
+    module's.
+    """
+    return process.make(name, Schedule(np.concatenate([[0.0], betas])), eta)
+
+
+class ReverseUNet(ModelMixin, ConfigMixin):
+    """A UNet2DModel and what a variant reads beside ε̂.
+
+    Parameters
+    ----------
+    unet_config : the config of the UNet2DModel.
+    in_channels, sample_size : of the images, where diffusers' pipelines look for them.
+    head_config : {mode, numbers} of a `bench.heads.Head`, whose numbers are further channels of the
+        output. None if there is none.
+    differentiable : whether the output keeps what its derivatives need.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        unet_config: Mapping[str, Any],
+        in_channels: int,
+        sample_size: int | Sequence[int],
+        head_config: Mapping[str, Any] | None = None,
+        differentiable: bool = False,
+    ):
+        super().__init__()
+        self.unet = UNet2DModel.from_config(dict(unet_config))
+        if "_attention_heads" in unet_config:  # of a network that others published
+            conversion.set_heads(self.unet, unet_config["_attention_heads"])
+        self.head = None
+        if head_config:
+            mode, numbers = head_config["mode"], head_config["numbers"]
+            self.head = heads.MODES[mode](mode, Trunk.of(self.unet), numbers)
+            self._seen = watch(self.unet)
+        self.requires_grad_(False)
+
+    def forward(
+        self,
+        sample: Float[Tensor, "batch channels height width"],
+        timestep: float | int | Tensor,
+        return_dict: bool = True,
+    ) -> UNet2DOutput | tuple[Tensor]:
+        """The prediction, and behind it the head's numbers, (batch, outputs, height, width).
+
+        If the network is differentiable, `sample` requires a gradient from now on.
+        """
+        differentiable = self.config.differentiable
+        if differentiable:
+            sample.requires_grad_()
+        with torch.enable_grad() if differentiable else contextlib.nullcontext():
+            output = self.unet(sample, timestep, return_dict=False)[0]
+        if self.head is not None:
+            with torch.no_grad():
+                numbers = self.head(Features(**self._seen))
+            self._seen.clear()
+            output = torch.cat([output, _as_channels(numbers, output)], dim=1)
+        return UNet2DOutput(sample=output) if return_dict else (output,)
+
+
+def _as_channels(numbers, output):
+    """Numbers of each image, (batch, n), as channels of the size of `output`; the last is filled
+    with zeros.
+    """
+    batch, _, height, width = output.shape
+    channels = math.ceil(numbers.shape[1] / (height * width))
+    filled = output.new_zeros(batch, channels * height * width)
+    filled[:, : numbers.shape[1]] = numbers
+    return filled.reshape(batch, channels, height, width)
+
+
+def make_scheduler(
+    denoiser: Denoiser,
+    process: Process,
+    variant: str,
+    steps: Sequence[int],
+    clip_levels: float | None = None,
+) -> ReverseScheduler:
+    """The scheduler of a variant for the network of `denoiser`.
+
+    denoiser: with the moments that the variant reads. steps: τ_1 < … < τ_K. clip_levels: y of
+    `bench.sampler`, None for no clip.
+    """
+    model, schedule = denoiser.model, denoiser.schedule
+    scheduler = ReverseScheduler(
+        variant=covariance.reference(variant),
+        steps=[int(step) for step in steps],
+        trained_betas=schedule.beta[1:].tolist(),
+        num_train_timesteps=schedule.N,
+        shape=list(denoiser.data.shape),
+        process=process.name,
+        eta=process.eta,
+        levels=denoiser.data.levels,
+        clip_255ths=clip_levels,
+        prediction_type=model.prediction_type,
+        first_timestep=model.first_timestep,
+        timestep_scale=model.scale,
+    )
+    for name in scheduler.variant.moments:
+        scheduler.moments[name] = {t: denoiser.moments[name][t] for t in steps}
+    return scheduler
+
+
+def make_pipeline(
+    denoiser: Denoiser,
+    process: Process,
+    variant: str,
+    steps: Sequence[int],
+    clip_levels: float | None = None,
+) -> DDPMPipeline:
+    """A pipeline of the network of `denoiser` that samples with a variant.
+
+    denoiser: with the moments and the head that the variant reads. Its network moves to the
+    pipeline. steps, clip_levels: as of `make_scheduler`. BenchError if the mean model is no
+    UNet2DModel.
+    """
+    scheduler = make_scheduler(denoiser, process, variant, steps, clip_levels)
+    return DDPMPipeline(make_unet(denoiser, scheduler.variant), scheduler)
+
+
+def make_unet(denoiser: Denoiser, variant: covariance.Variant) -> torch.nn.Module:
+    """The network of `denoiser`, with what the variant reads beside ε̂."""
+    model, shape = denoiser.model, denoiser.data.shape
+    if not isinstance(model, MeanModel):
+        raise BenchError(
+            "mean: expected a network, a UNet2DModel of diffusers, found a formula; a pipeline has "
+            "nothing to save of it"
+        )
+    unet, size = model.unet, list(shape[1:])
+    differentiable = variant.products(denoiser.data.dim) > 0
+    plain = "_attention_heads" not in unet.config
+    if plain and variant.head is None and not differentiable:
+        unet.register_to_config(sample_size=size)
+        return unet
+    about = None
+    if variant.head is not None:
+        head = denoiser.heads[variant.name]
+        about = {"mode": head.mode, "numbers": covariance.numbers_of(variant.name, shape)}
+    wrapped = ReverseUNet(dict(unet.config), shape[0], size, about, differentiable)
+    wrapped.unet.load_state_dict(unet.state_dict())
+    if about:
+        wrapped.head.load_state_dict(head.state_dict())
+    return wrapped.eval()
