@@ -381,7 +381,8 @@ def make_unet(denoiser: Denoiser, variant: covariance.Variant) -> torch.nn.Modul
     if variant.head is not None:
         head = denoiser.heads[variant.name]
         about = {"mode": head.mode, "numbers": covariance.numbers_of(variant.name, shape)}
-    wrapped = ReverseUNet(dict(unet.config), shape[0], size, about, differentiable)
+    options = {key: value for key, value in unet.config.items() if key != "_name_or_path"}
+    wrapped = ReverseUNet(options, shape[0], size, about, differentiable)
     wrapped.unet.load_state_dict(unet.state_dict())
     if about:
         wrapped.head.load_state_dict(head.state_dict())

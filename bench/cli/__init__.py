@@ -18,6 +18,7 @@ SECTIONS = {
         commands.config,
         commands.fetch,
         commands.import_mean,
+        commands.export,
         commands.compare,
         commands.merge,
         commands.log,

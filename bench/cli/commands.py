@@ -140,6 +140,61 @@ def import_mean(file: str, format_: str, into: str | None, assignments: tuple[st
     click.echo(f"mean.checkpoint: {folder}")
 
 
+@options.command("bench export digits npr --steps 10 --into npr-10")
+@options.config
+@options.configfile
+@click.argument("setting")
+@click.argument("variant")
+@click.option(
+    "--process",
+    "process_name",
+    metavar="NAME",
+    default="ddpm",
+    help="The process: ddpm, ddim, ddpm_2m or ddim_2m.",
+)
+@click.option(
+    "--steps",
+    "count",
+    metavar="K",
+    type=click.IntRange(min=1),
+    required=True,
+    help="The number of steps. It may be one that the grid has not.",
+)
+@click.option(
+    "--trajectory",
+    metavar="NAME",
+    default="even",
+    help="Which K steps: even, even_ddim, quadratic_ddim, or optimal if the row has one.",
+)
+@click.option("--into", metavar="FOLDER", required=True, help="Where to; a new folder.")
+def export(
+    config: str,
+    configfile: tuple[str, ...],
+    setting: str,
+    variant: str,
+    process_name: str,
+    count: int,
+    trajectory: str,
+    into: str,
+) -> None:
+    """Write a row of a finished run as a pipeline of diffusers, with its network.
+
+    Its samples are those of the harness on the same noise. The last lines of the output load it.
+    """
+    if Path(into).exists():
+        raise BenchError(f"--into: {into}: exists already; expected a new folder")
+    from bench.experiment import loading
+    from bench.stages import exporting
+
+    experiment = loading.load(config, configfile)
+    exporting.export_pipeline(
+        experiment, setting, variant, process_name, trajectory, count, Path(into)
+    )
+    click.echo("import bench.diffusers, diffusers")
+    click.echo(f"pipeline = diffusers.DiffusionPipeline.from_pretrained({into!r})")
+    click.echo(f"images = pipeline(batch_size=16, num_inference_steps={count}).images")
+
+
 @options.command("bench compare before results/tiny-tables")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")

@@ -1,9 +1,9 @@
 """Which steps every trajectory takes."""
 
 from bench import covariance, process, trajectory
-from bench.experiment.resolved import Experiment
+from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import files, paths
-from bench.runtime.errors import unknown
+from bench.runtime.errors import BenchError, unknown
 
 
 def choose_trajectories(experiment: Experiment, name: str, kind: str | None = None) -> None:
@@ -26,6 +26,27 @@ def choose_trajectories(experiment: Experiment, name: str, kind: str | None = No
                 else:
                     steps[variant] = {K: trajectory.fixed(one, setting.schedule.N, K) for K in Ks}
             files.write_json(place.trajectories(one), steps)
+
+
+def choose_steps(
+    setting: Setting, place: paths.Setting, process_name: str, name: str, kind: str, K: int
+) -> list[int]:
+    """τ of one cell, for any K, of the variant called `name`.
+
+    BenchError for an unknown kind, unless 1 ≤ K ≤ N, and for a row that has no optimal trajectory.
+    """
+    if kind != "optimal":
+        return trajectory.fixed(kind, setting.schedule.N, K)
+    if process_name != process.BOUND_PROCESS or not covariance.get(name).has_optimal_trajectory:
+        raise BenchError(
+            f"trajectory optimal: {name} of {process_name} has none; expected one of "
+            f"{', '.join(trajectory.FIXED)}"
+        )
+    if not 1 <= K <= setting.schedule.N:
+        raise BenchError(
+            f"trajectory optimal: expected 1 ≤ K ≤ N = {setting.schedule.N}, found K = {K}"
+        )
+    return _optimal(setting, name, [K], place)[K]
 
 
 def _optimal(setting, name, Ks, place):
