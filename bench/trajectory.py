@@ -68,9 +68,14 @@ def fixed(name: str, N: int, K: int) -> list[int]:
     """
     if name not in FIXED:
         raise unknown("trajectory", name, TRAJECTORIES)
+    check_length(name, N, K)
+    return FIXED[name](N, K)
+
+
+def check_length(name: str, N: int, K: int) -> None:
+    """BenchError unless the trajectory `name` can have K of N steps."""
     if not 1 <= K <= N:
         raise BenchError(f"trajectory {name}: expected 1 ≤ K ≤ N = {N}, found K = {K}")
-    return FIXED[name](N, K)
 
 
 def least_cost_paths(

@@ -14,14 +14,14 @@ The formulas are elementwise arithmetic. Where a variant does not depend on x_t 
 arrays, elsewhere on tensors. Importing this module does not import torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ForwardRef
 
 import numpy as np
 from jaxtyping import Float64
 
-from bench import registry, second_moments
+from bench import registry, second_moments, trajectory
 from bench.frames import PIXEL, Frame
 from bench.process import FAMILIES, Array, Process, Tensor
 from bench.registry import Head, place
@@ -227,6 +227,23 @@ class Variant:
         moments: arrays whose row t belongs to step t (`bench.moments`).
         """
         raise NotImplementedError
+
+    def optimal_steps(
+        self, process: Process, moments: Mapping[str, np.ndarray], Ks: Collection[int]
+    ) -> dict[int, list[int]]:
+        """{K: τ_1 < … < τ_K} of the `optimal` trajectory. moments: those of `edge_moments`.
+
+        BenchError if the variant has none, and unless 1 ≤ K ≤ N.
+        """
+        if not self.has_optimal_trajectory:
+            raise BenchError(
+                f"trajectory optimal: {self.name} has none; expected one of "
+                f"{', '.join(trajectory.FIXED)}"
+            )
+        for K in Ks:
+            trajectory.check_length("optimal", process.schedule.N, K)
+        cost = self.edge_costs(process, moments)
+        return trajectory.optimal(cost, Ks, self.last_sound_step(process, moments))
 
     def last_sound_step(self, process: Process, moments: Mapping[str, np.ndarray]) -> int | None:
         """The last step whose edge costs can be trusted; None where all can (see

@@ -33,18 +33,14 @@ def choose_steps(
 ) -> list[int]:
     """τ of one cell, for any K, of the variant called `name`.
 
-    BenchError for an unknown kind, unless 1 ≤ K ≤ N, and for a row that has no optimal trajectory.
+    BenchError for an unknown kind, unless 1 ≤ K ≤ N, and for a row without the optimal trajectory.
     """
     if kind != "optimal":
         return trajectory.fixed(kind, setting.schedule.N, K)
-    if process_name != process.BOUND_PROCESS or not covariance.get(name).has_optimal_trajectory:
+    if process_name != process.BOUND_PROCESS:
         raise BenchError(
-            f"trajectory optimal: {name} of {process_name} has none; expected one of "
+            f"trajectory optimal: {process_name} has none; expected one of "
             f"{', '.join(trajectory.FIXED)}"
-        )
-    if not 1 <= K <= setting.schedule.N:
-        raise BenchError(
-            f"trajectory optimal: expected 1 ≤ K ≤ N = {setting.schedule.N}, found K = {K}"
         )
     return _optimal(setting, name, [K], place)[K]
 
@@ -54,5 +50,4 @@ def _optimal(setting, name, Ks, place):
     forward = process.make(process.BOUND_PROCESS, setting.schedule.make())
     variant = covariance.get(name)
     moments = files.read_arrays(place.moments, variant.edge_moments)
-    cost = variant.edge_costs(forward, moments)
-    return trajectory.optimal(cost, Ks, variant.last_sound_step(forward, moments))
+    return variant.optimal_steps(forward, moments, Ks)
