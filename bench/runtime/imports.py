@@ -43,19 +43,24 @@ def unet_2d() -> type:
     return UNet2DModel
 
 
-def scheduler(name: str) -> type:
-    """The class of diffusers' scheduler called `name`, whose warnings are not shown.
-
-    BenchError for an unknown one.
-    """
+def scheduler_mixin() -> type:
+    """The base of diffusers' schedulers, whose warnings are not shown."""
     declare_torchvision()
-    import diffusers
     from diffusers import SchedulerMixin
     from diffusers.utils import logging
 
     logging.set_verbosity_error()
+    return SchedulerMixin
+
+
+def scheduler(name: str) -> type:
+    """The class of diffusers' scheduler called `name`. BenchError for an unknown one."""
+    base = scheduler_mixin()
+    declare_torchvision()
+    import diffusers
+
     cls = getattr(diffusers, name, None) if name.isidentifier() else None
-    if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin)):
+    if not (isinstance(cls, type) and issubclass(cls, base)):
         known = [each for each in dir(diffusers) if each.endswith("Scheduler")]
         raise BenchError(f"scheduler: {unknown('scheduler', name, known)}")
     return cls
