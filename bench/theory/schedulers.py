@@ -37,7 +37,8 @@ from bench.theory.ground import sigmas
 from bench.theory.scheduler_claims import Claim
 
 STREAM = ("check", "scheduler")
-POINTS, DIM = 4096, 2
+POINTS, DIM = 4096, 2  # of which least squares find the coefficients
+SAMPLES = 1000  # of the mixture
 SCALE = 1 / 12  # of the mixture, whose data then lie within [−1, 1]
 NAMES = (
     "coefficient of x̂_0",
@@ -63,7 +64,7 @@ class Jump:
     u: int | None
 
     def __str__(self) -> str:
-        return f"timestep {self.t - 1} → {place(self.s)}"
+        return f"timestep {self.t - 1} → {timestep_of(self.s)}"
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ class Chain:
             return 1.0
         return float(config.get("clip_sample_range", 1.0)) if config.get("clip_sample") else np.inf
 
-    def places(self) -> list[int]:
+    def indices(self) -> list[int]:
         """The places in `NAMES` of what a step of the process has."""
         return [0, 1, BEFORE, VARIANCE] if self.process.order == 2 else [0, 1, VARIANCE]
 
 
-def place(s: int) -> str:
-    """Step s as a person who knows diffusers calls it."""
+def timestep_of(s: int) -> str:
+    """What step s is called in diffusers."""
     return str(s - 1) if s else "the data"
 
 
@@ -126,13 +127,16 @@ def check(scheduler: Any, claims: Sequence[Claim], steps: int) -> list[dict[str,
     set_timesteps(scheduler, steps)
     timesteps = scheduler.timesteps.numpy()
     rows = list(spacing_rows(claims[0], timesteps, schedule.N, steps))
-    is_chain = np.isin(timesteps, np.arange(schedule.N)).all() and (np.diff(timesteps) < 0).all()
-    if not is_chain:
+    is_inside, falls = np.isin(timesteps, np.arange(schedule.N)), np.diff(timesteps) < 0
+    if not (is_inside.all() and falls.all()):
         return [*rows, row("steps and samples, as the timesteps are no chain")]
     for claim in claims:
         made = process.make(claim.process, schedule, claim.eta or 0.0)
         chain = Chain(scheduler, claim, made, jumps_of(timesteps))
         prefix = "" if len(claims) == 1 else f"η = {claim.eta:g}: "
+        if claim.eta and not takes(scheduler, "eta"):
+            rows.append(row(f"{prefix}steps and samples, as `step` does not take eta"))
+            continue
         found = probe(chain)
         is_paired = all(step.is_expected_noise for step in found)
         for line in [*step_rows(chain, found), *sample_rows(chain, is_paired)]:
@@ -271,14 +275,11 @@ def take(chain: Chain, t: int, output: Tensor, x_t: Tensor) -> Float64[Tensor, "
     """The scheduler's step from x_t, in float32, with the noise of `normal`. BenchError if it
     fails.
     """
-    takes = inspect.signature(chain.scheduler.step).parameters
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
-    options = {"generator": torch.Generator().manual_seed(t), "eta": chain.claim.eta}
-    options = {
-        name: value
-        for name, value in options.items()
-        if value is not None and (takes_any or name in takes)
-    }
+    options = {}
+    if takes(chain.scheduler, "generator"):
+        options["generator"] = torch.Generator().manual_seed(t)
+    if chain.claim.eta is not None and takes(chain.scheduler, "eta"):
+        options["eta"] = chain.claim.eta
     images = [each.float().reshape(-1, DIM, 1, 1) for each in (output, x_t)]
     timestep = chain.scheduler.timesteps[[jump.t for jump in chain.jumps].index(t)]
     with one_line(f"{type(chain.scheduler).__name__}: step at timestep {t - 1}: failed"):
@@ -286,10 +287,17 @@ def take(chain: Chain, t: int, output: Tensor, x_t: Tensor) -> Float64[Tensor, "
     return result.prev_sample.double().reshape(-1, DIM)
 
 
-def normal(t: int) -> Float64[Tensor, "points dim"]:
+def takes(scheduler: Any, option: str) -> bool:
+    """Whether `step` takes an argument of this name."""
+    arguments = inspect.signature(scheduler.step).parameters
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in arguments.values())
+    return takes_any or option in arguments
+
+
+def normal(t: int, count: int) -> Float64[Tensor, "{count} dim"]:
     """z of the step from t, as diffusers draws it."""
     generator = torch.Generator().manual_seed(t)
-    return torch.randn(POINTS, DIM, 1, 1, generator=generator).double().reshape(POINTS, DIM)
+    return torch.randn(count, DIM, 1, 1, generator=generator).double().reshape(count, DIM)
 
 
 def probe(chain: Chain) -> list[Step]:
@@ -307,7 +315,7 @@ def probe(chain: Chain) -> list[Step]:
         of_before = abs(coefficients(chain.process, jump)[BEFORE]) * size
         size = x_t.square().mean().sqrt().item() * (1 / a + 1 / b)
         steps.append(
-            regress(jump, x_s, [x0_hat, eps_hat, before, normal(jump.t)], size + of_before)
+            regress(jump, x_s, [x0_hat, eps_hat, before, normal(jump.t, POINTS)], size + of_before)
         )
         before = x0_hat
     return steps
@@ -340,7 +348,7 @@ def step_rows(chain: Chain, steps: list[Step]) -> Iterator[dict[str, Any]]:
     finite = [step for step in steps if np.isfinite(step.numbers).all()]
     yield within("steps with numbers that are not finite", 0, len(steps) - len(finite), 0)
     inner = [step for step in finite if step.jump.s > 0]
-    for index in chain.places():
+    for index in chain.indices():
         if inner:
             compared = [compare(chain, step, index, len(inner)) for step in inner]
             ratios = [abs(m - e) / tolerance for e, m, tolerance in compared]
@@ -349,7 +357,7 @@ def step_rows(chain: Chain, steps: list[Step]) -> Iterator[dict[str, Any]]:
             yield within(text + remark(chain, inner[worst], index), *compared[worst])
         elif len(steps) > 1:
             yield row(f"{NAMES[index]}, as no step is finite")
-    for index in chain.places():
+    for index in chain.indices():
         text = f"last step, {steps[-1].jump}: {NAMES[index]}"
         if np.isfinite(steps[-1].numbers).all():
             compared = compare(chain, steps[-1], index, 1)
@@ -367,23 +375,22 @@ def compare(chain: Chain, step: Step, index: int, count: int) -> tuple[Number, N
 def remark(chain: Chain, step: Step, index: int) -> str:
     """What else a row says: of noise that is drawn in another way, or of a step to another s."""
     if index == VARIANCE:
-        other = "; the noise is not torch.randn of the generator, so σ² is a mean square"
+        other = "; its noise is not only torch.randn of the generator, so σ² is a mean square"
         return "" if step.is_expected_noise else other
     expected_number, measured, tolerance = compare(chain, step, index, 1)
     if abs(measured - expected_number) <= tolerance:
         return ""
-    nearest = place_of(chain, step)
+    nearest = nearest_of(chain, step)
     if nearest is None or nearest == step.jump.s:
         return ""
-    return f"; it steps to {'timestep ' if nearest else ''}{place(nearest)}"
+    return f"; it steps to {'timestep ' if nearest else ''}{timestep_of(nearest)}"
 
 
-def place_of(chain: Chain, step: Step) -> int | None:
+def nearest_of(chain: Chain, step: Step) -> int | None:
     """The s whose coefficients are those of a step, or None."""
     t, fits = step.jump.t, {}
-    for other in [Jump(s, t, u) for s in range(t) for u in {step.jump.u, None}] + [
-        Jump(t, t, None)
-    ]:
+    others = [Jump(s, t, u) for s in range(t) for u in {step.jump.u, None}]
+    for other in [*others, Jump(t, t, None)]:
         off = abs(coefficients(chain.process, other) - step.numbers[:VARIANCE])
         allowed = tolerances(chain, other)[:VARIANCE] + sigmas(t) * step.stderr[:VARIANCE]
         fits[other] = (off / allowed).max()
@@ -397,12 +404,12 @@ def law() -> Mixture:
     return Mixture(made.weights, SCALE * made.means, SCALE**2 * made.covariances)
 
 
-def start() -> Float64[Tensor, "points dim"]:
+def start() -> Float64[Tensor, "samples dim"]:
     """x_N of both samplers."""
-    return torch.from_numpy(noise.normal((*STREAM, "start"), 0, POINTS, DIM)).float().double()
+    return torch.from_numpy(noise.normal((*STREAM, "start"), 0, SAMPLES, DIM)).float().double()
 
 
-def scheduler_samples(chain: Chain, oracle: Oracle) -> Float64[Tensor, "points dim"]:
+def scheduler_samples(chain: Chain, oracle: Oracle) -> Float64[Tensor, "samples dim"]:
     """The scheduler's samples, by the loop of diffusers' pipelines."""
     scheduler = chain.scheduler
     set_timesteps(scheduler, len(chain.jumps))
@@ -421,13 +428,13 @@ def estimates(chain: Chain, oracle: Oracle, jump: Jump, x_t: Tensor) -> tuple[Te
 
 def process_samples(
     chain: Chain, oracle: Oracle, moved: int | None = None
-) -> tuple[Float64[Tensor, "points dim"], Bool[Tensor, " points"]]:
+) -> tuple[Float64[Tensor, "samples dim"], Bool[Tensor, " samples"]]:
     """Samples of the process, and for which of them every x̂_0 is in the range that is not clipped.
 
     moved: the place in `NAMES` of the number that is larger by its tolerance in every step.
     """
-    x, before = start(), torch.zeros(POINTS, DIM, dtype=torch.float64)
-    inside = torch.ones(POINTS, dtype=torch.bool)
+    x, before = start(), torch.zeros(SAMPLES, DIM, dtype=torch.float64)
+    inside = torch.ones(SAMPLES, dtype=torch.bool)
     for jump in chain.jumps:
         numbers = expected(chain, jump)
         if moved is not None:
@@ -435,7 +442,7 @@ def process_samples(
         P, Q, W, variance = numbers
         x0_hat, eps_hat = estimates(chain, oracle, jump, x)
         inside &= (x0_hat.abs() <= chain.radius).all(1)
-        x = P * x0_hat + Q * eps_hat + W * before + variance**0.5 * normal(jump.t)
+        x = P * x0_hat + Q * eps_hat + W * before + variance**0.5 * normal(jump.t, SAMPLES)
         before = x0_hat
     return x, inside
 
@@ -469,7 +476,7 @@ def sample_rows(chain: Chain, is_paired: bool) -> Iterator[dict[str, Any]]:
     theirs, ours = theirs[inside], ours[inside]
     reference, found = moments_of(ours), moments_of(theirs)
     tolerance = torch.zeros_like(reference)
-    for index in chain.places():
+    for index in chain.indices():
         moved, _ = process_samples(chain, oracle, index)
         tolerance += (moments_of(moved[inside]) - reference).abs()
     if not is_paired:

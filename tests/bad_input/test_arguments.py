@@ -13,6 +13,7 @@ from tests.helpers.runs import ROOT, environment
 SETTING = ["--setting", "tiny"]
 SAMPLES = ["samples", *SETTING, "--process", "ddpm"]
 IMPORT = ["import", "model.pth", "--format"]
+SCHEDULER = ["check", "scheduler"]
 
 # what is wrong: (arguments, message); each has the configuration beside them
 CASES = {
@@ -82,6 +83,39 @@ CASES = {
     "an option that is no YAML": ([*IMPORT, "x", "--option", "md5=[1"], "--option md5=[1: not val"),
     "an option in base 60": ([*IMPORT, "x", "--option", "a=1:30"], "which YAML reads as 90"),
     "a path as a variant": (["check", "variant", "../beta"], "unknown variant '../beta'"),
+    "unknown scheduler": ([*SCHEDULER, "DDMScheduler"], "'DDMScheduler'; did you mean 'DDPMSch"),
+    "a scheduler that claims nothing": (
+        [*SCHEDULER, "HeunDiscreteScheduler"],
+        "HeunDiscreteScheduler: cannot be judged, as nothing here says what it claims",
+    ),
+    "unknown option of a scheduler": (
+        [*SCHEDULER, "DDPMScheduler", "--option", "spacing=trailing"],
+        "--option: unknown option 'spacing'; did you mean 'timestep_spacing'",
+    ),
+    "a value that a scheduler refuses": (
+        [*SCHEDULER, "DDPMScheduler", "--option", "beta_schedule=steep"],
+        "DDPMScheduler: cannot be made (steep is not implemented",
+    ),
+    "a folder without a scheduler": (
+        [*SCHEDULER, "."],
+        "scheduler_config.json: missing; expected a folder with scheduler_config.json or ",
+    ),
+    "no module of a scheduler": (
+        [*SCHEDULER, "no.such:Class"],
+        "'no.such:Class' cannot be imported",
+    ),
+    "no scheduler in a module": (
+        [*SCHEDULER, "json:JSONDecoder"],
+        "expected a subclass of diffusers",
+    ),
+    "more steps than a scheduler has": (
+        [*SCHEDULER, "DDPMScheduler", "--steps", "1001"],
+        "DDPMScheduler: --steps 1001: refused",
+    ),
+    "no steps of a scheduler": (
+        [*SCHEDULER, "DDPMScheduler", "--steps", "0"],
+        "0 is not in the range",
+    ),
 }
 WITHOUT = ("sample", "fetch", "import", "check")  # commands that read no configuration
 
