@@ -10,7 +10,7 @@ from bench.runtime.errors import BenchError
 
 @click.group(epilog="Example: bench check variant npr")
 def check() -> None:
-    """Check a part before you rely on it: `bench check variant NAME`."""
+    """Check a variant or a scheduler before you rely on it."""
 
 
 @options.command("bench check variant npr")
@@ -36,11 +36,7 @@ def variant(name: str) -> None:
     help="An argument of the constructor: timestep_spacing=trailing. May be given several times.",
 )
 @click.option(
-    "--steps",
-    metavar="K",
-    type=click.IntRange(min=1),
-    default=10,
-    help="The number of steps. The default is 10.",
+    "--steps", metavar="K", type=click.IntRange(min=1), default=10, help="The number of steps."
 )
 def scheduler(name: str, assignments: tuple[str, ...], steps: int) -> None:
     """Check a scheduler of diffusers against the process that it claims to be.

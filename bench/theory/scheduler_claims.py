@@ -139,9 +139,10 @@ def _multistep(config):
     for where in ("karras", "exponential", "beta", "flow"):  # levels between those of the schedule
         _judged(config, f"use_{where}_sigmas", (False,))
     _judged(config, "use_lu_lambdas", (False,))
-    family = "ddpm" if config["algorithm_type"].startswith("sde") else "ddim"
+    family = "ddpm" if config["algorithm_type"] == "sde-dpmsolver++" else "ddim"
     order = "_2m" if config["solver_order"] == 2 else ""
-    return [Claim(family + order, "λ²", _lambda_sq, *_spacing(config, beyond=1))]
+    variance_name = "β̃_{s|t}" if family == "ddpm" else "0"
+    return [Claim(family + order, variance_name, _lambda_sq, *_spacing(config, beyond=1))]
 
 
 CLAIMS = {
@@ -158,8 +159,8 @@ def _spacing(config, beyond=0):
 
     beyond: points beyond the K that are used. DPM-Solver (Lu et al. 2022) has K + 1 points for K
     steps, from noise to data. Its scheduler takes the first K of K + 1 points of `leading` and
-    `linspace` and replaces the last of them, timestep 0, by the data. That is its claim here.
-    `trailing` is the same in all: it never includes timestep 0 as a point of its own.
+    `linspace`; the data replace the last one, timestep 0. That is its claim here, and no bug.
+    `trailing` has K points for all, as the data are the point behind them.
     """
     name, offset = config.get("timestep_spacing"), config.get("steps_offset", 0)
     spacings = {

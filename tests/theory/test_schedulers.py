@@ -172,8 +172,8 @@ def test_what_the_step_does_not_take_is_not_judged():
     assert rows[-1]["claim"] == "η = 1: steps and samples, as `step` does not take eta"
 
 
-# The following are differences of diffusers 0.42.1, which docs/solvers.md lists. If one of these tests
-# fails with another version, the list is out of date.
+# The following are differences of diffusers 0.42.1, which docs/solvers.md lists. If one of these
+# tests fails with another version, the list is out of date.
 
 
 def test_ddim_of_diffusers_steps_by_a_constant_stride():
