@@ -40,6 +40,7 @@ MARKS = {
 # Part of a command → what is run in its place.
 SMALLER_COMMANDS = {
     "--setting digits": "--setting tiny",
+    "export digits": "export tiny",
     "make test": "make --dry-run test",  # these tests would start themselves, and test-slow too
     "make report": "make --dry-run report",
     "make lint": "make --dry-run lint",  # it installs the linters
