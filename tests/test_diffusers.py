@@ -51,17 +51,19 @@ np.savez("drawn.npz", **drawn)
 """
 
 
-def make_unet(**options):
+def make_unet(channels=1, **options):
     """A U-Net with random weights, whose ε̂ is about half as large as noise."""
     torch.manual_seed(0)
-    unet = imports.unet_2d()(in_channels=1, out_channels=1, **{**OPTIONS, **options})
+    options = {"in_channels": channels, "out_channels": channels, **OPTIONS, **options}
+    unet = imports.unet_2d()(**options)
     torch.nn.init.normal_(unet.conv_out.weight, std=0.05)
     return unet
 
 
-def make_denoiser(variants, prediction_type="epsilon", **options):
+def make_denoiser(variants, prediction_type="epsilon", data=DATA, **options):
     """A denoiser whose heads are untrained but for random numbers in their last layers."""
-    model = MeanModel(make_unet(), prediction_type, MADE, SHAPE, **options)
+    unet = make_unet(data.shape[0])
+    model = MeanModel(unet, prediction_type, MADE, data.shape, **options)
     learned = {name: "simple" for name in variants if covariance.get(name).head}
     made = heads.make(learned, model)
     for parameter in made.parameters():
@@ -69,8 +71,8 @@ def make_denoiser(variants, prediction_type="epsilon", **options):
     names = {moment for name in variants for moment in covariance.get(name).moments}
     structures = sorted(filter(second_moments.is_one, names))
     with torch.inference_mode():
-        kept = moments.estimate(model, DATA, MADE, 20, (0, "test"), structures=structures)
-    return Denoiser(model, dict(made.eval().items()), kept, DATA, MADE)
+        kept = moments.estimate(model, data, MADE, 20, (0, "test"), structures=structures)
+    return Denoiser(model, dict(made.eval().items()), kept, data, MADE)
 
 
 def draw(denoiser, forward, variant, noise, clip=CLIPPED):
@@ -82,10 +84,10 @@ def draw(denoiser, forward, variant, noise, clip=CLIPPED):
         )
 
 
-def make_noise():
+def make_noise(shape=SHAPE):
     """Standard normal numbers in float32, (1 + K, batch, channels, height, width)."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(1 + len(STEPS), BATCH, *SHAPE, generator=generator)
+    return torch.randn(1 + len(STEPS), BATCH, *shape, generator=generator)
 
 
 def rows():
@@ -153,6 +155,22 @@ def test_a_pipeline_draws_with_any_network(prediction_type, variant):
     grey = (expected.reshape(shape).permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1)
     np.testing.assert_allclose(images, grey, rtol=0, atol=1e-6)
     assert pipeline.scheduler.timesteps.tolist() == [20.0 * t for t in reversed(STEPS)]
+
+
+@pytest.mark.parametrize("variant", ["jump", "kdct", "mle_dct", "tmpd"])
+def test_images_in_colour_that_are_no_squares(tmp_path, variant):
+    """The numbers of `kdct` do not fill whole channels."""
+    shape = (3, 8, 4)
+    denoiser, forward = make_denoiser([variant], data=make_data(shape)), process.make("ddpm", MADE)
+    noise = make_noise(shape)
+    expected = draw(denoiser, forward, variant, noise.double().flatten(2))
+    diffusers.make_pipeline(denoiser, forward, variant, STEPS, CLIPPED).save_pretrained(tmp_path)
+    pipeline, x = diffusers.DDPMPipeline.from_pretrained(tmp_path), noise[0]
+    for timestep, z in zip(pipeline.scheduler.timesteps, noise[1:], strict=True):
+        with torch.no_grad():
+            output = pipeline.unet(x, timestep).sample
+            x = pipeline.scheduler.step(output, timestep, x, variance_noise=z).prev_sample
+    np.testing.assert_allclose(x.detach().flatten(1), expected, rtol=0, atol=1e-6)
 
 
 def test_a_network_with_another_number_of_attention_heads_keeps_it(tmp_path):
