@@ -94,7 +94,7 @@ def fetch(dataset: str, source: str | None, into: str | None) -> None:
     """
     from bench.data import sources
 
-    folder = into or f"datasets/{dataset}"
+    folder = into or f"datasets/{dataset.replace(':', '.')}"
     sources.fetch(dataset, folder, source)
     click.echo(f"data.path: {folder}")
 
@@ -106,7 +106,7 @@ def fetch(dataset: str, source: str | None, into: str | None) -> None:
     "format_",
     metavar="NAME",
     required=True,
-    help="Who wrote it: improved_diffusion or pytorch_diffusion.",
+    help="Who wrote it: improved_diffusion, pytorch_diffusion, or a format of another package.",
 )
 @click.option(
     "--into",

@@ -1,18 +1,17 @@
 """Data sets: integer images with levels 0..levels − 1, or real vectors; a train and a test split.
 
 A reader is a module of `bench.data.readers` with a function `read` that returns a `Raw`. A setting
-names the module in `data.name`. The other keys of `data` are the function's keyword arguments; they
-are checked against their annotations. The data stage writes what a reader returns as npy files, and
-later stages map these into memory. Images that must be decoded (`Images`) are made while they are
-written, a few at a time, so a data set may be larger than memory.
+names the module in `data.name`, or a reader of another package: an entry point of the group
+`bench.readers`, or `package.module`. The other keys of `data` are the function's keyword arguments;
+they are checked against their annotations. The data stage writes what a reader returns as npy
+files, and later stages map these into memory. Images that must be decoded (`Images`) are made while
+they are written, a few at a time, so a data set may be larger than memory.
 
 `bench.data.sources` downloads a reader's files. A reader that knows the size of its data set before
 it reads it has a function `size` with the arguments of `read`; it returns a `Size`.
 """
 
 import hashlib
-import importlib
-import inspect
 import itertools
 import math
 import pkgutil
@@ -24,14 +23,14 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Integer, Shaped, UInt8
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 from typing_extensions import TypedDict
 
 from bench.data import readers
-from bench.runtime import digests, files
-from bench.runtime.errors import BenchError, unknown
-from bench.runtime.fields import Count
+from bench.runtime import digests, files, plugins
+from bench.runtime.errors import BenchError
+from bench.runtime.fields import Count, arguments
 
 READERS = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
 PIECE = 1 << 24  # bytes
@@ -197,12 +196,7 @@ def options(name: str) -> type[BaseModel]:
 
     Raises BenchError for an unknown reader.
     """
-    parameters = inspect.signature(reader(name).read).parameters.values()
-    fields = {}
-    for key in parameters:
-        default = ... if key.default is key.empty else key.default
-        fields[key.name] = (key.annotation, default)
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    return arguments(name, reader(name).read)
 
 
 def size(name: str, given: dict[str, Any], folder: Path) -> Size | None:
@@ -343,11 +337,14 @@ def _law(folder):
         return Mixture.of(**arrays)
 
 
-def reader(name: str) -> ModuleType:
-    """The module of the reader `name`. Raises BenchError for an unknown one."""
-    if name not in READERS:
-        raise unknown("data set", name, READERS)
-    return importlib.import_module(f"{readers.__name__}.{name}")
+def reader(name: str) -> ModuleType | Any:
+    """The module of the reader `name`, or what has its functions in another package.
+
+    BenchError for an unknown one, or for one without `read`.
+    """
+    return plugins.load_module(
+        "data set", "bench.readers", readers.__name__, READERS, ["read"], name
+    )
 
 
 def _check(name, raw):

@@ -20,10 +20,9 @@ def fetch(name: str, folder: str | Path, source: str | None = None) -> list[Path
     Raises BenchError if the data set has no download (the error says where to find it), if the
     source is unknown, or as `bench.runtime.download.fetch` does.
     """
-    readers = {reader for reader in dataset.READERS if _of(reader) != (None, None)}
-    if name not in readers:
-        raise unknown("data set to download", name, readers)
     sources, place = _of(name)
+    if sources is None and place is None:
+        raise unknown("data set to download", name, filter(_needs_files, dataset.READERS))
     if not sources:
         raise BenchError(f"{name} has no download; place in {folder}: {place}")
     source = source or next(iter(sources))
@@ -45,12 +44,16 @@ def fetch(name: str, folder: str | Path, source: str | None = None) -> list[Path
 def listed() -> str:
     """A line for each data set that needs files: its name, and where the files come from."""
     lines = []
-    for name in dataset.READERS:
+    for name in filter(_needs_files, dataset.READERS):
         sources, place = _of(name)
-        if sources or place:
-            origin = f"--from {' or '.join(sources)}" if sources else f"by hand: {place}"
-            lines.append(f"  {name:15}{origin}")
+        origin = f"--from {' or '.join(sources)}" if sources else f"by hand: {place}"
+        lines.append(f"  {name:15}{origin}")
     return "\n".join(lines)
+
+
+def _needs_files(name):
+    """Whether a reader says where its files are from."""
+    return _of(name) != (None, None)
 
 
 def _of(name):

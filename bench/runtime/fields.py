@@ -1,11 +1,21 @@
 """Types of configuration keys that sections, readers and checkpoint formats share."""
 
+import inspect
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    create_model,
+)
 
-from bench.runtime.errors import shown
+from bench.runtime.errors import BenchError, reason, shown
 
 
 def no_repeats(values: list) -> list:
@@ -41,3 +51,23 @@ Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
 Steps = Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
 Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(no_truth_value)]
 Positive = Annotated[Number, Field(gt=0)]
+
+
+def arguments(name: str, function: Callable, first: int = 0) -> type[BaseModel]:
+    """The pydantic model of the arguments of a function: keys of a section, with their types.
+
+    name: of the model. first: how many arguments before them are no keys. An argument without an
+    annotation takes any value. BenchError if an annotation is of no type that pydantic can check.
+    """
+    fields = {}
+    try:
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+        for key in parameters[first:]:
+            annotation = Any if key.annotation is key.empty else key.annotation
+            fields[key.name] = (annotation, ... if key.default is key.empty else key.default)
+        return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    except (PydanticUserError, NameError) as error:
+        raise BenchError(
+            f"{name}: the arguments of {function.__name__} cannot be checked ({reason(error)}); "
+            "expected annotations such as int, float, str or bool"
+        ) from error

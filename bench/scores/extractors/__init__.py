@@ -1,13 +1,13 @@
 """Feature extractors for the scores of samples, registered with torch-fidelity.
 
-An extractor is a module of this package. A setting names it in `extractor.name`. Its function
+An extractor is a module of this package. A setting names it in `extractor.name`, or one of another
+package: an entry point of the group `bench.extractors`, or `package.module`. Its function
 `prepare(data, section, names, folder, checkpoint, on_loss)` writes what it needs to `folder`. Its
 function `load(folder)` returns a `torch_fidelity` FeatureExtractorBase (see `register`), which maps
 images to one feature vector each, and to logits if it has a last layer. Images are uint8 in 0..255,
 or the floats of continuous data.
 """
 
-import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -15,8 +15,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from bench.runtime import imports
-from bench.runtime.errors import unknown
+from bench.runtime import imports, plugins
 
 EXTRACTORS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
@@ -27,16 +26,21 @@ class About(TypedDict):
     test_accuracy: NotRequired[float]
 
 
+def get(name: str) -> ModuleType | Any:
+    """The extractor module called `name`, or what has its functions in another package.
+
+    BenchError for an unknown one, or for one without `prepare` or `load`.
+    """
+    functions = ["prepare", "load"]
+    return plugins.load_module(
+        "extractor", "bench.extractors", __name__, EXTRACTORS, functions, name
+    )
+
+
 def check(name: str) -> None:
-    """BenchError unless there is an extractor called `name`."""
+    """BenchError as `get` raises it. A module of this package is not imported: it takes seconds."""
     if name not in EXTRACTORS:
-        raise unknown("extractor", name, EXTRACTORS)
-
-
-def get(name: str) -> ModuleType:
-    """The extractor module called `name`; BenchError for an unknown one."""
-    check(name)
-    return importlib.import_module(f"{__name__}.{name}")
+        get(name)
 
 
 def register(
