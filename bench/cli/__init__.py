@@ -1,8 +1,8 @@
 """The `bench` command, for people and for the workflow's rules.
 
-`bench.cli.commands` and `bench.cli.checks` have the commands that people use, `bench.cli.stages`
-those of the rules. A command imports its modules when it runs, so `bench --help` loads click and
-nothing else. `SECTIONS` is the order of the help.
+`bench.cli.commands`, `bench.cli.authoring` and `bench.cli.checks` have the commands that people
+use, `bench.cli.stages` those of the rules. A command imports its modules when it runs, so
+`bench --help` loads click and nothing else. `SECTIONS` is the order of the help.
 """
 
 import sys
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from bench.cli import checks, commands, stages
+from bench.cli import authoring, checks, commands, stages
 
 SECTIONS = {
     "Commands": (
@@ -23,6 +23,7 @@ SECTIONS = {
         commands.merge,
         commands.log,
         commands.plots_page,
+        authoring.new,
         checks.check,
         commands.benchmark,
     ),
