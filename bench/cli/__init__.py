@@ -21,6 +21,7 @@ SECTIONS = {
         commands.export,
         commands.compare,
         commands.merge,
+        commands.fid,
         commands.log,
         commands.plots_page,
         authoring.new,

@@ -244,6 +244,47 @@ def log(folder: str) -> None:
     click.echo(f"To see them: {view.how_to_open(next(iter(pages.values())))}")
 
 
+@options.command("bench fid my/samples --setting cifar10_ls")
+@click.argument("images", metavar="IMAGES")
+@click.option(
+    "--setting",
+    "entry",
+    metavar="NAME",
+    required=True,
+    help="A setting of the experiment or of workflows/settings/, or the path of one.",
+)
+@options.config
+@options.configfile
+@options.threads
+def fid(images: str, entry: str, config: str, configfile: tuple[str, ...], threads: int) -> None:
+    """Score images that others drew: FID, KID and the other metrics, by a setting's protocol.
+
+    IMAGES is a folder of png, jpg, webp and bmp files, or an npz file with a uint8 array (n,
+    channels, height, width) or (n, height, width, channels). The images have the shape and levels
+    of the setting's data: none is resized. Data, extractor and reference are prepared if they are
+    not in results/SETTING/. The protocol is printed below the scores.
+    """
+    from bench.experiment import loading
+
+    experiment, name, run_options = loading.load_with(config, configfile, entry)
+    options.set_threads(threads)
+    import pandas
+
+    from bench.runtime import files
+    from bench.stages import imported
+
+    with files.naming_options(shlex.join(run_options)):
+        rows, protocol = imported.score_images(experiment, name, images)
+    table = pandas.DataFrame(rows)[["metric", "value", "stderr", "n"]].astype(str)  # all digits
+    click.echo(table.to_markdown(index=False, disable_numparse=True) + "\n")
+    for what, words in protocol.items():
+        click.echo(f"{what}: {words}")
+    click.echo(
+        "FID falls with the number of images: compare it with FIDs of as many images, against the "
+        "same reference."
+    )
+
+
 @options.command("bench merge results/tiny-tables results/few-tables --into merged")
 @click.argument("places", metavar="A B ...", nargs=-1, required=True)
 @click.option("--into", metavar="FOLDER", required=True, help="Where to; a new folder.")

@@ -40,6 +40,34 @@ def load(
     values: merged into the overlays, as Snakemake's --config is. Raises BenchError naming the file
     and the key.
     """
+    return resolve(*_merged(path, overlays, values))
+
+
+def load_with(
+    path: str | Path, overlays: Sequence[str | Path], entry: str
+) -> tuple[Experiment, str, list[str]]:
+    """(the experiment of `load`, the name of a setting of it, options of Snakemake that name both).
+
+    entry: the setting's name, or the path of its file. If the experiment does not have it, it
+    stands in place of the experiment's own. BenchError as `load`, or for an unknown setting.
+    """
+    experiment = load(path, overlays)
+    options = ["--configfile", *map(str, overlays)] if overlays else []
+    if entry in experiment.settings:
+        return experiment, entry, options
+    raw, source, folder, changes = _merged(path, overlays, None)
+    if setting_files.are_resolved(raw.get("settings")):
+        raise unknown("setting", entry, experiment.settings)
+    raw, changes = raw | {"settings": [entry]}, {**changes, "settings": [entry]}
+    for mapping in (raw, changes):
+        mapping.pop("only", None)  # a filter of other settings
+    experiment = resolve(raw, source, folder, changes)
+    (name,) = experiment.settings
+    return experiment, name, [*options, "--config", f"name={name}", f"settings=[{entry}]"]
+
+
+def _merged(path, overlays, values):
+    """The arguments of `resolve` for those of `load`."""
     if str(path) == PARAMS and not Path(path).exists():
         raise BenchError(
             f"{path}: no such file in {Path.cwd()}; start the command in the clone, or name the "
@@ -54,7 +82,7 @@ def load(
         check_name(changes, overlays[-1])
         update_config(changes, dict(values or {}))
         update_config(raw, changes)
-    return resolve(raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes)
+    return raw, " + ".join(map(str, [path, *overlays])), Path(path).parent, changes
 
 
 def load_study(

@@ -28,14 +28,14 @@ def features(
     batches = []
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
-            batch = torch.from_numpy(_scaled(images[first : first + BATCH], levels)).to(device)
+            batch = torch.from_numpy(to_bytes(images[first : first + BATCH], levels)).to(device)
             batches.append([layer.cpu() for layer in extractor(batch)])
             progress(len(batch))
     layers = [torch.cat(parts).numpy() for parts in zip(*batches, strict=True)]
     return dict(zip(("features", "logits"), layers, strict=False))
 
 
-def _scaled(images, levels):
+def to_bytes(images: Shaped[np.ndarray, "..."], levels: int | None) -> Shaped[np.ndarray, "..."]:
     """Levels as uint8 in 0..255; continuous data as they are."""
     if levels is None:
         return np.array(images)

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from bench.data import dataset
+from bench.data.dataset import Data
 from bench.experiment.resolved import Experiment, Setting
 from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
@@ -32,12 +33,10 @@ def extract_reference(experiment: Experiment, name: str) -> None:
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     data, statistics = dataset.load(place.data), setting.fidelity.reference
-    counts = {"test": min(setting.samples.count, len(data.test))}
-    if statistics:
-        about = {"statistics": statistics, "sha256": digests.digest_of(statistics)}
-    else:
-        counts = {"train": _reference_images(setting, name, data), **counts}
-        about = {"split": "train", "n": counts["train"], "sha256": data.sha256}
+    about, counts = reference_of(setting, name, data), {}
+    if not statistics:
+        counts["train"] = about["n"]
+    counts["test"] = min(setting.samples.count, len(data.test))
     views, version = {}, f"reference {VERSIONS['reference']}"
     for resizing, network in load_extractors(experiment, setting, place).items():
         if statistics:  # an error here comes before hours of extraction
@@ -50,6 +49,14 @@ def extract_reference(experiment: Experiment, name: str) -> None:
     files.write_json(
         place.reference, {"reference": about, "test_images": counts["test"], "views": views}
     )
+
+
+def reference_of(setting: Setting, name: str, data: Data) -> dict[str, object]:
+    """What reference.json says that samples of a setting are compared with."""
+    path = setting.fidelity.reference
+    if path:
+        return {"statistics": path, "sha256": digests.digest_of(path)}
+    return {"split": "train", "n": _reference_images(setting, name, data), "sha256": data.sha256}
 
 
 def _reference_images(setting, name, data):
@@ -107,7 +114,7 @@ def _read_features(place, about, resizing, split):
     return layers
 
 
-def _check_widths(place, about, references, features):
+def check_widths(place: paths.Setting, about: dict, references: dict, features: dict) -> None:
     """BenchError unless the features of images are as many as those of the reference.
 
     references, features: {resizing: …}.
@@ -139,18 +146,10 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
     setting, place = experiment.selection(name), experiment.place(name)
     cells = setting.cells("samples", process_name)
     about = files.read_json(place.reference, report.Reference)
-    networks = load_extractors(experiment, setting, place)
-    metrics, absent = _computable(experiment.sample_metrics, networks)
-    scorer = Scorer(
-        metrics,
-        networks,
-        {resizing: load_reference(place, about, resizing) for resizing in networks},
-        setting.fidelity.resamples,
-        (experiment.seed, name, "fidelity"),
-        dataset.load(place.data).law,
-    )
+    scorer, absent = load_scorer(experiment, name, about)
+    networks, metrics = scorer.networks, scorer.metrics
     held_out = {resizing: _read_features(place, about, resizing, "test") for resizing in networks}
-    _check_widths(place, about, scorer.references, held_out)
+    check_widths(place, about, scorer.references, held_out)
     files.write_json(
         place.fidelity(process_name),
         {
@@ -180,7 +179,7 @@ def _score_cells(setting, place, process_name, cells, scorer, about):
                 resizing: fidelity.features(network, images, data.levels, bar.update)
                 for resizing, network in networks.items()
             }
-            _check_widths(place, about, scorer.references, features)
+            check_widths(place, about, scorer.references, features)
             rows += scorer.rows(features, variant=variant, trajectory=trajectory, K=K)
     return rows
 
@@ -234,6 +233,25 @@ class Scorer:
                 }
             )
         return rows
+
+
+def load_scorer(experiment: Experiment, name: str, about: dict) -> tuple[Scorer, dict[str, str]]:
+    """The `Scorer` of a setting, and {metric: why it is absent}.
+
+    about: the content of reference.json.
+    """
+    setting, place = experiment.setting(name), paths.Setting(name)
+    networks = load_extractors(experiment, setting, place)
+    metrics, absent = _computable(experiment.sample_metrics, networks)
+    scorer = Scorer(
+        metrics,
+        networks,
+        {resizing: load_reference(place, about, resizing) for resizing in networks},
+        setting.fidelity.resamples,
+        (experiment.seed, name, "fidelity"),
+        dataset.load(place.data).law,
+    )
+    return scorer, absent
 
 
 def _computable(metrics, networks):

@@ -41,16 +41,19 @@ def read(path: str, size: images.Side, test_every: Every = 10) -> Raw:
         )
     folders = [Path(path) / "train", Path(path) / "test"]
     if all(folder.is_dir() for folder in folders):
-        train, test = (_find(f"{where}: {folder.name}", folder, 1) for folder in folders)
+        train, test = (find(f"{where}: {folder.name}", folder, 1) for folder in folders)
     else:
-        files = _find(where, path, 2)
+        files = find(where, path, 2)
         train = [file for index, file in enumerate(files) if index % test_every]
         test = files[::test_every]
     return Raw(train=_squares(path, train, size), test=_squares(path, test, size), levels=256)
 
 
-def _find(where, folder, least):
-    """Paths of the images below a folder, sorted. A folder that links reach twice is read once."""
+def find(where: str, folder: str | Path, least: int) -> list[Path]:
+    """Paths of the images below a folder, sorted. A folder that links reach twice is read once.
+
+    where: what an error calls the folder. BenchError if there are fewer than `least`.
+    """
     files, visited = [], set()
     try:
         for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):

@@ -5,7 +5,7 @@ package: an entry point of the group `bench.extractors`, or `package.module`. It
 `prepare(data, section, names, folder, checkpoint, on_loss)` writes what it needs to `folder`. Its
 function `load(folder)` returns a `torch_fidelity` FeatureExtractorBase (see `register`), which maps
 images to one feature vector each, and to logits if it has a last layer. Images are uint8 in 0..255,
-or the floats of continuous data.
+or the floats of continuous data. `RESIZING` may say in words how it resizes images.
 """
 
 import pkgutil

@@ -21,6 +21,7 @@ from bench.scores import extractors
 from bench.scores.extractors import register
 
 FEATURES = 64
+RESIZING = "none"  # as `bench fid` says it
 LAYERS = ("penultimate", "logits")
 
 

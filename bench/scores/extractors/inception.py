@@ -41,6 +41,7 @@ SCALES = {
     "legacy_pytorch": lambda pixels: 2 * (pixels / 255) - 1,
     "clean": lambda pixels: (pixels - 128) / 128,
 }
+RESIZING = "TensorFlow 1's bilinear filter, to 299×299"  # as `bench fid` says it
 COUNTER = ".num_batches_tracked"  # of batch norms; means nothing once they are trained
 BATCH = 16  # images at 299×299 that pass together: the memory of a larger batch buys no speed
 
