@@ -1,16 +1,17 @@
 """`bench check`: is a part right, before somebody relies on it?"""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli import options
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, problem
 
 
 @click.group(epilog="Example: bench check variant npr")
 def check() -> None:
-    """Check a variant or a scheduler before you rely on it."""
+    """Check a variant, a scheduler or a data set, before you rely on it."""
 
 
 @options.command("bench check variant npr")
@@ -69,5 +70,60 @@ def show(name: str, rows: list[dict[str, Any]], floatfmt: str) -> None:
         )
 
 
+@options.command("bench check data celeba64 --path datasets/celeba64")
+@click.argument("name")
+@click.option(
+    "--path",
+    metavar="PATH",
+    show_default="data.path of the setting, or datasets/NAME",
+    help="Where the files are.",
+)
+@options.config
+@options.configfile
+def data(name: str, path: str | None, config: str, configfile: tuple[str, ...]) -> None:
+    """Compare files of images with what is known of the data set.
+
+    NAME is a setting, or a reader of bench/data/readers/. Its images are read as a run reads them.
+    A table shows counts, shape, levels, means, standard deviations and hashes. What is not known
+    is not judged. The exit code is 1 if a number differs.
+    """
+    import pandas
+
+    from bench.data import known
+
+    rows = pandas.DataFrame(known.compare(*_data_of(name, path, config, configfile)))
+    click.echo(rows.to_markdown(index=False, disable_numparse=True))
+    differing = rows[rows["verdict"] == "differs"]
+    if len(differing):
+        first = differing.iloc[0]
+        raise BenchError(
+            f"{name}: {len(differing)} of {len(rows)} numbers differ; the first is "
+            f"{first.quantity}: found {first.measured}, expected {first.known}; the usual cause: "
+            f"{known.cause(first.quantity)}"
+        )
+
+
+def _data_of(name, path, config, configfile):
+    """(reader, its options) of a setting, or of a reader that no setting is called after."""
+    from bench.data import dataset
+    from bench.experiment import loading, setting_files
+
+    own = Path(config).parent / setting_files.FOLDER / f"{name}.yaml"
+    if name in dataset.READERS and not own.exists():
+        reader, given = name, {"path": f"datasets/{name}"}
+    else:
+        experiment, setting, _ = loading.load_with(config, configfile, name)
+        section = experiment.setting(setting).data
+        reader, given = section.name, dict(section.options)
+    if path is not None:
+        given["path"] = path
+    try:
+        dataset.options(reader).model_validate(given)
+    except ValueError as error:  # a pydantic.ValidationError
+        raise BenchError(f"data set {reader}: {problem(error)}") from error
+    return reader, given
+
+
 check.add_command(variant)
 check.add_command(scheduler)
+check.add_command(data)
