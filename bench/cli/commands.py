@@ -279,10 +279,6 @@ def fid(images: str, entry: str, config: str, configfile: tuple[str, ...], threa
     click.echo(table.to_markdown(index=False, disable_numparse=True) + "\n")
     for what, words in protocol.items():
         click.echo(f"{what}: {words}")
-    click.echo(
-        "FID falls with the number of images: compare it with FIDs of as many images, against the "
-        "same reference."
-    )
 
 
 @options.command("bench merge results/tiny-tables results/few-tables --into merged")

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from bench.data import dataset, drawn
@@ -60,6 +61,7 @@ def score_images(
         "extractor": _extractor(setting, place, scorer),
         "resizing": "; ".join(_resizing(setting, metric) for metric in scorer.metrics),
         "precision": f"features in float32 on {_device(scorer)}, distances in float64",
+        "number of images": _counts(len(images), about["reference"]),
         "standard errors": f"from {setting.fidelity.resamples} resamples of the images",
         "versions": _versions(scorer.metrics),
     }
@@ -146,8 +148,19 @@ def _resizing(setting: Setting, metric: Metric) -> str:
 
 
 def _device(scorer: Scorer) -> str:
+    """Where the extractor runs; the number of threads may change the last digits."""
     parameters = (network.parameters() for network in scorer.networks.values())
-    return next((each.device.type for each in itertools.chain.from_iterable(parameters)), "cpu")
+    device = next((each.device.type for each in itertools.chain.from_iterable(parameters)), "cpu")
+    return f"{device} with {torch.get_num_threads()} threads" if device == "cpu" else device
+
+
+def _counts(count: int, about: dict) -> str:
+    """What FID depends on beside the images themselves."""
+    of_reference = about.get("n", "as many as the author of the statistics took")
+    return (
+        f"{count} here, {of_reference} in the reference; FID depends on both, so compare it with "
+        "that of as many images against the same reference"
+    )
 
 
 def _versions(metrics: list[Metric]) -> str:

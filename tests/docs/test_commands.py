@@ -32,7 +32,7 @@ MARKS = {
     "needs hours": r"^snakemake --cores all (studies$|results/\w+-tables/study\.csv$)"
     r"|experiments/distances\.yaml",
     "needs a download": r"^(bench fetch|pip (install|download)|python3 -m venv .*pip install) "
-    r"|experiments/natural_images\.yaml",
+    r"|experiments/natural_images\.yaml|^bench (fid my/|check data c)",
     "needs your model": r"\bmine\.yaml|\.pth\b",
     "keeps running: open the page below": r"^mlflow ui ",
 }

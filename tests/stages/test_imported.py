@@ -84,7 +84,8 @@ def test_the_protocol_is_said(run, capsys):
         protocol["extractor"],
     )
     assert protocol["resizing"] == "fid: none; kid: none"
-    assert "features in float32 on cpu" in protocol["precision"]
+    assert "features in float32 on cpu with 1 threads" in protocol["precision"]
+    assert protocol["number of images"].startswith("40 here, 1617 in the reference; FID depends on")
     assert "fidelity 1, fid 1, kid 1, torch 2" in protocol["versions"]
 
 
