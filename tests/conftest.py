@@ -15,6 +15,8 @@ from tests.helpers.runs import TABLES, TINY, snakemake
 # The files that take longest, the longest first. A worker takes a test, or a group, in this order.
 LONGEST = (
     "test_commands",
+    "test_plugin_package",
+    "test_authoring",
     "test_dvc",
     "test_recovery",
     "test_contract",

@@ -136,7 +136,9 @@ def test_a_setting_of_them_goes_from_its_data_to_its_scores(reader, extractor, p
     setting = yaml.safe_load(Path("c.yaml").read_text())["settings"]["drawn"]
     assert setting["data"]["name"] == reader and setting["extractor"]["name"] == extractor
     cli.main(["plan", *options, "--images-per-second", "100"])
-    assert "its data is not known" not in capsys.readouterr().out
+    plan = capsys.readouterr().out
+    assert f"drawn: not counted: the features of extractor {extractor!r}" in plan
+    assert "size of its data is not known" not in plan
     of_setting = ["--config", "c.yaml", "--setting", "drawn"]
     for stage in ("data", "mean", "trajectories", "extractor", "reference"):
         cli.main([stage, *of_setting])

@@ -13,6 +13,7 @@ from tabulate import tabulate
 from bench.data import dataset
 from bench.plan import passes, speed
 from bench.runtime import devices, files, paths
+from bench.scores import extractors
 
 START_UP = 4.0  # seconds of a job before its first pass: Python, torch, diffusers, reading
 COLUMNS = ("setting", "stage", "passes", "samples", "disk", "time")
@@ -74,6 +75,9 @@ def _sizes(experiment):
             continue
         mean = speed.mean_network(name, setting, size.shape)
         sizes[name] = size, mean, speed.feature_network(name, setting, size.shape)
+        extractor = setting.extractor and setting.extractor.name
+        if extractor and extractor not in extractors.EXTRACTORS:
+            notes.append(f"{name}: not counted: the features of extractor {extractor!r}")
     return sizes, notes
 
 
