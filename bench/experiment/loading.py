@@ -60,7 +60,8 @@ def load_with(
         raise unknown("setting", entry, experiment.settings)
     raw, changes = raw | {"settings": [entry]}, {**changes, "settings": [entry]}
     for mapping in (raw, changes):
-        mapping.pop("only", None)  # a filter of other settings
+        for key in ("only", "settings+"):  # of other settings
+            mapping.pop(key, None)
     experiment = resolve(raw, source, folder, changes)
     (name,) = experiment.settings
     return experiment, name, [*options, "--config", f"name={name}", f"settings=[{entry}]"]

@@ -110,7 +110,9 @@ def test_a_setting_that_the_experiment_does_not_have(run, capsys):
     own = {"like": "tiny", **{key: tiny[key] for key in SECTIONS}}
     own["fidelity"] |= {"reference_images": 500}
     Path("mine.yaml").write_text(yaml.safe_dump(own))
-    Path("overlay.yaml").write_text("{name: other, metrics: [fid, precision]}\n")
+    Path("overlay.yaml").write_text(
+        "{name: other, metrics: [fid, precision], settings+: [fashion_mnist]}\n"
+    )
     words = ["--configfile", "overlay.yaml"]
     fid(drawn()[0], *words, config=str(ROOT / "params.yaml"), setting="mine.yaml")
     values, protocol = printed(capsys)
