@@ -60,7 +60,8 @@ def prepare(
     network
         A UNet2DModel of diffusers, or a function of images (batch, channels, height, width) in
         [−1, 1] with noise, and timesteps (batch,) from 0 to N − 1. It returns a prediction of the
-        shape of the images. Learned variants need a UNet2DModel.
+        shape of the images. Learned variants need a UNet2DModel. A network is put into evaluation
+        mode, and a UNet2DModel has no gradients from now on.
     images
         uint8 (n, channels, height, width), from 0 to levels − 1. The moments and the heads are of
         them. Floats are continuous data, with levels = None.

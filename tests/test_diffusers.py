@@ -9,6 +9,8 @@ import torch
 
 from bench import covariance, diffusers, heads, moments, process, sampler, schedule, second_moments
 from bench.denoiser import Denoiser
+from bench.diffusers import DDPMPipeline
+from bench.diffusers.scheduler import randn_tensor
 from bench.experiment.sections import ScheduleSection
 from bench.mean import checkpoint, conversion
 from bench.mean.model import MeanModel
@@ -146,7 +148,7 @@ def test_a_pipeline_draws_with_any_network(prediction_type, variant):
     forward = process.make("ddpm", MADE)
     random = [torch.Generator().manual_seed(image) for image in range(BATCH)]
     shape = (BATCH, *SHAPE)
-    noise = [diffusers.randn_tensor(shape, random).double().flatten(1) for _ in STEPS]
+    noise = [randn_tensor(shape, random).double().flatten(1) for _ in STEPS]
     expected = draw(denoiser, forward, variant, [*noise, None])
     pipeline = diffusers.make_pipeline(denoiser, forward, variant, STEPS, CLIPPED)
     pipeline.set_progress_bar_config(disable=True)
@@ -165,7 +167,7 @@ def test_images_in_colour_that_are_no_squares(tmp_path, variant):
     noise = make_noise(shape)
     expected = draw(denoiser, forward, variant, noise.double().flatten(2))
     diffusers.make_pipeline(denoiser, forward, variant, STEPS, CLIPPED).save_pretrained(tmp_path)
-    pipeline, x = diffusers.DDPMPipeline.from_pretrained(tmp_path), noise[0]
+    pipeline, x = DDPMPipeline.from_pretrained(tmp_path), noise[0]
     for timestep, z in zip(pipeline.scheduler.timesteps, noise[1:], strict=True):
         with torch.no_grad():
             output = pipeline.unet(x, timestep).sample
@@ -188,17 +190,53 @@ def test_a_network_with_another_number_of_attention_heads_keeps_it(tmp_path):
     noise, forward = make_noise(), process.make("ddpm", MADE)
     expected = draw(denoiser, forward, "beta", noise.double().flatten(2))
     diffusers.make_pipeline(denoiser, forward, "beta", STEPS, CLIPPED).save_pretrained(tmp_path)
-    loaded = diffusers.DDPMPipeline.from_pretrained(tmp_path)
+    loaded = DDPMPipeline.from_pretrained(tmp_path)
     output = loaded.unet(noise[0], STEPS[-1] - 1).sample.flatten(1).double()
     eps_hat = denoiser.predict(noise[0].double().flatten(1), STEPS[-1]).eps_hat
     np.testing.assert_array_equal(output.numpy(), eps_hat.numpy())
     assert torch.isfinite(expected).all()
 
 
-def make_scheduler(variant, steps=STEPS):
+def make_scheduler(variant, kind="ddpm"):
     return diffusers.make_scheduler(
-        make_denoiser([variant]), process.make("ddpm", MADE), variant, steps
+        make_denoiser([variant]), process.make(kind, MADE), variant, STEPS
     )
+
+
+def take(scheduler, output, x, noise, places):
+    """x after some steps, in order, with an output of the network that does not change."""
+    for place in places:
+        timestep = scheduler.timesteps[place]
+        x = scheduler.step(output, timestep, x, variance_noise=noise).prev_sample
+    return x
+
+
+def test_a_sample_does_not_know_the_one_before():
+    """A scheduler of second order remembers a step, and all of them remember x_t in float64."""
+    output, x, noise = make_noise()[:3]
+    used, fresh = make_scheduler("zero", "ddim_2m"), make_scheduler("zero", "ddim_2m")
+    take(used, output, noise, x, range(3))  # a sample that was broken off
+    every = range(len(STEPS))
+    assert torch.equal(take(used, output, x, noise, every), take(fresh, output, x, noise, every))
+    take(used, output, noise, x, range(2))
+    middle = range(3, len(STEPS))  # as from a noised image, in the middle of the trajectory
+    again = make_scheduler("zero", "ddim_2m")
+    assert torch.equal(take(used, output, x, noise, middle), take(again, output, x, noise, middle))
+
+
+def test_a_sample_that_was_changed_between_steps_counts():
+    """As in inpainting: then x_t is what is given, and not what was remembered."""
+    output, x, noise = make_noise()[:3]
+    kept, changed = make_scheduler("beta"), make_scheduler("beta")
+    half = take(kept, output, x, noise, range(2))
+    assert torch.equal(half, take(changed, output, x, noise, range(2)))
+    one, other = (
+        take(made, output, y, noise, [2]) for made, y in ((kept, half), (changed, half + 1))
+    )
+    forward, t, s = process.make("ddpm", MADE), STEPS[-3], STEPS[-4]
+    expected = forward.carry(s, t) / MADE.noise[t] + forward.gamma(s, t) / MADE.signal[t]
+    inside = (other - one).abs() > 0
+    assert inside.all() and (other - one).max() <= expected + 1e-5
 
 
 def step(scheduler, output, sample):

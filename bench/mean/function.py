@@ -17,8 +17,8 @@ class FunctionModel:
 
     function: called with images (batch, channels, height, width) and timesteps (batch,), which are
     t − 1, as diffusers counts from 0. It returns a prediction of the same shape, or an object that
-    has it as `sample`, as diffusers' networks do. A module gets images in the precision of its
-    parameters and on their device, any other function gets float64.
+    has it as `sample`, as diffusers' networks do. A module is put into evaluation mode, and gets
+    images in the precision of its parameters and on their device. Any other function gets float64.
     """
 
     first_timestep, scale = 0, 1
@@ -31,6 +31,8 @@ class FunctionModel:
         shape: tuple[int, ...],
     ):
         self.function, self.prediction_type, self.shape = function, prediction_type, shape
+        if isinstance(function, torch.nn.Module):
+            function.eval()
         parameters = getattr(function, "parameters", lambda: iter(()))
         first = next(parameters(), torch.empty(0, dtype=torch.float64))
         self.device, self.dtype = first.device, first.dtype

@@ -51,7 +51,7 @@ def test_the_pipeline_draws_the_images_of_the_run(
     "words, message",
     [
         (["tiny", "nope"], "variant 'nope': no row of ddpm in tiny; expected one of: beta_tilde"),
-        (["tiny", "npr", "--trajectory", "optimal"], "trajectory optimal: npr of ddpm has none"),
+        (["tiny", "npr", "--trajectory", "optimal"], "trajectory optimal: npr has none"),
         (["tiny", "beta", "--trajectory", "optimal", "--steps", "101"], "1 ≤ K ≤ N = 100, found"),
         (["tiny", "beta", "--process", "solver"], "unknown process 'solver'"),
         (["tiny", "beta", "--into", "results"], "--into: results: exists already"),

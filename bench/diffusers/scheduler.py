@@ -1,35 +1,21 @@
-"""A variant as a scheduler of diffusers, and a U-Net that gives it what it reads.
+"""The reverse steps of a variant as a scheduler: each is `bench.sampler.step`."""
 
-`make_pipeline` turns a mean model and a variant into a DDPMPipeline. Its `ReverseScheduler` takes
-the steps of one trajectory, each as `bench.sampler.step` does: so its samples are those of the
-harness. The U-Net is a UNet2DModel, if the variant reads ε̂ alone. Otherwise it is a `ReverseUNet`:
-
-* A head's numbers follow the prediction in the output, as more channels, as in diffusers' networks
-  that learn a variance.
-* Products with the Jacobian are derivatives of the output by the input. The U-Net keeps what these
-  need, and the scheduler takes them.
-
-A pipeline that was saved is loaded in any process that has imported this module: diffusers imports
-no module because a folder names it.
-"""
-
-import contextlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from bench import covariance, heads, process, sampler
+from bench import covariance, process, sampler
 from bench.data import dataset
 from bench.denoiser import Denoiser, Prediction
 from bench.jacobian import Jacobian
-from bench.mean import conversion
-from bench.mean.model import Features, MeanModel, Trunk, predicted_noise, watch
+from bench.mean.model import predicted_noise
 from bench.process import Process
 from bench.runtime import imports
 from bench.runtime.errors import BenchError
@@ -38,12 +24,10 @@ from bench.thresholds import clip_threshold
 
 imports.declare_torchvision()
 
-from diffusers import ConfigMixin, DDPMPipeline, ModelMixin, SchedulerMixin, UNet2DModel  # noqa: E402
+from diffusers import ConfigMixin, SchedulerMixin  # noqa: E402
 from diffusers.configuration_utils import register_to_config  # noqa: E402
-from diffusers.models.unets.unet_2d import UNet2DOutput  # noqa: E402
 from diffusers.schedulers.scheduling_utils import SchedulerOutput  # noqa: E402
 from diffusers.utils.torch_utils import randn_tensor  # noqa: E402
-from safetensors.numpy import load_file, save_file  # noqa: E402
 
 MOMENTS = "moments.safetensors"  # beside scheduler_config.json
 
@@ -96,8 +80,7 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         self.data = dataset.of(np.empty((0, *shape), kind), levels)
         timesteps = [(t - 1 + first_timestep) * timestep_scale for t in reversed(steps)]
         self.timesteps = torch.tensor(timesteps)
-        self._before = None  # (u, x̂_0 at x_u) of the step before
-        self._kept = None  # (x_s as it was returned, x_s in float64) of the step before
+        self._last = None  # the `Taken` before this step
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps
@@ -112,7 +95,7 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
                 f"num_inference_steps: this scheduler has a trajectory of {count} steps; expected "
                 f"num_inference_steps={count}, found {num_inference_steps}"
             )
-        self.timesteps = self.timesteps.to(device)
+        self.timesteps, self._last = self.timesteps.to(device), None
 
     def scale_model_input(self, sample: Tensor, timestep: Tensor | None = None) -> Tensor:
         """The sample itself."""
@@ -135,8 +118,9 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         numbers or derivatives that the variant reads are missing.
         """
         s, t = self._jump(timestep)
-        if t == self.config.steps[-1]:
-            self._before = self._kept = None
+        last = self._last
+        if last is not None and (last.s != t or last.returned.shape != sample.shape):
+            last = None  # another sample, or steps were left out
         noise = None
         if s > 0:
             if variance_noise is None:
@@ -144,15 +128,16 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
                     sample.shape, generator=generator, device=sample.device, dtype=sample.dtype
                 )
             noise = variance_noise.flatten(1).double()
-        prediction = self._prediction(model_output, t, sample, s > 0)
+        x_t = _unrounded(sample, last)
+        prediction = self._prediction(model_output, t, x_t, sample, s > 0)
         limit = np.inf
         if s == self.config.steps[0] and self.config.clip_255ths is not None:
             limit = clip_threshold(self.config.clip_255ths, self.data.radius)
-        x_t, name = prediction.x_t, self.variant.name
-        x_s = sampler.step(prediction, x_t, s, self.process, name, limit, noise, self._before)
-        self._before = t, prediction.x0_hat
+        before = None if last is None else (last.t, last.x0_hat)
+        name = self.variant.name
+        x_s = sampler.step(prediction, prediction.x_t, s, self.process, name, limit, noise, before)
         previous = x_s.reshape(sample.shape).to(sample.dtype)
-        self._kept = previous, x_s
+        self._last = Taken(t, s, prediction.x0_hat, x_s, previous)
         return SchedulerOutput(prev_sample=previous) if return_dict else (previous,)
 
     def _jump(self, timestep):
@@ -166,12 +151,12 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         place = len(self.config.steps) - int(where[0, 0])
         return steps[place - 1], steps[place]
 
-    def _prediction(self, model_output, t, sample, noisy):
+    def _prediction(self, model_output, t, x_t, sample, noisy):
         """What the pass says. noisy: whether the step adds noise, and so needs all of it."""
         schedule, shape, name = self.process.schedule, self.data.shape, self.variant.name
         a, b = schedule.signal[t], schedule.noise[t]
         with torch.enable_grad():  # pipelines call `step` without
-            x_t = self._unrounded(sample).requires_grad_()
+            x_t = x_t.requires_grad_()
             output = model_output[:, : shape[0]].flatten(1).double()
             eps_hat = predicted_noise(self.config.prediction_type, output, x_t, a, b)
         of_heads, jacobian = {}, None
@@ -193,16 +178,6 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         return Prediction.of(
             schedule, self.data, self.moments, t, x_t.detach(), eps_hat.detach(), of_heads, jacobian
         )
-
-    def _unrounded(self, sample):
-        """x_t in float64, (batch, dim). If it is what the step before returned, it is taken as it
-        was before it was rounded to the precision of the network, as the harness has it.
-        """
-        if self._kept is not None:
-            returned, exact = self._kept
-            if returned.shape == sample.shape and torch.equal(returned, sample):
-                return exact
-        return sample.detach().flatten(1).double()
 
     def _head_numbers(self, model_output):
         """The head's numbers of each image, (batch, numbers), from the output's last channels."""
@@ -241,77 +216,33 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         return scheduler
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken: from t to s, x̂_0 at x_t, and x_s as it is and as it was returned, in
+    the precision of the network.
+    """
+
+    t: int
+    s: int
+    x0_hat: Float64[Tensor, "batch dim"]
+    exact: Float64[Tensor, "batch dim"]
+    returned: Float[Tensor, "batch channels height width"]
+
+
+def _unrounded(sample, last):
+    """x_t in float64, (batch, dim). If it is what the step before returned, it is taken as it was
+    before it was rounded, as the harness has it.
+    """
+    if last is not None and torch.equal(last.returned, sample):
+        return last.exact
+    return sample.detach().flatten(1).double()
+
+
 def _process(name, betas, eta):
     """The process on the schedule of β_1 … β_N. A name of its own, as an argument hides the
     module's.
     """
     return process.make(name, Schedule(np.concatenate([[0.0], betas])), eta)
-
-
-class ReverseUNet(ModelMixin, ConfigMixin):
-    """A UNet2DModel and what a variant reads beside ε̂.
-
-    Parameters
-    ----------
-    unet_config : the config of the UNet2DModel.
-    in_channels, sample_size : of the images, where diffusers' pipelines look for them.
-    head_config : {mode, numbers} of a `bench.heads.Head`, whose numbers are further channels of the
-        output. None if there is none.
-    differentiable : whether the output keeps what its derivatives need.
-    """
-
-    @register_to_config
-    def __init__(
-        self,
-        unet_config: Mapping[str, Any],
-        in_channels: int,
-        sample_size: int | Sequence[int],
-        head_config: Mapping[str, Any] | None = None,
-        differentiable: bool = False,
-    ):
-        super().__init__()
-        self.unet = UNet2DModel.from_config(dict(unet_config))
-        if "_attention_heads" in unet_config:  # of a network that others published
-            conversion.set_heads(self.unet, unet_config["_attention_heads"])
-        self.head = None
-        if head_config:
-            mode, numbers = head_config["mode"], head_config["numbers"]
-            self.head = heads.MODES[mode](mode, Trunk.of(self.unet), numbers)
-            self._seen = watch(self.unet)
-        self.requires_grad_(False)
-
-    def forward(
-        self,
-        sample: Float[Tensor, "batch channels height width"],
-        timestep: float | int | Tensor,
-        return_dict: bool = True,
-    ) -> UNet2DOutput | tuple[Tensor]:
-        """The prediction, and behind it the head's numbers, (batch, outputs, height, width).
-
-        If the network is differentiable, `sample` requires a gradient from now on.
-        """
-        differentiable = self.config.differentiable
-        if differentiable:
-            sample.requires_grad_()
-        with torch.enable_grad() if differentiable else contextlib.nullcontext():
-            output = self.unet(sample, timestep, return_dict=False)[0]
-        if self.head is not None:
-            with torch.no_grad():
-                numbers = self.head(Features(**self._seen))
-            self._seen.clear()
-            output = torch.cat([output, _as_channels(numbers, output)], dim=1)
-        return UNet2DOutput(sample=output) if return_dict else (output,)
-
-
-def _as_channels(numbers, output):
-    """Numbers of each image, (batch, n), as channels of the size of `output`; the last is filled
-    with zeros.
-    """
-    batch, _, height, width = output.shape
-    channels = math.ceil(numbers.shape[1] / (height * width))
-    filled = output.new_zeros(batch, channels * height * width)
-    filled[:, : numbers.shape[1]] = numbers
-    return filled.reshape(batch, channels, height, width)
 
 
 def make_scheduler(
@@ -344,46 +275,3 @@ def make_scheduler(
     for name in scheduler.variant.moments:
         scheduler.moments[name] = {t: denoiser.moments[name][t] for t in steps}
     return scheduler
-
-
-def make_pipeline(
-    denoiser: Denoiser,
-    process: Process,
-    variant: str,
-    steps: Sequence[int],
-    clip_levels: float | None = None,
-) -> DDPMPipeline:
-    """A pipeline of the network of `denoiser` that samples with a variant.
-
-    denoiser: with the moments and the head that the variant reads. Its network moves to the
-    pipeline. steps, clip_levels: as of `make_scheduler`. BenchError if the mean model is no
-    UNet2DModel.
-    """
-    scheduler = make_scheduler(denoiser, process, variant, steps, clip_levels)
-    return DDPMPipeline(make_unet(denoiser, scheduler.variant), scheduler)
-
-
-def make_unet(denoiser: Denoiser, variant: covariance.Variant) -> torch.nn.Module:
-    """The network of `denoiser`, with what the variant reads beside ε̂."""
-    model, shape = denoiser.model, denoiser.data.shape
-    if not isinstance(model, MeanModel):
-        raise BenchError(
-            "mean: expected a network, a UNet2DModel of diffusers, found a formula; a pipeline has "
-            "nothing to save of it"
-        )
-    unet, size = model.unet, list(shape[1:])
-    differentiable = variant.products(denoiser.data.dim) > 0
-    plain = "_attention_heads" not in unet.config
-    if plain and variant.head is None and not differentiable:
-        unet.register_to_config(sample_size=size)
-        return unet
-    about = None
-    if variant.head is not None:
-        head = denoiser.heads[variant.name]
-        about = {"mode": head.mode, "numbers": covariance.numbers_of(variant.name, shape)}
-    options = {key: value for key, value in unet.config.items() if key != "_name_or_path"}
-    wrapped = ReverseUNet(options, shape[0], size, about, differentiable)
-    wrapped.unet.load_state_dict(unet.state_dict())
-    if about:
-        wrapped.head.load_state_dict(head.state_dict())
-    return wrapped.eval()
