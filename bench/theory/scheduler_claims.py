@@ -54,6 +54,11 @@ def load(name: str, options: Mapping[str, Any]) -> Any:
     config = {}
     if Path(name).is_dir():
         config = read_config(Path(name))
+        if config["_class_name"] == "ReverseScheduler":
+            raise BenchError(
+                f"{name}: what bench export writes takes the harness's own steps, so there is "
+                f"nothing to compare with; expected one of {', '.join(CLAIMS)}"
+            )
         cls = imports.scheduler(config["_class_name"])
     elif ":" in name:
         cls = plugins.load("scheduler", "bench.schedulers", imports.scheduler_mixin(), name, [])

@@ -278,3 +278,10 @@ def test_a_folder_that_names_no_class(tmp_path):
     (tmp_path / "scheduler_config.json").write_text(json.dumps({"num_train_timesteps": 10}))
     with pytest.raises(BenchError, match="_class_name: expected the name of a class.*found None"):
         scheduler_claims.load(str(tmp_path), {})
+
+
+def test_a_folder_of_bench_export_is_named(tmp_path):
+    config = {"_class_name": "ReverseScheduler"}
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
+    with pytest.raises(BenchError, match="takes the harness's own steps.*expected one of DDPM"):
+        scheduler_claims.load(str(tmp_path), {})
