@@ -33,6 +33,7 @@ from bench.runtime.errors import BenchError
 from bench.runtime.fields import Count, arguments
 
 READERS = sorted(module.name for module in pkgutil.iter_modules(readers.__path__))
+GROUP = "bench.readers"  # of entry points
 PIECE = 1 << 24  # bytes
 
 Train = UInt8[np.ndarray, "train channels height width"]
@@ -342,9 +343,7 @@ def reader(name: str) -> ModuleType | Any:
 
     BenchError for an unknown one, or for one without `read`.
     """
-    return plugins.load_module(
-        "data set", "bench.readers", readers.__name__, READERS, ["read"], name
-    )
+    return plugins.load_module("data set", GROUP, readers.__name__, READERS, ["read"], name)
 
 
 def _check(name, raw):

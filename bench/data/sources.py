@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from bench.data import dataset
-from bench.runtime import download
+from bench.runtime import download, plugins
 from bench.runtime.errors import BenchError, unknown
 
 
@@ -20,7 +20,8 @@ def fetch(name: str, folder: str | Path, source: str | None = None) -> list[Path
     Raises BenchError if the data set has no download (the error says where to find it), if the
     source is unknown, or as `bench.runtime.download.fetch` does.
     """
-    sources, place = _of(name)
+    is_known = name in dataset.READERS or plugins.is_outside(dataset.GROUP, name)
+    sources, place = _of(name) if is_known else (None, None)
     if sources is None and place is None:
         raise unknown("data set to download", name, filter(_needs_files, dataset.READERS))
     if not sources:

@@ -102,6 +102,11 @@ def load_module(
     return plugin
 
 
+def is_outside(group: str, name: str) -> bool:
+    """Whether a name can be of another package: a reference, or an entry point of the group."""
+    return REFERENCE.fullmatch(name) is not None or name in entry_points(group=group).names
+
+
 def _point(kind, group, name, known, is_reference):
     """The entry point called `name`, or one of that value if it is a reference.
 

@@ -33,13 +33,18 @@ imports.declare_torchvision()  # a second time changes nothing
 
 
 def undeclared(tree):
-    """Lines that import one of `PACKAGES` with no declaration before them in the same function."""
+    """Lines that import one of `PACKAGES` with no declaration before them in the same function, or
+    at the top of the module.
+    """
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     declared = {}
     for function in functions:
         for node in ast.walk(function):
             if isinstance(node, ast.Call) and "declare_torchvision" in ast.unparse(node.func):
                 declared[function] = min(node.lineno, declared.get(function, node.lineno))
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and "declare_torchvision" in ast.unparse(node):
+            declared[tree] = min(node.lineno, declared.get(tree, node.lineno))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
@@ -63,6 +68,10 @@ def test_a_forgotten_declaration_is_found():
     assert not list(undeclared(ast.parse(declared)))
     forgotten = "def f():\n    from diffusers import UNet2DModel\n    imports.declare_torchvision()"
     assert list(undeclared(ast.parse(forgotten))) == [2]
+    on_top = "imports.declare_torchvision()\nfrom diffusers import UNet2DModel"
+    assert not list(undeclared(ast.parse(on_top)))
+    too_late = "from diffusers import UNet2DModel\nimports.declare_torchvision()"
+    assert list(undeclared(ast.parse(too_late))) == [1]
     assert list(undeclared(ast.parse("import torch_fidelity"))) == [1]
 
 
