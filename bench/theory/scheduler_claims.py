@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from bench import schedule
 from bench.process import Process
 from bench.runtime import files, imports, plugins
 from bench.runtime.errors import BenchError, one_line, shown, unknown
@@ -85,6 +86,22 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{shown(config.get('_class_name'))}; save it with save_pretrained"
         )
     return config
+
+
+def claimed_betas(config: Mapping[str, Any]) -> Float64[np.ndarray, " N"] | None:
+    """β_1 … β_N as the configuration says; None if it says something else than diffusers' own
+    schedules.
+    """
+    if config.get("trained_betas") is not None:
+        return np.asarray(config["trained_betas"], dtype=np.float64)
+    N, ends = config.num_train_timesteps, (config.beta_start, config.beta_end)
+    if config.beta_schedule == "linear":
+        return np.linspace(*ends, N)
+    if config.beta_schedule == "scaled_linear":
+        return np.linspace(*np.sqrt(ends), N) ** 2
+    if config.beta_schedule == "squaredcos_cap_v2":
+        return schedule.cosine(N)
+    return None
 
 
 def claims_of(scheduler: Any) -> list[Claim]:

@@ -34,7 +34,7 @@ from bench.process import Process
 from bench.runtime.errors import BenchError, one_line
 from bench.schedule import Schedule
 from bench.theory.ground import sigmas
-from bench.theory.scheduler_claims import Claim
+from bench.theory.scheduler_claims import Claim, claimed_betas
 
 STREAM = ("check", "scheduler")
 POINTS, DIM = 4096, 2  # of which least squares find the coefficients
@@ -126,7 +126,8 @@ def check(scheduler: Any, claims: Sequence[Claim], steps: int) -> list[dict[str,
     schedule = schedule_of(scheduler)
     set_timesteps(scheduler, steps)
     timesteps = scheduler.timesteps.numpy()
-    rows = list(spacing_rows(claims[0], timesteps, schedule.N, steps))
+    rows = [schedule_row(scheduler, schedule)]
+    rows += spacing_rows(claims[0], timesteps, schedule.N, steps)
     is_inside, falls = np.isin(timesteps, np.arange(schedule.N)), np.diff(timesteps) < 0
     if not (is_inside.all() and falls.all()):
         return [*rows, row("steps and samples, as the timesteps are no chain")]
@@ -175,6 +176,26 @@ def schedule_of(scheduler: Any) -> Schedule:
             "try --option rescale_betas_zero_snr=false"
         )
     return Schedule(np.concatenate([[0.0], 1 - alpha_bar[1:] / alpha_bar[:-1]]))
+
+
+def schedule_row(scheduler: Any, schedule: Schedule) -> dict[str, Any]:
+    """Whether ᾱ is that of the β which the configuration says.
+
+    diffusers has β in float32 and multiplies N numbers 1 − β. Each has two roundings, and so has
+    each product.
+    """
+    name = scheduler.config.get("beta_schedule")
+    betas = claimed_betas(scheduler.config)
+    if betas is None or scheduler.config.get("rescale_betas_zero_snr"):
+        return row(f"ᾱ, as nothing here says what beta_schedule {name} is")
+    if len(betas) != schedule.N:
+        return within("number of β", len(betas), schedule.N, 0)
+    expected = np.cumprod(1 - betas)
+    off = abs(schedule.alpha_bar[1:] / expected - 1)
+    worst = int(off.argmax())
+    text = f"ᾱ at timestep {worst}, the farthest from that of its β"
+    tolerance = expected[worst] * 4 * ROUND * (worst + 1)
+    return within(text, expected[worst], schedule.alpha_bar[worst + 1], tolerance)
 
 
 def set_timesteps(scheduler: Any, steps: int) -> None:
@@ -284,7 +305,7 @@ def take(chain: Chain, t: int, output: Tensor, x_t: Tensor) -> Float64[Tensor, "
     timestep = chain.scheduler.timesteps[[jump.t for jump in chain.jumps].index(t)]
     with one_line(f"{type(chain.scheduler).__name__}: step at timestep {t - 1}: failed"):
         result = chain.scheduler.step(images[0], timestep, images[1], **options)
-    return result.prev_sample.double().reshape(-1, DIM)
+        return result.prev_sample.double().reshape(-1, DIM)
 
 
 def takes(scheduler: Any, option: str) -> bool:

@@ -265,7 +265,7 @@ def test_a_class_of_ones_own_claims_what_its_base_does():
 
 def test_the_command_fails_with_the_first_claim_that_does_not_hold(capsys):
     name = f"{__name__}:WrongLastStep"
-    with pytest.raises(SystemExit, match=f"{name}: 3 of 13 claims do not hold; the first is: last"):
+    with pytest.raises(SystemExit, match=f"{name}: 3 of 14 claims do not hold; the first is: last"):
         cli.main(["check", "scheduler", name, "--option", "num_train_timesteps=100"])
     printed = capsys.readouterr().out
     assert printed.startswith(
@@ -285,3 +285,18 @@ def test_a_folder_of_bench_export_is_named(tmp_path):
     (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
     with pytest.raises(BenchError, match="takes the harness's own steps.*expected one of DDPM"):
         scheduler_claims.load(str(tmp_path), {})
+
+
+class WrongAlphaBar(DDPM):
+    def __init__(self, num_train_timesteps: int = 1000, **options):
+        super().__init__(num_train_timesteps=num_train_timesteps, **options)
+        self.alphas_cumprod = self.alphas_cumprod**1.001
+
+
+@pytest.mark.parametrize("name", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_a_noise_schedule_that_is_not_that_of_its_betas(name):
+    right, wrong = (cls(beta_schedule=name) for cls in (DDPM, WrongAlphaBar))
+    schedules = [schedulers.schedule_of(made) for made in (right, wrong)]
+    assert schedulers.schedule_row(right, schedules[0])["verdict"]
+    row = schedulers.schedule_row(wrong, schedules[1])
+    assert not row["verdict"] and "the farthest from that of its β" in row["claim"]
