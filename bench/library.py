@@ -88,7 +88,7 @@ def prepare(
         For an unknown variant, images or a network that do not fit, and a learned variant of a
         network without features.
     """
-    data = dataset.of(np.asarray(images), levels)
+    data = _data(images, levels)
     chain = schedule if isinstance(schedule, Schedule) else schedules.make(schedule, N)
     model = _model(network, prediction_type, chain, data)
     rows = [covariance.get(name) for name in variants]
@@ -108,12 +108,30 @@ def prepare(
     return Denoiser(model, trained, kept, data, chain)
 
 
+def _data(images, levels):
+    """The `Data` of images of one's own. BenchError if there are none."""
+    data = dataset.of(images.detach().cpu().numpy() if torch.is_tensor(images) else images, levels)
+    if not len(data.test):
+        raise BenchError("images: expected at least one, found none")
+    return data
+
+
 def _model(network, prediction_type, chain, data):
     """The mean model of a network."""
+    if hasattr(network, "unet") or not callable(network):
+        raise BenchError(
+            f"network: expected a UNet2DModel or a function, such as pipeline.unet, found a "
+            f"{type(network).__name__}"
+        )
     if isinstance(network, imports.unet_2d()):
         storage.check_channels(network, data.shape, "network")
-        device = next(network.parameters()).device
-        return MeanModel(network, prediction_type, chain, data.shape, device=device)
+        first = next(network.parameters())
+        if first.dtype != torch.float32:
+            raise BenchError(
+                f"network: expected a UNet2DModel in float32, found {first.dtype}; pass "
+                "network.float()"
+            )
+        return MeanModel(network, prediction_type, chain, data.shape, device=first.device)
     return FunctionModel(network, prediction_type, chain, data.shape)
 
 
@@ -149,7 +167,12 @@ def evaluate_bound(
     trajectory: even, even_ddim, quadratic_ddim, or optimal if all variants have one. Images and
     noise are the same for all variants.
     """
-    tested = replace(denoiser, data=dataset.of(np.asarray(images), denoiser.data.levels))
+    tested = replace(denoiser, data=_data(images, denoiser.data.levels))
+    if tested.data.shape != denoiser.data.shape:
+        raise BenchError(
+            f"images: expected the shape {denoiser.data.shape} of those of `prepare`, found "
+            f"{tested.data.shape}"
+        )
     forward, cells = process.make(process.BOUND_PROCESS, denoiser.schedule), []
     for name in variants:
         _check(denoiser, name, forward.name)
@@ -202,6 +225,8 @@ def draw_samples(
     same for all variants and processes.
     """
     forward, steps, clip = _cell(denoiser, variant, K, process, eta, trajectory, clip_levels)
+    if count < 1:
+        raise BenchError(f"count: expected at least 1, found {count}")
     stream = (seed, STREAM)
     return sampler.sample(denoiser, forward, variant, steps, 0, count, clip, stream, batch)
 
@@ -237,6 +262,8 @@ def choose_steps(denoiser: Denoiser, variant: str, K: int, kind: str) -> list[in
 def _cell(denoiser, variant, K, process_name, eta, kind, clip_levels):
     """(process, τ, y) of a cell of the samples."""
     row = _check(denoiser, variant, process_name)
+    if clip_levels is not None and not clip_levels > 0:
+        raise BenchError(f"clip_levels: expected a number above 0, or None, found {clip_levels}")
     clip = clip_levels if row.clipped and denoiser.data.levels else None
     forward = process.make(process_name, denoiser.schedule, eta)
     return forward, choose_steps(denoiser, variant, K, kind), clip

@@ -26,7 +26,7 @@ from typing import ForwardRef, Union
 
 import numpy as np
 
-from bench.runtime.errors import unknown
+from bench.runtime.errors import BenchError, unknown
 from bench.schedule import Numbers, Schedule, Steps
 
 FAMILIES = ("ddpm", "ddim")
@@ -99,8 +99,10 @@ def family(name: str) -> str:
 
 
 def make(name: str, schedule: Schedule, eta: float = 0.0) -> Process:
-    """The process called `name`. BenchError unless it is one of `PROCESSES`.
+    """The process called `name`. BenchError unless it is one of `PROCESSES`, and 0 ≤ η ≤ 1.
 
-    eta: η in [0, 1] of ddim and ddim_2m; ignored for the others.
+    eta: η of ddim and ddim_2m; ignored for the others.
     """
+    if not 0 <= eta <= 1:
+        raise BenchError(f"eta: expected 0 ≤ η ≤ 1, found {eta:g}")
     return Process(name, schedule, 1.0 if family(name) == "ddpm" else float(eta))

@@ -1,5 +1,6 @@
 """A pipeline that was saved and loaded in another process gives the harness's samples."""
 
+import json
 import subprocess
 import sys
 
@@ -239,6 +240,20 @@ def test_a_sample_that_was_changed_between_steps_counts():
     expected = forward.carry(s, t) / MADE.noise[t] + forward.gamma(s, t) / MADE.signal[t]
     inside = (other - one).abs() > 0
     assert inside.all() and (other - one).max() <= expected + 1e-5
+    in_place = make_scheduler("beta")
+    half = take(in_place, output, x, noise, range(2))
+    half += 1
+    assert torch.equal(take(in_place, output, half, noise, [2]), other)
+
+
+def test_moments_of_other_steps_are_refused(tmp_path):
+    made = make_scheduler("mle_diagonal")
+    made.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "scheduler_config.json").read_text())
+    config["steps"][1] += 1
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
+    with pytest.raises(BenchError, match="moments.safetensors: has the moments of other steps"):
+        diffusers.ReverseScheduler.from_pretrained(tmp_path)
 
 
 def step(scheduler, output, sample):

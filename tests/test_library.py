@@ -109,6 +109,11 @@ def test_a_learned_variant_and_its_pipeline(digits):
     assert len(pipeline(batch_size=3, num_inference_steps=5).images) == 3
 
 
+def test_a_network_of_another_precision_is_an_error_of_one_line(digits):
+    with pytest.raises(BenchError, match="a UNet2DModel in float32, found torch.float64"):
+        bench.prepare(make_unet().double(), digits, ["beta"], levels=17, N=20, draws=2)
+
+
 def test_an_optimal_trajectory_is_better_where_the_variance_is_wrong():
     """β is the posterior variance of white noise. These data are nearly a point."""
     images, options = gaussian(500, 1, 0.1), {"levels": None, "schedule": CHAIN, "draws": 50}
@@ -158,6 +163,19 @@ def test_an_optimal_trajectory_is_better_where_the_variance_is_wrong():
             "variant 'beta' is not defined for process 'ddim'",
         ),
         (lambda made, x: bench.draw_samples(made, "beta", N + 1, 1), "expected 1 ≤ K ≤ N = 100"),
+        (lambda made, x: bench.draw_samples(made, "beta", 5, 0), "count: expected at least 1"),
+        (lambda made, x: bench.draw_samples(made, "beta", 5, 1, eta=2.0), "expected 0 ≤ η ≤ 1"),
+        (
+            lambda made, x: bench.draw_samples(made, "beta", 5, 1, clip_levels=-1),
+            "a number above 0",
+        ),
+        (lambda made, x: bench.evaluate_bound(made, ["beta"], 5, x[:0]), "images: .* found none"),
+        (lambda made, x: bench.evaluate_bound(made, ["beta"], 5, x[:, :2]), "expected the shape"),
+        (lambda made, x: bench.prepare(exact, x, ["beta"], levels=1), "whole number from 2 to 256"),
+        (
+            lambda made, x: bench.prepare(exact, x, ["beta"], levels=None, prediction_type="eps"),
+            "unknown prediction type 'eps'",
+        ),
         (
             lambda made, x: bench.make_pipeline(made, "beta", 5),
             "mean: expected a network, a UNet2DM",
@@ -168,6 +186,19 @@ def test_what_does_not_fit_is_an_error_of_one_line(of_gaussian, call, message):
     with pytest.raises(BenchError, match=message) as error:
         call(of_gaussian, gaussian(20, 2))
     assert "\n" not in str(error.value)
+
+
+def test_a_function_may_change_its_images_and_a_tensor_may_have_a_gradient():
+    def in_place(images, timestep):
+        eps_hat = exact(images, timestep)
+        images.zero_()
+        return eps_hat
+
+    points, means = torch.from_numpy(gaussian(50, 3)).requires_grad_(), []
+    for function in (exact, in_place):
+        made = bench.prepare(function, points, ["beta"], levels=None, schedule=CHAIN, draws=2)
+        means.append(bench.evaluate_bound(made, ["beta"], 5, points)["mean"].item())
+    assert means[0] == means[1]
 
 
 def test_the_package_is_imported_without_torch():

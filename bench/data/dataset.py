@@ -28,6 +28,7 @@ from tqdm import tqdm
 from typing_extensions import TypedDict
 
 from bench.data import readers
+from bench.registry import is_whole
 from bench.runtime import digests, files, plugins
 from bench.runtime.errors import BenchError
 from bench.runtime.fields import Count, arguments
@@ -176,6 +177,8 @@ def of(images: np.ndarray, levels: int | None = 256) -> Data:
     images: uint8 levels, or floats of continuous data, whose `levels` are None. There may be none:
     then the data say what the range and the shape are. BenchError for others.
     """
+    if levels is not None and not (is_whole(levels, 2) and levels <= 256):
+        raise BenchError(f"levels: expected a whole number from 2 to 256, or None, found {levels}")
     kind = "uint8" if levels else "float"
     right = images.dtype == np.uint8 if levels else images.dtype.kind == "f"
     if images.ndim != 4 or not right:

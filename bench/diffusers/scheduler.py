@@ -18,7 +18,7 @@ from bench.jacobian import Jacobian
 from bench.mean.model import predicted_noise
 from bench.process import Process
 from bench.runtime import imports
-from bench.runtime.errors import BenchError
+from bench.runtime.errors import BenchError, one_line
 from bench.schedule import Schedule
 from bench.thresholds import clip_threshold
 
@@ -30,6 +30,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerOutput  # noqa: E402
 from diffusers.utils.torch_utils import randn_tensor  # noqa: E402
 
 MOMENTS = "moments.safetensors"  # beside scheduler_config.json
+STEPS = "steps"  # in that file, of its rows
 
 
 class ReverseScheduler(SchedulerMixin, ConfigMixin):
@@ -137,16 +138,18 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         name = self.variant.name
         x_s = sampler.step(prediction, prediction.x_t, s, self.process, name, limit, noise, before)
         previous = x_s.reshape(sample.shape).to(sample.dtype)
-        self._last = Taken(t, s, prediction.x0_hat, x_s, previous)
+        # A copy, as a person may change the returned sample in place.
+        self._last = Taken(t, s, prediction.x0_hat, x_s, previous.clone())
         return SchedulerOutput(prev_sample=previous) if return_dict else (previous,)
 
     def _jump(self, timestep):
         """(s, t) of the step at a timestep of the network."""
         steps = [0, *self.config.steps]
-        where = torch.nonzero(self.timesteps.cpu() == torch.as_tensor(timestep).cpu())
+        timestep = float(torch.as_tensor(timestep).flatten()[0])  # or one of each image
+        where = torch.nonzero(self.timesteps.cpu() == timestep)
         if not len(where):
             raise BenchError(
-                f"timestep: expected one of {self.timesteps.tolist()}, found {float(timestep):g}"
+                f"timestep: expected one of {self.timesteps.tolist()}, found {timestep:g}"
             )
         place = len(self.config.steps) - int(where[0, 0])
         return steps[place - 1], steps[place]
@@ -196,11 +199,13 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
     ) -> None:
         """Writes scheduler_config.json, and the moments if there are any."""
         super().save_pretrained(save_directory, push_to_hub, **options)
+        Path(save_directory, MOMENTS).unlink(missing_ok=True)  # of another scheduler
         if self.moments:
             arrays = {
                 name: np.stack([np.asarray(rows[t]) for t in self.config.steps])
                 for name, rows in self.moments.items()
             }
+            arrays[STEPS] = np.array(self.config.steps)
             save_file(arrays, Path(save_directory) / MOMENTS)
 
     @classmethod
@@ -211,8 +216,15 @@ class ReverseScheduler(SchedulerMixin, ConfigMixin):
         scheduler = super().from_pretrained(folder, subfolder=subfolder, **options)
         path = Path(folder, subfolder or "", MOMENTS)
         if path.exists():
-            for name, rows in load_file(path).items():
-                scheduler.moments[name] = dict(zip(scheduler.config.steps, rows, strict=True))
+            with one_line(f"{path}: truncated or not readable", "export the row again"):
+                arrays, steps = load_file(path), scheduler.config.steps
+            if arrays.pop(STEPS).tolist() != list(steps):
+                raise BenchError(
+                    f"{path}: has the moments of other steps than scheduler_config.json; expected "
+                    "files that bench export wrote together"
+                )
+            for name, rows in arrays.items():
+                scheduler.moments[name] = dict(zip(steps, rows, strict=True))
         return scheduler
 
 

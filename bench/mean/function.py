@@ -43,7 +43,8 @@ class FunctionModel:
         self, x_t: Float64[Tensor, "batch dim"], t: Shaped[Tensor, " batch"]
     ) -> tuple[Float64[Tensor, "batch dim"], None]:
         """ε̂, and no features. t: steps 1..N, or floats between them."""
-        images = x_t.to(self.dtype).reshape(-1, *self.shape)
+        # A copy: a function may change its images.
+        images = x_t.to(self.dtype, copy=True).reshape(-1, *self.shape)
         found = self.function(images, t - 1)
         output = getattr(found, "sample", found)
         if not torch.is_tensor(output) or output.shape != images.shape:

@@ -140,12 +140,16 @@ def predicted_noise(
     a: Shaped[Tensor, "batch 1"] | float,
     b: Shaped[Tensor, "batch 1"] | float,
 ) -> Float64[Tensor, "batch dim"]:
-    """ε̂ from what a network predicts, one of `PREDICTION_TYPES`. a, b: a_t and b_t."""
+    """ε̂ from what a network predicts. a, b: a_t and b_t. BenchError unless it is one of
+    `PREDICTION_TYPES`.
+    """
     if prediction_type == "epsilon":
         return output
     if prediction_type == "sample":
         return (x_t - a * output) / b
-    return a * output + b * x_t
+    if prediction_type == "v_prediction":
+        return a * output + b * x_t
+    raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
 
 
 def watch(unet: torch.nn.Module) -> dict[str, Tensor]:
