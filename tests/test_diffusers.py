@@ -1,5 +1,6 @@
 """A pipeline that was saved and loaded in another process gives the harness's samples."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -244,6 +245,17 @@ def test_a_sample_that_was_changed_between_steps_counts():
     half = take(in_place, output, x, noise, range(2))
     half += 1
     assert torch.equal(take(in_place, output, half, noise, [2]), other)
+
+
+@pytest.mark.parametrize("variant", ["npr", "mle_dct"])
+def test_a_copy_of_a_pipeline_draws_the_same(variant):
+    denoiser, forward = make_denoiser([variant]), process.make("ddpm", MADE)
+    pipeline, x = diffusers.make_pipeline(denoiser, forward, variant, STEPS), make_noise()[0]
+    copied = copy.deepcopy(pipeline)
+    timestep = pipeline.scheduler.timesteps[0]
+    with torch.no_grad():
+        outputs = [made.unet(x, timestep).sample for made in (pipeline, copied, pipeline)]
+    assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
 
 
 def test_moments_of_other_steps_are_refused(tmp_path):

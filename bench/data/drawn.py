@@ -17,7 +17,7 @@ from bench.data.readers import folder
 from bench.runtime import files
 from bench.runtime.errors import BenchError, one_line
 
-NAMES = ("images", "arr_0")  # of the array in an npz file; else the first one
+NAMES = ("images", "arr_0")  # of the array in an npz file that has several
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 AS_THEY_ARE = "images are not resized, cropped, or changed in colour here"
 
@@ -58,6 +58,11 @@ def _in_archive(where, archive, shape):
     if not members:
         raise BenchError(f"{where}: found no array, expected one of images")
     name = next((name for name in NAMES if name in members), members[0])
+    if name not in NAMES and len(members) > 1:
+        raise BenchError(
+            f"{where}: found the arrays {', '.join(members)[:80]}; expected one, or one that is "
+            f"called {' or '.join(NAMES)}"
+        )
     channels, height, width = shape
     layouts = [shape, (height, width, channels)]
     if channels == 1:

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench import covariance, heads
 from bench.denoiser import Denoiser
 from bench.mean import conversion
-from bench.mean.model import Features, MeanModel, Trunk, watch
+from bench.mean.model import Features, MeanModel, Trunk
 from bench.runtime import imports
 from bench.runtime.errors import BenchError
 
@@ -52,8 +52,17 @@ class ReverseUNet(ModelMixin, ConfigMixin):
         if head_config:
             mode, numbers = head_config["mode"], head_config["numbers"]
             self.head = heads.MODES[mode](mode, Trunk.of(self.unet), numbers)
-            self._seen = watch(self.unet)
+            # Methods, and no functions, so that a copy of the network has hooks of its own.
+            self._seen = {}
+            self.unet.conv_norm_out.register_forward_pre_hook(self._keep_hidden)
+            self.unet.time_embedding.register_forward_hook(self._keep_time)
         self.requires_grad_(False)
+
+    def _keep_hidden(self, module: torch.nn.Module, inputs: tuple) -> None:
+        self._seen["hidden"] = inputs[0]
+
+    def _keep_time(self, module: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
+        self._seen["time"] = output
 
     def forward(
         self,

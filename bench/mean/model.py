@@ -109,7 +109,13 @@ class MeanModel:
         self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
         self.signal = torch.from_numpy(schedule.signal).to(self.device)
         self.noise = torch.from_numpy(schedule.noise).to(self.device)
-        self._seen = watch(unet)
+        self._seen = {}
+        unet.conv_norm_out.register_forward_pre_hook(
+            lambda module, args: self._seen.update(hidden=args[0])
+        )
+        unet.time_embedding.register_forward_hook(
+            lambda module, args, out: self._seen.update(time=out)
+        )
 
     @property
     def trunk(self) -> Trunk:
@@ -150,11 +156,3 @@ def predicted_noise(
     if prediction_type == "v_prediction":
         return a * output + b * x_t
     raise unknown("prediction type", prediction_type, PREDICTION_TYPES)
-
-
-def watch(unet: torch.nn.Module) -> dict[str, Tensor]:
-    """A dict that gets the fields of `Features` at every pass of a UNet2DModel from now on."""
-    seen = {}
-    unet.conv_norm_out.register_forward_pre_hook(lambda module, args: seen.update(hidden=args[0]))
-    unet.time_embedding.register_forward_hook(lambda module, args, out: seen.update(time=out))
-    return seen

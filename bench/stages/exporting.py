@@ -7,6 +7,7 @@ from bench.experiment.resolved import Experiment, Setting
 from bench.process import PROCESSES
 from bench.runtime import files, paths
 from bench.runtime.errors import BenchError, unknown
+from bench.stages.inputs import check_made_with
 from bench.stages.models import load_denoiser
 from bench.stages.trajectories import choose_steps
 
@@ -22,11 +23,13 @@ def export_pipeline(
 ) -> None:
     """Writes a DDPMPipeline of diffusers (`bench.diffusers`) to a new folder.
 
-    It samples as the cell of the setting called `name` does. BenchError unless the process has the
-    row, and the files that the row reads are there.
+    It samples as the cell of the setting called `name` does, with the network in float32.
+    BenchError unless the process has the row, and the files that the row reads are there and of
+    this configuration.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     _check_row(setting, name, process_name, variant)
+    check_made_with(experiment, name, ["data", "schedule", "mean", "heads", "moments"])
     steps = choose_steps(setting, place, process_name, variant, trajectory, K)
     denoiser = load_denoiser(experiment, setting, place, [variant])
     forward = process.make(process_name, denoiser.schedule, setting.processes.eta(process_name))

@@ -23,6 +23,7 @@ from bench.scores import Metric, extractors, fidelity, report
 from bench.scores.neighbours import NEIGHBOUR
 from bench.scores.reference import CHUNK
 from bench.stages import VERSIONS, metric_versions
+from bench.stages.inputs import check_made_with
 from bench.stages.networks import prepare_extractor
 from bench.stages.preparation import prepare_data
 from bench.stages.scoring import Scorer, check_widths, extract_reference, load_scorer, reference_of
@@ -43,6 +44,7 @@ def score_images(
     setting, place = experiment.setting(name), paths.Setting(name)
     if not experiment.sample_metrics:
         raise BenchError("metrics: expected one of samples, such as fid, found none")
+    check_made_with(experiment, name, ["data", "extractor"])
     _prepare(experiment, name, place)
     data, about = dataset.load(place.data), files.read_json(place.reference, report.Reference)
     _check_reference(setting, name, place, data, about["reference"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import yaml
 from pydantic import Field
 
 from bench import trajectory
@@ -76,6 +77,33 @@ def load_data(experiment: Experiment, setting: Setting, place: paths.Setting) ->
     data = dataset.load(place.data)
     check_data(experiment, setting, place.folder.name, data)
     return data
+
+
+def check_made_with(experiment: Experiment, name: str, sections: Sequence[str]) -> None:
+    """BenchError if no run has made the files of a setting with these sections of it.
+
+    Snakemake makes files anew if the configuration changes. A person who calls a stage does not
+    know. What runs were started with is in their config.yaml; where there is none, nothing is
+    compared.
+    """
+    wanted = experiment.setting(name).model_dump(mode="json")
+    own, others = paths.RESULTS / "config.yaml", paths.RESULTS.glob("*-tables/config.yaml")
+    differing = {}
+    for path in filter(Path.exists, [own, *sorted(others)]):
+        with files.reading(path, files.remake(path)):
+            run = yaml.safe_load(path.read_text())
+        made = run.get("settings", {}).get(name)
+        if made is None:
+            continue
+        differing[path] = [key for key in sections if made.get(key) != wanted[key]]
+        if run.get("seed") != experiment.seed:
+            differing[path].append("seed")
+    if differing and all(differing.values()):
+        path, keys = next(iter(differing.items()))
+        raise BenchError(
+            f"results/{name}: made with another {' and '.join(keys)} of the setting, as {path} "
+            f"says; run the workflow again, or name that configuration: --config {path}"
+        )
 
 
 def read_trajectories(place: paths.Setting, kinds: Sequence[str]) -> dict:

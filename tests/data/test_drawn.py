@@ -50,11 +50,18 @@ def test_both_layouts_of_an_array_are_read(axes, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "drawn.npz")[0], IMAGES)
 
 
-@pytest.mark.parametrize("names, taken", [("ab", "a"), (["a", "arr_0"], "arr_0")])
+@pytest.mark.parametrize("names, taken", [("a", "a"), (["a", "arr_0"], "arr_0")])
 def test_which_array_is_taken(names, taken, tmp_path):
     arrays = {name: IMAGES[:1] // (1 if name == taken else 2) for name in names}
     np.savez(tmp_path / "drawn.npz", **arrays)
     np.testing.assert_array_equal(read(tmp_path / "drawn.npz")[0], IMAGES[:1])
+
+
+def test_an_array_is_not_chosen_among_several(tmp_path):
+    """The first might be the real images."""
+    np.savez(tmp_path / "drawn.npz", real=IMAGES, drawn=IMAGES)
+    with pytest.raises(BenchError, match="found the arrays real, drawn; expected one, or one that"):
+        read(tmp_path / "drawn.npz")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])

@@ -64,6 +64,23 @@ def test_what_cannot_be_exported_is_an_error_of_one_line(tiny_run, monkeypatch, 
         cli.main(["export", *defaults, *words])
 
 
+@pytest.mark.parametrize(
+    "change, key", [("draws: 20", "moments"), ("name: linear", "schedule"), ("seed: 0", "seed")]
+)
+def test_results_of_another_configuration_are_not_exported(
+    tiny_run, tmp_path, monkeypatch, change, key
+):
+    """The pipeline would have the network of one and the noise schedule of the other."""
+    monkeypatch.chdir(tiny_run)
+    text, other = (tiny_run / CONFIG).read_text(), tmp_path / "other.yaml"
+    assert change in text
+    key_name, value = change.split(": ")
+    other.write_text(text.replace(change, f"{key_name}: {'cosine' if value == 'linear' else 21}"))
+    words = ["export", "tiny", "mle_diagonal", "--config", str(other), "--steps", "5"]
+    with pytest.raises(SystemExit, match=f"results/tiny: made with another {key} of the setting"):
+        cli.main([*words, "--into", str(tmp_path / "pipeline")])
+
+
 def test_an_optimal_trajectory_may_have_any_number_of_steps(tiny_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tiny_run)
     words = ["export", "tiny", "beta", "--config", CONFIG, "--trajectory", "optimal"]
