@@ -36,7 +36,8 @@ from bench.schedule import Schedule
 Network = torch.nn.Module | Callable[[Tensor, Tensor], Any]
 Images = np.ndarray | Tensor
 STREAM = "library"  # names the random numbers, as the setting does in a run
-TRAINING = {"batch": 128, "learning_rate": 2e-3, "warmup": 20, "ema": 0.99}
+TRAINING = {"batch": 128, "learning_rate": 2e-3, "ema": 0.99}
+WARMUP = 20  # steps of a training, at most
 
 
 def prepare(
@@ -142,7 +143,7 @@ def _train(model, data, chain, learned, steps, stream, kept):
             f"variants: {next(iter(learned))} is learned from the features of a network; expected "
             "a UNet2DModel of diffusers, or variants without a head"
         )
-    training = TrainSection(steps=steps, **{**TRAINING, "warmup": min(20, steps)})
+    training = TrainSection(steps=steps, warmup=min(WARMUP, steps), **TRAINING)
     section = HeadsSection(targets=learned, train=training)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "heads.pt"
@@ -197,12 +198,17 @@ def measure_variances(
     Columns as of `bench.variances.measure`: lower and upper bound of σ², its mean sigma_sq, v, and
     the range v_low to v_high of v over images and coordinates.
     """
-    forward, rows = process.make(process.BOUND_PROCESS, denoiser.schedule), []
+    forward, groups = process.make(process.BOUND_PROCESS, denoiser.schedule), {}
     for name in variants:
         _check(denoiser, name, forward.name)
-        steps = {K: choose_steps(denoiser, name, K, trajectory)}
-        rows += measured.measure(denoiser, forward, [name], steps, (seed, STREAM))[0]
-    return pandas.DataFrame(rows, columns=measured.ROW)
+        steps = choose_steps(denoiser, name, K, trajectory)
+        groups.setdefault(tuple(steps), []).append(name)
+    rows = []
+    for steps, names in groups.items():  # a pass serves all variants of the same steps
+        rows += measured.measure(denoiser, forward, names, {K: steps}, (seed, STREAM))[0]
+    table = pandas.DataFrame(rows, columns=measured.ROW)
+    places = table.variant.map(list(variants).index)
+    return table.iloc[places.argsort(kind="stable")].reset_index(drop=True)
 
 
 def draw_samples(

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench import covariance, heads
 from bench.denoiser import Denoiser
 from bench.mean import conversion
-from bench.mean.model import Features, MeanModel, Trunk
+from bench.mean.model import MeanModel, Trunk, Watch
 from bench.runtime import imports
 from bench.runtime.errors import BenchError
 
@@ -52,17 +52,8 @@ class ReverseUNet(ModelMixin, ConfigMixin):
         if head_config:
             mode, numbers = head_config["mode"], head_config["numbers"]
             self.head = heads.MODES[mode](mode, Trunk.of(self.unet), numbers)
-            # Methods, and no functions, so that a copy of the network has hooks of its own.
-            self._seen = {}
-            self.unet.conv_norm_out.register_forward_pre_hook(self._keep_hidden)
-            self.unet.time_embedding.register_forward_hook(self._keep_time)
+            self._watch = Watch(self.unet)
         self.requires_grad_(False)
-
-    def _keep_hidden(self, module: torch.nn.Module, inputs: tuple) -> None:
-        self._seen["hidden"] = inputs[0]
-
-    def _keep_time(self, module: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
-        self._seen["time"] = output
 
     def forward(
         self,
@@ -81,8 +72,7 @@ class ReverseUNet(ModelMixin, ConfigMixin):
             output = self.unet(sample, timestep, return_dict=False)[0]
         if self.head is not None:
             with torch.no_grad():
-                numbers = self.head(Features(**self._seen))
-            self._seen.clear()
+                numbers = self.head(self._watch.take())
             output = torch.cat([output, _as_channels(numbers, output)], dim=1)
         return UNet2DOutput(sample=output) if return_dict else (output,)
 

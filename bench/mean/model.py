@@ -29,6 +29,30 @@ class Features:
     time: Shaped[Tensor, "batch time_channels"]
 
 
+class Watch:
+    """Keeps the `Features` of the last pass of a UNet2DModel.
+
+    Its hooks are methods, so a copy of the network and its watch has hooks of its own.
+    """
+
+    def __init__(self, unet: Any):
+        self.seen = {}
+        unet.conv_norm_out.register_forward_pre_hook(self._keep_hidden)
+        unet.time_embedding.register_forward_hook(self._keep_time)
+
+    def take(self) -> Features:
+        """The features, which are forgotten."""
+        features = Features(**self.seen)
+        self.seen.clear()
+        return features
+
+    def _keep_hidden(self, module, inputs):
+        self.seen["hidden"] = inputs[0]
+
+    def _keep_time(self, module, inputs, output):
+        self.seen["time"] = output
+
+
 @dataclass(frozen=True)
 class Trunk:
     """What a head is made for.
@@ -109,13 +133,7 @@ class MeanModel:
         self.first_timestep, self.scale, self.heads = first_timestep, scale, heads or {}
         self.signal = torch.from_numpy(schedule.signal).to(self.device)
         self.noise = torch.from_numpy(schedule.noise).to(self.device)
-        self._seen = {}
-        unet.conv_norm_out.register_forward_pre_hook(
-            lambda module, args: self._seen.update(hidden=args[0])
-        )
-        unet.time_embedding.register_forward_hook(
-            lambda module, args, out: self._seen.update(time=out)
-        )
+        self._watch = Watch(unet)
 
     @property
     def trunk(self) -> Trunk:
@@ -133,8 +151,7 @@ class MeanModel:
         output = (
             self.unet(images, timesteps, return_dict=False)[0].reshape(x_t.shape).to(torch.float64)
         )
-        features = Features(**self._seen)
-        self._seen.clear()
+        features = self._watch.take()
         a, b = levels(self.signal, self.noise, t)
         return predicted_noise(self.prediction_type, output, x_t, a, b), features
 
