@@ -29,6 +29,7 @@ from bench.experiment.sections import HeadsSection, TrainSection
 from bench.mean import storage
 from bench.mean.function import FunctionModel
 from bench.mean.model import MeanModel
+from bench.registry import QUANTITIES
 from bench.runtime import imports
 from bench.runtime.errors import BenchError
 from bench.schedule import Schedule
@@ -101,8 +102,10 @@ def prepare(
     reads |= {name for row in rows if row.head for name in row.head.moments}
     if reads:
         structures = sorted(filter(second_moments.is_one, reads))
+        coordinates = sorted(reads.intersection(QUANTITIES))  # of all, they are N · d · 80 bytes
+        options = {"coordinates": coordinates, "structures": structures}
         with torch.inference_mode():
-            kept = moments.estimate(model, data, chain, draws, stream, structures=structures)
+            kept = moments.estimate(model, data, chain, draws, stream, **options)
     trained = {}
     if learned:
         trained = _train(model, data, chain, learned, head_steps, stream, kept)
