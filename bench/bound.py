@@ -56,6 +56,7 @@ from bench.runtime.errors import BenchError
 
 LN2 = float(np.log(2))
 Mean = tuple[float, float]  # over images, and its standard error
+CALIBRATION = ("calibration", "errors", "estimates")  # names of what `_calibration` gives
 
 
 @dataclass(frozen=True)
@@ -91,26 +92,34 @@ class Bounds:
     in_total: dict[tuple[str, int], float]
 
 
-class Means:
-    """Means over images of numbers with a key. What is summed stays on its device."""
+@dataclass(frozen=True)
+class Part:
+    """The bound of some of the images, in nats, from which `combine` makes that of all.
 
-    def __init__(self) -> None:
-        self.sums = {}
+    parts: total, prior and data of `Bounds`. keys: {name of a mean of `Bounds`: its keys}. sums:
+    {name: the sums over each batch of images of the values of each key, and of their squares}.
+    """
 
-    def add(self, key: tuple, values: Float64[Tensor, " batch"]) -> None:
-        """Adds the values of some images."""
-        sums = torch.stack([values.sum(), (values**2).sum()])
-        self.sums[key] = self.sums[key] + sums if key in self.sums else sums
+    parts: Float64[np.ndarray, "3 cells images"]
+    keys: dict[str, list[tuple]]
+    sums: dict[str, Float64[np.ndarray, "batches keys 2"]]
 
-    def over(self, images: int, unit: float = 1.0) -> dict[tuple, Mean]:
-        """{key: (mean, standard error)}, both divided by `unit`. Of one image the latter is NaN."""
-        if not self.sums:
-            return {}
-        mean, square = (torch.stack(list(self.sums.values())) / images).cpu().numpy().T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            stderr = np.sqrt(np.maximum(square - mean**2, 0) / np.float64(images - 1))
-        pairs = zip((mean / unit).tolist(), (stderr / unit).tolist(), strict=True)
-        return dict(zip(self.sums, pairs, strict=True))
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The part as {name: array}, to be kept."""
+        kept = {"parts": self.parts, **self.sums}
+        for name, keys in self.keys.items():
+            kept[f"{name}_keys"] = np.array(keys, dtype=np.str_)
+        return kept
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray]) -> "Part":
+        """The part of which `arrays` were made."""
+        sums = {name: np.asarray(arrays[name]) for name in ("terms", *CALIBRATION)}
+        keys = {}
+        for name in sums:
+            rows = arrays[f"{name}_keys"].tolist()
+            keys[name] = [(variant, *map(int, steps)) for variant, *steps in rows]
+        return cls(np.asarray(arrays["parts"]), keys, sums)
 
 
 def evaluate(
@@ -127,18 +136,35 @@ def evaluate(
     bound. names: (seed, setting), the root of the noise. batch: images in a network pass.
     BenchError if a bound is not finite.
     """
-    data, edges = denoiser.data, _edges_by_step(cells)
-    parts = torch.zeros(3, len(cells), images, dtype=torch.float64, device=denoiser.device)
-    terms_of_edges, calibration, errors, estimates = Means(), Means(), Means(), Means()
-    starts = range(0, images, batch)
+    part = evaluate_part(denoiser, process, cells, (0, images), names, batch)
+    return combine(cells, denoiser.data, [part])
+
+
+def evaluate_part(
+    denoiser: Denoiser,
+    process: Process,
+    cells: Sequence[Cell],
+    images: tuple[int, int],
+    names: tuple,
+    batch: int = 512,
+) -> Part:
+    """The bound of the test images from the first to one before the last of `images`.
+
+    The other arguments are those of `evaluate`.
+    """
+    data, edges, (first, last) = denoiser.data, _edges_by_step(cells), images
+    parts = torch.zeros(3, len(cells), last - first, dtype=torch.float64, device=denoiser.device)
+    of_batches = []
+    starts = range(first, last, batch)
     bar = tqdm(
         total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass", mininterval=1.0
     )
     with torch.inference_mode(), bar:
         for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, images)]))
+            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, last)]))
             x_0 = x_0.to(denoiser.device)
-            total, prior, last = parts[:, :, start : start + len(x_0)]
+            total, prior, data_part = parts[:, :, start - first : start - first + len(x_0)]
+            sums = {name: {} for name in ("terms", *CALIBRATION)}
             for column, cell in enumerate(cells):
                 prior[column] = terms.prior_term(process.schedule, cell.steps[-1], x_0)
             total += prior
@@ -154,23 +180,56 @@ def evaluate(
                         columns = edges[t][variant][s]
                         total[columns] += term
                         if s == 0:
-                            last[columns] = term
-                        terms_of_edges.add((variant, s, t), term)
+                            data_part[columns] = term
+                        sums["terms"][variant, s, t] = _sum(term)
                     if calibrated is not None:
-                        for means, value in zip(
-                            (calibration, errors, estimates), calibrated, strict=True
-                        ):
-                            means.add((variant, t), value)
+                        for name, values in zip(CALIBRATION, calibrated, strict=True):
+                            sums[name][variant, t] = _sum(values)
                 bar.update()
+            of_batches.append({name: _on_cpu(of_keys) for name, of_keys in sums.items()})
+    keys = {name: list(of_keys) for name, of_keys in sums.items()}
+    stacked = {name: np.stack([batch[name] for batch in of_batches]) for name in keys}
+    return Part(parts.cpu().numpy(), keys, stacked)
+
+
+def combine(cells: Sequence[Cell], data: Data, parts: Sequence[Part]) -> Bounds:
+    """The bounds of all images from those of parts of them, in order.
+
+    cells, data: as of `evaluate_part`. The sums of batches are added one by one, so that the parts
+    that the batches are in change no bit. BenchError if a bound is not finite.
+    """
     unit = 1.0 if data.levels is None else data.dim * LN2
-    total, prior, last = (parts / unit).cpu().numpy()
+    total, prior, data_part = np.concatenate([part.parts for part in parts], axis=2) / unit
     check_finite(cells, total)
-    error, estimate = errors.over(images), estimates.over(images)
+    images = total.shape[1]
+    means = {}
+    for name, keys in parts[0].keys.items():
+        sums = np.concatenate([part.sums[name] for part in parts])
+        means[name] = dict(zip(keys, _means(sums, images), strict=True))
     in_total = {}
-    for key, (mean, _) in error.items():
-        in_total[key] = mean / estimate[key][0] if estimate[key][0] > 0 else np.inf
-    of_terms, of_calibration = terms_of_edges.over(images, unit), calibration.over(images)
-    return Bounds(total, prior, last, of_terms, of_calibration, in_total)
+    for key, (error, _) in means["errors"].items():
+        estimate, _ = means["estimates"][key]
+        in_total[key] = error / estimate if estimate > 0 else np.inf
+    of_terms = {key: (mean / unit, stderr / unit) for key, (mean, stderr) in means["terms"].items()}
+    return Bounds(total, prior, data_part, of_terms, means["calibration"], in_total)
+
+
+def _sum(values):
+    """The sum of values of images, and that of their squares, on their device."""
+    return torch.stack([values.sum(), (values**2).sum()])
+
+
+def _on_cpu(sums):
+    """(keys, 2) of the sums of each key of a batch."""
+    return torch.stack(list(sums.values())).cpu().numpy() if sums else np.empty((0, 2))
+
+
+def _means(sums, images):
+    """[`Mean`, …] of each key from the sums of batches. Of one image the error is NaN."""
+    mean, square = sum(sums[1:], start=sums[0]).T / images
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stderr = np.sqrt(np.maximum(square - mean**2, 0) / np.float64(images - 1))
+    return list(zip(mean.tolist(), stderr.tolist(), strict=True))
 
 
 def check_finite(cells: Sequence[Cell], totals: Float64[np.ndarray, "cells images"]) -> None:

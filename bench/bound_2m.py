@@ -39,24 +39,25 @@ def evaluate(
     denoiser: Denoiser,
     process: Process,
     cells: Sequence[Cell],
-    images: int,
+    images: tuple[int, int],
     names: tuple,
     batch: int = 512,
 ) -> Float64[np.ndarray, "cells images"]:
-    """The bound of the first `images` test images, in bits/dim, or nats for continuous data.
+    """The bound of test images, in bits/dim, or nats for continuous data.
 
-    process: of second order, with η = 1. The other arguments are those of `bench.bound.evaluate`.
+    process: of second order, with η = 1. The other arguments are those of
+    `bench.bound.evaluate_part`. BenchError if a bound is not finite.
     """
-    data, schedule = denoiser.data, process.schedule
+    data, schedule, (first, last) = denoiser.data, process.schedule, images
     steps = _steps(cells)
-    total = torch.zeros(len(cells), images, dtype=torch.float64, device=denoiser.device)
-    starts = range(0, images, batch)
+    total = torch.zeros(len(cells), last - first, dtype=torch.float64, device=denoiser.device)
+    starts = range(first, last, batch)
     bar = tqdm(total=len(starts) * len(steps), desc=f"bound_2m {names[-1]}", unit="pass")
     with torch.inference_mode(), bar:
         for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, images)]))
+            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, last)]))
             x_0 = x_0.to(denoiser.device)
-            of_batch = total[:, start : start + len(x_0)]
+            of_batch = total[:, start - first : start - first + len(x_0)]
             for column, cell in enumerate(cells):
                 of_batch[column] = terms.prior_term(schedule, cell.steps[-1], x_0)
             path, predictions = x_0.clone(), {}

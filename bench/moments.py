@@ -43,6 +43,7 @@ from tqdm import tqdm
 
 from bench import noise, second_moments, terms
 from bench.registry import QUANTITIES
+from bench.shards import FIRST, steps_together
 
 PLAIN = ("x0_hat", "x0_hat_sq", "x0_error_sq", "last_term")
 WITH_ERRORS = ("eps_sq", "error_sq", "total_variance")
@@ -52,7 +53,6 @@ SCALARS = (
     *(f"{name}_mean_se" for name in WITH_ERRORS),
 )
 CENTRAL = 4096  # training images whose mean is E x_0: all, or so many draws of a larger set
-FIRST = 16  # draws before a standard error is looked at, or a coefficient made of their means
 
 
 def estimate(
@@ -65,6 +65,7 @@ def estimate(
     relative_error=None,
     coordinates=None,
     structures=(),
+    steps=None,
 ):
     """Moments of `model` over the training split.
 
@@ -73,38 +74,39 @@ def estimate(
     more are held at a time. coordinates: the quantities of which the mean of every coordinate is
     kept, as float32, for their Monte Carlo error is some 10⁴ times larger than its rounding. By
     default it is kept of all, as float64 and with standard errors. structures: names of
-    `bench.second_moments`, kept as float32.
+    `bench.second_moments`, kept as float32. steps: the rows that are made, by default all of
+    range(N + 1).
 
-    Returns {name: array} with row 0 NaN. `<name>`, (N + 1, dim), is the mean of every coordinate
-    and `<name>_se` its standard error. `<name>_mean`, float64 (N + 1,), is the mean over the
-    coordinates, too, of every quantity of the table above, and `<name>_mean_se` its standard
-    error. There are standard errors of eps_sq, error_sq and total_variance. `draws`, int64
-    (N + 1,), is how many there were.
+    Returns {name: array} with a row for each step, of which row 0 is NaN. `<name>`, (N + 1, dim),
+    is the mean of every coordinate and `<name>_se` its standard error. `<name>_mean`, float64
+    (N + 1,), is the mean over the coordinates, too, of every quantity of the table above, and
+    `<name>_mean_se` its standard error. There are standard errors of eps_sq, error_sq and
+    total_variance. `draws`, int64 (N + 1,), is how many there were.
     """
+    steps = range(schedule.N + 1) if steps is None else steps
     if coordinates is None:
         wide, dtype = (*QUANTITIES, *(f"{name}_se" for name in WITH_ERRORS)), np.float64
     else:
         wide, dtype = coordinates, np.float32
-    result = {name: np.full((schedule.N + 1, data.dim), np.nan, dtype) for name in wide}
-    result |= {name: np.full(schedule.N + 1, np.nan) for name in SCALARS}
+    result = {name: np.full((len(steps), data.dim), np.nan, dtype) for name in wide}
+    result |= {name: np.full(len(steps), np.nan) for name in SCALARS}
     for name in structures:
         shape = second_moments.shape_of(name, data.shape)
-        result[name] = np.full((schedule.N + 1, *shape), np.nan, np.float32)
-    result["draws"] = np.zeros(schedule.N + 1, dtype=np.int64)
-    # of a step that are passed at a time, as far as they are wanted
-    rows = batch if relative_error is None else FIRST
-    together = max(1, batch // min(draws, rows))
+        result[name] = np.full((len(steps), *shape), np.nan, np.float32)
+    result["draws"] = np.zeros(len(steps), dtype=np.int64)
+    rows = min(batch, batch if relative_error is None else FIRST)
+    together = steps_together(draws, batch, relative_error)
     centre = _centre(data, names, batch)
-    steps = {
-        t: _at_step(
-            data, schedule, t, draws, names, min(rows, batch), relative_error, centre, structures
-        )
-        for t in range(1, schedule.N + 1)
+    waiting = {
+        t: _at_step(data, schedule, t, draws, names, rows, relative_error, centre, structures)
+        for t in steps
+        if t > 0
     }
-    with tqdm(total=schedule.N, desc=f"moments {names[-1]}", unit="step", mininterval=1.0) as bar:
-        for t, found in _answered(model, steps, together):
+    title = f"moments {names[-1]}"
+    with tqdm(total=len(waiting), desc=title, unit="step", mininterval=1.0) as bar:
+        for t, found in _answered(model, waiting, together):
             for name, array in result.items():
-                array[t] = found[name]
+                array[t - steps[0]] = found[name]
             bar.update()
     return result
 

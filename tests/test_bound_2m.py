@@ -29,7 +29,7 @@ def cell(variant, *steps):
 
 def test_terms_are_the_divergences_on_one_path():
     denoiser, steps = exact(), (1, 9, 20, 50)
-    found = bound_2m.evaluate(denoiser, DDPM_2M, [cell("beta", *steps)], 40, STREAM)[0]
+    found = bound_2m.evaluate(denoiser, DDPM_2M, [cell("beta", *steps)], (0, 40), STREAM)[0]
     x_0 = torch.from_numpy(denoiser.data.test).flatten(1)
     wiener, path = torch.zeros_like(x_0), {}
     for t in range(1, 51):
@@ -59,17 +59,19 @@ def test_terms_are_the_divergences_on_one_path():
 
 def test_a_cell_does_not_depend_on_others_or_on_the_batch():
     cells = [cell("beta", 1, 9, 20, 50), cell("jacobian", 1, 20, 50), cell("beta", 1, 5, 9, 50)]
-    together = bound_2m.evaluate(exact(), DDPM_2M, cells, 40, STREAM)
+    together = bound_2m.evaluate(exact(), DDPM_2M, cells, (0, 40), STREAM)
     for row, alone in enumerate(cells):
-        assert (bound_2m.evaluate(exact(), DDPM_2M, [alone], 40, STREAM)[0] == together[row]).all()
-    small = bound_2m.evaluate(exact(), DDPM_2M, cells, 40, STREAM, batch=7)
+        assert (
+            bound_2m.evaluate(exact(), DDPM_2M, [alone], (0, 40), STREAM)[0] == together[row]
+        ).all()
+    small = bound_2m.evaluate(exact(), DDPM_2M, cells, (0, 40), STREAM, batch=7)
     np.testing.assert_allclose(small, together, rtol=1e-9)
 
 
 def test_with_two_steps_it_is_the_bound_of_ddpm():
     """Nothing is extrapolated there. Both are means over 4000 images of the same quantity."""
     denoiser, cells = exact(4000), [cell("beta", 1, 50)]
-    second = bound_2m.evaluate(denoiser, DDPM_2M, cells, 4000, STREAM)[0]
+    second = bound_2m.evaluate(denoiser, DDPM_2M, cells, (0, 4000), STREAM)[0]
     ddpm = process.make("ddpm", MADE)
     first = bound.evaluate(denoiser, ddpm, cells, 4000, STREAM).total[0]
     stderr = (second - first).std() / 4000**0.5
@@ -79,7 +81,7 @@ def test_with_two_steps_it_is_the_bound_of_ddpm():
 def test_no_extrapolation_is_better_than_a_perfect_mean():
     """E‖x_0 − D‖² ≥ E‖x_0 − E[x_0 | x_t]‖², and σ² is the same."""
     denoiser, cells = exact(4000), [cell("beta", *range(1, 51, 7))]
-    second = bound_2m.evaluate(denoiser, DDPM_2M, cells, 4000, STREAM)[0]
+    second = bound_2m.evaluate(denoiser, DDPM_2M, cells, (0, 4000), STREAM)[0]
     first = bound.evaluate(denoiser, process.make("ddpm", MADE), cells, 4000, STREAM).total[0]
     assert (second - first).mean() > 4 * (second - first).std() / 4000**0.5
 
@@ -93,5 +95,5 @@ def test_one_pass_for_each_image_and_step(monkeypatch):
 
     monkeypatch.setattr(Denoiser, "predict", counted)
     cells = [cell("beta", 1, 9, 50), cell("beta_tilde", 1, 9, 20, 50), cell("jacobian", 1, 50)]
-    bound_2m.evaluate(exact(), DDPM_2M, cells, 40, STREAM)
+    bound_2m.evaluate(exact(), DDPM_2M, cells, (0, 40), STREAM)
     assert passes == [(t, 40) for t in (1, 9, 20, 50)]

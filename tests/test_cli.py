@@ -130,7 +130,7 @@ def test_a_stage_says_what_it_wrote(tmp_path, monkeypatch, capsys):
         ),
         (
             ["samples", "--setting", "digits", "--process", "ddpm", "--shard", "3"],
-            "expected 0 ≤ shard < samples.shards = 1, found 3",
+            "expected 0 ≤ shard < 1, as many as this stage has",
         ),
         (["fidelity", "--setting", "digits", "--process", "ddmp"], "unknown process 'ddmp'"),
         (

@@ -41,6 +41,13 @@ process = click.option(
     required=True,
     help="The process: ddpm, ddim, ddpm_2m, ddim_2m or solver.",
 )
+shard = click.option(
+    "--shard",
+    metavar="I",
+    type=int,
+    help="Only this part of the work, counted from 0: the key `shards` of the configuration says "
+    "how many there are. Without it, what the parts left is put together; samples are drawn.",
+)
 threads = click.option(
     "--threads",
     metavar="N",

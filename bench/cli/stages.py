@@ -2,7 +2,7 @@
 
 import click
 
-from bench.cli.options import command, process, say_written, setting, stage, threads
+from bench.cli.options import command, process, say_written, setting, shard, stage, threads
 
 
 @command("bench thresholds")
@@ -40,6 +40,7 @@ STAGES = (
         "bench.stages.estimation:estimate_moments",
         "Estimate the moments of the mean model at every step: results/SETTING/moments/.",
         setting,
+        shard,
         threads,
     ),
     stage(
@@ -66,6 +67,7 @@ STAGES = (
         "bench.stages.evaluation:evaluate_bound",
         "Evaluate the bound on −log p of every cell, in bits/dim: results/SETTING/bound.parquet.",
         setting,
+        shard,
         threads,
     ),
     stage(
@@ -73,6 +75,7 @@ STAGES = (
         "bench.stages.evaluation:evaluate_second_order_bound",
         "Evaluate the bound of the second-order chain, ddpm_2m: results/SETTING/bound_2m.parquet.",
         setting,
+        shard,
         threads,
     ),
     stage(
@@ -95,13 +98,7 @@ STAGES = (
             show_default="all variants",
             help="Sample only the variants that need this: nothing, moments or heads.",
         ),
-        click.option(
-            "--shard",
-            metavar="I",
-            type=int,
-            default=0,
-            help="Which of the samples.shards parts, counted from 0.",
-        ),
+        shard,
         threads,
     ),
     stage(
@@ -109,6 +106,7 @@ STAGES = (
         "bench.stages.scoring:extract_reference",
         "Extract features of real images, for the scores: results/SETTING/reference.json.",
         setting,
+        shard,
         threads,
     ),
     stage(
@@ -117,6 +115,7 @@ STAGES = (
         "Score the samples of one process: results/SETTING/fidelity/PROCESS.json.",
         setting,
         process,
+        shard,
         threads,
     ),
     stage(

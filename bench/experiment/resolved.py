@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
-from bench import covariance, scores
+from bench import covariance, scores, shards
 from bench.experiment import patterns
 from bench.experiment.sections import (
     BoundSection,
@@ -30,6 +30,7 @@ from bench.process import BOUND_PROCESS, BOUND_PROCESSES, PROCESSES, SECOND_ORDE
 from bench.runtime import paths
 from bench.runtime.digests import digest
 from bench.runtime.errors import unknown
+from bench.runtime.fields import Count
 from bench.solver import SOLVER, Solver
 from bench.trajectory import FIXED, fixed, length
 
@@ -48,6 +49,7 @@ class Setting(Section):
     bound: BoundSection
     samples: SamplesSection
     fidelity: FidelitySection
+    shards: Count = 1  # jobs that a stage with passes is cut into, at most; see `bench.shards`
 
     _picked: frozenset | None = PrivateAttr(None)  # of `restricted`; None is all cells
 
@@ -133,6 +135,26 @@ class Setting(Section):
         setting = self.model_copy(update={"processes": processes})
         setting._picked = picked
         return setting
+
+    def parts(self, stage: str, process: str | None = None) -> list[tuple[int, int]]:
+        """(first, one past the last) of what each shard of a stage has, see `bench.shards`.
+
+        stage: `moments` counts steps, t − 1; `bound`, `bound_2m` and `samples` count images;
+        `fidelity` of a process counts its cells.
+        """
+        batch, count = self.samples.batch, self.samples.count
+        match stage:
+            case "moments":
+                section = self.moments
+                together = shards.steps_together(section.draws, batch, section.relative_error)
+                return shards.cut_batches(self.schedule.N, together, self.shards)
+            case "bound" | "bound_2m":
+                return shards.cut_batches(self.bound.images, batch, self.shards)
+            case "samples":
+                return shards.cut_batches(count, batch, self.shards)
+            case "fidelity":
+                return shards.cut(len(self.cells("samples", process)), self.shards)
+        raise ValueError(f"{stage}: expected a stage with shards")
 
     def first_trajectory(self, process: str) -> str:
         """The trajectory of the grid that comes first; the spacing, for solvers."""
@@ -356,5 +378,8 @@ class Experiment(Section):
         return None
 
     def digest(self) -> str:
-        """A short hash of the resolved configuration, without its name and the device."""
-        return digest(self.model_dump(mode="json", exclude_none=True, exclude={"name", "device"}))
+        """A short hash of the resolved configuration, without its name and what changes no number:
+        the device and the shards.
+        """
+        others = {"name": True, "device": True, "settings": {"__all__": {"shards"}}}
+        return digest(self.model_dump(mode="json", exclude_none=True, exclude=others))

@@ -287,38 +287,23 @@ class BoundSection(GridSection):
 class SamplesSection(GridSection):
     """Sampling: its grid, and how the images of a cell are drawn.
 
-    count: images a cell. batch: images a network pass. precision: of the networks. shards: the
-    number of jobs that share the images.
-
-    A shard is made of whole batches, so that the number of shards changes no byte: the last bits of
-    a network's output may depend on the size of the batch.
+    count: images a cell. batch: images a network pass. precision: of the networks.
     """
 
     count: Annotated[int, Field(strict=True, ge=4)]  # KID compares halves, of two images at least
     batch: Count = 256
     precision: Literal["fp32", "bf16"] = "fp32"
-    shards: Count = 1
 
-    @model_validator(mode="after")
-    def shards_of_whole_batches(self) -> "SamplesSection":
-        """Every shard has a batch."""
-        if self.shards > self.batches:
+    @model_validator(mode="before")
+    @classmethod
+    def shards_are_of_all_stages(cls, section: Any) -> Any:
+        """ValueError for a key that stood here once: an old file is not read as another run."""
+        if isinstance(section, dict) and "shards" in section:
             raise ValueError(
-                f"shards: expected at most {self.batches}, the batches of {self.batch} in "
-                f"{self.count} images, found {self.shards}"
+                "shards: expected it beside `samples`, not in it, as it is of all stages: "
+                f"shards: {section['shards']}"
             )
-        return self
-
-    @property
-    def batches(self) -> int:
-        """Number of batches of a cell."""
-        return -(-self.count // self.batch)
-
-    def range(self, shard: int) -> tuple[int, int]:
-        """(first, one past the last) image of a shard, 0 ≤ shard < shards."""
-        first = self.batches * shard // self.shards * self.batch
-        last = self.batches * (shard + 1) // self.shards * self.batch
-        return first, min(last, self.count)
+        return section
 
 
 class FidelitySection(Section):

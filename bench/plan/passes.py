@@ -158,7 +158,9 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
             setting.moments_by_coordinate(), size.shape
         )
         at_most = setting.moments.relative_error is not None
-        add("moments", name, N * setting.moments.draws, disk=(N + 1) * at_a_step, at_most=at_most)
+        passes, jobs = N * setting.moments.draws, _jobs(setting.parts("moments"))
+        disk = (N + 1) * at_a_step
+        add("moments", name, passes, disk=disk, jobs=jobs, at_most=at_most)
     if need.heads:
         heads = [covariance.get(head).head for head in setting.heads.trained]
         evaluations = 1 + covariance.PRODUCT * sum(head.products for head in heads)
@@ -170,7 +172,8 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
             images, (steps, at_most) = setting.bound.images, steps_visited(N, cells)
             disk = len(cells) * images * BOUND_ROW
             steps += covariance.PRODUCT * bound_products(N, dim, size.levels, cells)
-            add(stage, name, math.ceil(images * steps), disk=disk, at_most=at_most)
+            jobs = _jobs(setting.parts(stage))
+            add(stage, name, math.ceil(images * steps), disk=disk, jobs=jobs, at_most=at_most)
     if need.bound:
         steps = len(variances.visited(setting.schedule.make(), chosen.shown_bounds(), size.levels))
         products = step_products(dim, chosen.bound_variants)
@@ -179,7 +182,7 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
     count = setting.samples.count
     for process, cells in need.samples.items():
         samples = count * len(cells)
-        jobs = setting.samples.shards * len(chosen.variants_by_need(process))
+        jobs = len(chosen.parts("samples")) * len(chosen.variants_by_need(process))
         steps = math.ceil(count * sample_evaluations(chosen, process, dim))
         add(f"samples {process}", name, steps, samples=samples, disk=samples * image, jobs=jobs)
     if need.samples:
@@ -187,10 +190,18 @@ def rows_of(experiment: Any, name: str, size: Any, mean: Any, features: Any) -> 
         train = 0 if section.reference else section.reference_images or size.train
         images = resizings * (train + min(count, size.test))
         network, width = (features.name, features.outputs) if features else (None, dim)
-        add("reference", network, images if features else 0, disk=4 * images * width)
+        passes, jobs = images if features else 0, _jobs(range(setting.shards))
+        add("reference", network, passes, disk=4 * images * width, jobs=jobs)
     for process, cells in need.samples.items():
-        add(f"fidelity {process}", network, resizings * count * len(cells) if features else 0)
+        passes = resizings * count * len(cells) if features else 0
+        jobs = _jobs(chosen.parts("fidelity", process))
+        add(f"fidelity {process}", network, passes, jobs=jobs)
     return rows
+
+
+def _jobs(parts):
+    """The jobs of a stage: one, or those of its shards and the one that puts them together."""
+    return len(parts) + 1 if len(parts) > 1 else 1
 
 
 def _training(section):

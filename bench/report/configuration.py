@@ -17,7 +17,8 @@ LEFT_OUT = {
     "mean": {"checkpoint": True, "published": {"path", "heads", "sha256", "md5"}},
     "extractor": {"weights"},
     "fidelity": {"reference", "target_fid"},  # the second is a line of table2 alone
-    "samples": {"batch", "shards"},  # which change no number
+    "samples": {"batch"},  # which changes no number
+    "shards": True,  # the same
 }
 ROWS = {"variants", "solvers"}
 OF_TRAINING = {  # the sections of a setting that its trainings depend on, beside the data

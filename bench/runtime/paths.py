@@ -42,6 +42,11 @@ class Setting:
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
 
+    def shard(self, stage: str, shard: int) -> Path:
+        """What one shard of a stage leaves, until the stage's own output is there."""
+        folder = self.folder if stage == "moments" else self.measured
+        return folder / "shards" / f"{stage}-{shard}"
+
     def trajectories(self, kind: str) -> Path:
         """The trajectories of a kind."""
         return self.folder / "trajectories" / f"{kind}.json"

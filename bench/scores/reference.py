@@ -3,13 +3,14 @@
 results/.features/<digest>/ holds the features of the first images of a split, one npy file a layer.
 The digest is of the data's content, the split, the number of images, the version of the code and
 the extractor's name, which has a digest of its weights. So settings of the same data share them.
-Features are extracted in chunks that stay on disk, so an interrupted extraction goes on. A second
-process that needs the same features waits.
+Features are extracted in chunks that stay on disk until all are there. So an interrupted extraction
+goes on, and several jobs can share one. A second process that needs the same features waits.
 
 A statistics file, as pytorch-fid, TTUR and clean-fid distribute it, is an npz with the mean `mu`
 and the covariance `sigma` of features. FID needs no more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,41 @@ def features(extractor: Module, data: Data, split: str, count: int, version: str
     code that extracts. Nothing is extracted that is there and whole. Raises BenchError if the
     folder cannot be written.
     """
+    folder, made_by = _place(extractor, data, split, count, version)
+    with files.alone(folder):
+        if not _whole(folder, count):
+            parts = []
+            with _bar(data, split, count) as bar:
+                for first in range(0, count, CHUNK):
+                    parts.append(_chunk(extractor, data, split, count, first, folder, bar))
+            with files.writing(folder) as partial:
+                partial.mkdir()
+                files.write_json(partial / "made_by.json", made_by)
+                for name in parts[0]:
+                    np.save(partial / f"{name}.npy", np.concatenate([one[name] for one in parts]))
+            files.remove(_chunks(folder))
+    return folder
+
+
+def extract(
+    extractor: Module, data: Data, split: str, count: int, version: str, firsts: Sequence[int]
+) -> None:
+    """Extracts some chunks of what `features` puts together, those that begin at `firsts`.
+
+    firsts: multiples of `CHUNK`. The other arguments are those of `features`.
+    """
+    folder, _ = _place(extractor, data, split, count, version)
+    if _whole(folder, count):
+        return
+    images = sum(min(CHUNK, count - first) for first in firsts)
+    with _bar(data, split, images) as bar:
+        for first in firsts:
+            with files.alone(_chunks(folder) / f"{first}.npz"):
+                _chunk(extractor, data, split, count, first, folder, bar)
+
+
+def _place(extractor, data, split, count, version):
+    """(the folder of features, what they are made by)"""
     made_by = {
         "data": data.sha256,
         "split": split,
@@ -59,12 +95,7 @@ def features(extractor: Module, data: Data, split: str, count: int, version: str
         "layers": list(extractor.get_requested_features_list()),
         "version": version,
     }
-    folder = paths.FEATURES / digests.digest(made_by)
-    with files.alone(folder):
-        if not _whole(folder, count):
-            images, title = getattr(data, split)[:count], f"features of {data.name} {split}"
-            _extract(extractor, images, data.levels, folder, made_by, title)
-    return folder
+    return paths.FEATURES / digests.digest(made_by), made_by
 
 
 def read(folder: Path | str, remedy: str) -> dict[str, np.ndarray]:
@@ -82,25 +113,28 @@ def _whole(folder, count):
         return False
 
 
-def _extract(extractor, images, levels, folder, made_by, title):
-    """Writes the features of images to `folder`, from chunks that are written beside it."""
-    chunks = folder.with_name(f".{folder.name}.chunks")
-    parts = []
-    with tqdm(total=len(images), desc=title, unit="image", mininterval=1.0) as bar:
-        for first in range(0, len(images), CHUNK):
-            path, part = chunks / f"{first}.npz", images[first : first + CHUNK]
-            try:
-                parts.append(files.read_npz(path))
-                bar.update(len(part))
-            except BenchError:  # missing or damaged
-                parts.append(fidelity.features(extractor, part, levels, bar.update))
-                files.write_npz(path, **parts[-1])
-    with files.writing(folder) as partial:
-        partial.mkdir()
-        files.write_json(partial / "made_by.json", made_by)
-        for name in parts[0]:
-            np.save(partial / f"{name}.npy", np.concatenate([part[name] for part in parts]))
-    files.remove(chunks)
+def _chunks(folder):
+    """Where the chunks of a folder of features are until it is whole."""
+    return folder.with_name(f".{folder.name}.chunks")
+
+
+def _bar(data, split, images):
+    """A progress bar of an extraction."""
+    title = f"features of {data.name} {split}"
+    return tqdm(total=images, desc=title, unit="image", mininterval=1.0)
+
+
+def _chunk(extractor, data, split, count, first, folder, bar):
+    """{layer: features} of one chunk, which is extracted and written unless it is there."""
+    path = _chunks(folder) / f"{first}.npz"
+    images = getattr(data, split)[first : min(first + CHUNK, count)]
+    try:
+        found = files.read_npz(path)
+        bar.update(len(images))
+    except BenchError:  # missing or damaged
+        found = fidelity.features(extractor, images, data.levels, bar.update)
+        files.write_npz(path, **found)
+    return found
 
 
 def statistics(path: Path | str, dimension: int | None = None) -> frechet.Gaussian:

@@ -1,6 +1,6 @@
 """What the scoring stages write as JSON: reference.json, and the scores of a process."""
 
-from typing import NotRequired
+from typing import Any, NotRequired
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
@@ -57,6 +57,13 @@ class Cell(Row):
     variant: str
     trajectory: str
     K: Count
+
+
+class Shard(TypedDict):
+    """The rows of some cells of a process, as they are, and the digest of what they follow from."""
+
+    made_by: str
+    cells: list[dict[str, Any]]
 
 
 class Scores(TypedDict):

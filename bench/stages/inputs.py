@@ -177,8 +177,7 @@ def read_samples(
     have drawn it again.
     """
     needs, shards = setting.row(process_name, variant).needs, []
-    for shard in range(setting.samples.shards):
-        first, last = setting.samples.range(shard)
+    for shard, (first, last) in enumerate(setting.parts("samples")):
         path = place.samples(process_name, needs, variant, kind, K, shard)
         manifest = place.manifest(process_name, needs, shard)
         listed, remedy = files.read_json(manifest, dict[str, str]), files.remake(manifest)

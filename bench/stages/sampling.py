@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import sys
 
 import numpy as np
@@ -12,22 +13,26 @@ from bench.experiment.resolved import Experiment
 from bench.runtime import digests, files
 from bench.runtime.errors import BenchError, unknown
 from bench.solver import SOLVER
-from bench.stages import VERSIONS
+from bench.stages import VERSIONS, parts
 from bench.stages.inputs import read_images, read_trajectories, steps_of
 from bench.stages.models import load_denoiser
 
 
 def draw_samples(
-    experiment: Experiment, name: str, process_name: str, shard: int = 0, needs: str | None = None
+    experiment: Experiment,
+    name: str,
+    process_name: str,
+    shard: int | None = None,
+    needs: str | None = None,
 ) -> None:
-    """One shard of the cells of a process: results/<setting>/samples/…
+    """The cells of a process: results/<setting>/samples/…
 
     Parameters
     ----------
     experiment, name, process_name
         The experiment, the name of a setting, and that of a process.
     shard
-        0 ≤ shard < samples.shards.
+        Draw only the images of this shard, see `Setting.parts`.
     needs
         One of `covariance.NEEDS`: draw only the samples of the variants that need this.
 
@@ -37,14 +42,17 @@ def draw_samples(
         If there is no such shard, no variant with this need, or if samples are not finite.
     """
     setting, place = experiment.selection(name), experiment.place(name)
-    groups, images = setting.variants_by_need(process_name), _shard_range(setting, shard)
+    groups, all_parts = setting.variants_by_need(process_name), setting.parts("samples")
+    chosen = dict(enumerate(all_parts))
+    if shard is not None:
+        chosen = {shard: parts.find(all_parts, shard)}
     if needs not in (None, *groups):
         raise unknown("--needs", needs, groups)
     if not groups:
         print(f"samples {name} {process_name}: the process has no rows, nothing is drawn")
-    for need in [needs] if needs else groups:
-        with files.alone(place.manifest(process_name, need, shard)):
-            _sample(experiment, name, process_name, need, groups[need], shard, images)
+    for need, (number, images) in itertools.product([needs] if needs else groups, chosen.items()):
+        with files.alone(place.manifest(process_name, need, number)):
+            _sample(experiment, name, process_name, need, groups[need], number, images)
 
 
 def _sample(experiment, name, process_name, needs, rows, shard, images):
@@ -179,13 +187,3 @@ def _holds(path, digest, shape, levels):
     except BenchError as error:
         print(f"{str(error).partition(';')[0]}; drawn again", file=sys.stderr)
         return False
-
-
-def _shard_range(setting, shard):
-    """(first, one past the last) image of a shard."""
-    if not 0 <= shard < setting.samples.shards:
-        raise BenchError(
-            f"--shard: expected 0 ≤ shard < samples.shards = {setting.samples.shards}, "
-            f"found {shard}"
-        )
-    return setting.samples.range(shard)

@@ -4,6 +4,7 @@ A metric names a resizing of the images, or takes the extractor's own. So each
 resizing has an extractor, a reference and features of its own.
 """
 
+import itertools
 import sys
 from dataclasses import dataclass
 
@@ -18,18 +19,33 @@ from bench.runtime import devices, digests, files, paths, stopwatch
 from bench.runtime.errors import BenchError
 from bench.scores import Metric, extractors, fidelity, frechet, reference, report
 from bench.scores.samples import Samples
-from bench.stages import VERSIONS
+from bench.shards import cut
+from bench.stages import VERSIONS, metric_versions, parts
 from bench.stages.inputs import one_at_a_time, place_of, read_samples
 
+REFERENCE = f"reference {VERSIONS['reference']}"  # the version of the features
 OWN = "own"  # what reference.json calls the extractor's own resizing
 
 
-@one_at_a_time(lambda experiment, name: place_of(experiment, name).reference)
-def extract_reference(experiment: Experiment, name: str) -> None:
+def _reference(experiment, name, shard=None):
+    """What a job of the stage writes."""
+    place = place_of(experiment, name)
+    return place.reference if shard is None else _account(place, "reference", shard)
+
+
+def _account(place, stage, shard):
+    """The file that a shard of a stage leaves here."""
+    return place.shard(stage, shard).with_suffix(".json")
+
+
+@one_at_a_time(_reference)
+def extract_reference(experiment: Experiment, name: str, shard: int | None = None) -> None:
     """Features of the training images and of held-out ones: results/<setting>/reference.json.
 
     All settings of the same data share them. There are at most as many held-out images as samples
-    in a cell, so that their scores can be compared: FID depends on the number of images.
+    in a cell, so that their scores can be compared: FID depends on the number of images. One shard
+    extracts some of the chunks of images that are put together here. BenchError if there is no such
+    shard.
     """
     setting, place = experiment.setting(name), paths.Setting(name)
     data, statistics = dataset.load(place.data), setting.fidelity.reference
@@ -37,18 +53,47 @@ def extract_reference(experiment: Experiment, name: str) -> None:
     if not statistics:
         counts["train"] = about["n"]
     counts["test"] = min(setting.samples.count, len(data.test))
-    views, version = {}, f"reference {VERSIONS['reference']}"
-    for resizing, network in load_extractors(experiment, setting, place).items():
-        if statistics:  # an error here comes before hours of extraction
+    networks = load_extractors(experiment, setting, place)
+    if statistics:  # an error here comes before hours of extraction
+        for network in networks.values():
             one = fidelity.features(network, data.test[:1], data.levels)
             reference.statistics(statistics, one["features"].shape[1])
+    if shard is not None:
+        share = _share(networks, counts, setting.shards, shard)
+        for (resizing, split), firsts in share.items():
+            network = networks[resizing]
+            reference.extract(network, data, split, counts[split], REFERENCE, firsts)
+        chunks = sum(map(len, share.values()))
+        files.write_json(_reference(experiment, name, shard), {"chunks": chunks})
+        return
+    views = {}
+    for resizing, network in networks.items():
         view = {"extractor": network.get_name()}
         for split, count in counts.items():
-            view[split] = str(reference.features(network, data, split, count, version))
+            view[split] = str(reference.features(network, data, split, count, REFERENCE))
         views[resizing or OWN] = view
     files.write_json(
         place.reference, {"reference": about, "test_images": counts["test"], "views": views}
     )
+
+
+def _share(networks, counts, shards, shard):
+    """{(resizing, split): the first images of chunks} that a shard extracts.
+
+    A shard has none if there are fewer chunks than shards: how many there are is known here, and
+    not before the data are read.
+    """
+    parts.check_number(shard, shards)
+    units = [
+        ((resizing, split), first)
+        for resizing in networks
+        for split, count in counts.items()
+        for first in range(0, count, reference.CHUNK)
+    ]
+    share, cuts = {}, cut(len(units), shards)
+    for key, first in units[slice(*cuts[shard])] if shard < len(cuts) else []:
+        share.setdefault(key, []).append(first)
+    return share
 
 
 def reference_of(setting: Setting, name: str, data: Data) -> dict[str, object]:
@@ -131,22 +176,41 @@ def check_widths(place: paths.Setting, about: dict, references: dict, features: 
             )
 
 
-def _scores(experiment, name, process_name):
-    """Where the scores of a process are. BenchError for an unknown setting or process."""
+def _scores(experiment, name, process_name, shard=None):
+    """What a job writes. BenchError for an unknown setting or process."""
     experiment.setting(name).variants(process_name)
-    return experiment.place(name).fidelity(process_name)
+    place = experiment.place(name)
+    if shard is None:
+        return place.fidelity(process_name)
+    return _account(place, f"fidelity-{process_name}", shard)
 
 
 @one_at_a_time(_scores)
-def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
+def score_samples(
+    experiment: Experiment, name: str, process_name: str, shard: int | None = None
+) -> None:
     """Scores of cells and of held-out images: results/<setting>/fidelity/<process>.json.
 
-    A metric is absent if the extractor lacks a layer that it needs; a line on stderr says so.
+    A metric is absent if the extractor lacks a layer that it needs; a line on stderr says so. If
+    the stage is cut into shards, one shard scores some cells, and without `shard` what all of them
+    wrote is put together. BenchError if there is no such shard, or one is missing.
     """
     setting, place = experiment.selection(name), experiment.place(name)
     cells = setting.cells("samples", process_name)
+    all_parts = setting.parts("fidelity", process_name)
     about = files.read_json(place.reference, report.Reference)
     scorer, absent = load_scorer(experiment, name, about)
+    if shard is not None:
+        part = parts.find(all_parts, shard)
+        rows = _score_cells(setting, place, process_name, cells[slice(*part)], scorer, about)
+        made_by = _digest(experiment, name, process_name, part)
+        written = _scores(experiment, name, process_name, shard)
+        files.write_json(written, {"made_by": made_by, "cells": rows})
+        return
+    if len(all_parts) > 1:
+        rows = _rows_of_shards(experiment, name, process_name, all_parts)
+    else:
+        rows = _score_cells(setting, place, process_name, cells, scorer, about)
     networks, metrics = scorer.networks, scorer.metrics
     held_out = {resizing: _read_features(place, about, resizing, "test") for resizing in networks}
     check_widths(place, about, scorer.references, held_out)
@@ -158,8 +222,39 @@ def score_samples(experiment: Experiment, name: str, process_name: str) -> None:
             "versions": {metric.name: metric.version for metric in metrics},
             "absent": absent,
             "test_images": scorer.rows(held_out),
-            "cells": _score_cells(setting, place, process_name, cells, scorer, about),
+            "cells": rows,
         },
+    )
+
+
+def _rows_of_shards(experiment, name, process_name, all_parts):
+    """The rows of cells that the shards have scored."""
+    rows, remedy = [], files.remake(_scores(experiment, name, process_name))
+    for shard, part in enumerate(all_parts):
+        path = _scores(experiment, name, process_name, shard)
+        found = files.read_json(path, report.Shard, remedy)
+        parts.check(path, found["made_by"], _digest(experiment, name, process_name, part), remedy)
+        rows += found["cells"]
+    return rows
+
+
+def _digest(experiment, name, process_name, part):
+    """The digest of what the scores of some cells follow from."""
+    setting, place = experiment.selection(name), experiment.place(name)
+    cells = setting.cells("samples", process_name)[slice(*part)]
+    needs = {setting.row(process_name, variant).needs for variant, *_ in cells}
+    inputs = [place.reference, place.extractor]
+    for shard, need in itertools.product(range(len(setting.parts("samples"))), sorted(needs)):
+        inputs.append(place.manifest(process_name, need, shard))
+    return parts.digest(
+        experiment,
+        name,
+        "fidelity",
+        part,
+        inputs,
+        cells=cells,
+        metrics=metric_versions(experiment.sample_metrics),
+        resamples=setting.fidelity.resamples,
     )
 
 

@@ -34,8 +34,8 @@ CASES = {
     ),
     "unknown need": ([*SAMPLES, "--needs", "head"], "unknown --needs 'head'; did you mean 'heads'"),
     "unknown kind": (["trajectories", *SETTING, "--kind", "../even"], "unknown --kind '../even'"),
-    "a shard too many": ([*SAMPLES, "--shard", "9"], "expected 0 ≤ shard < samples.shards = 1"),
-    "a shard below 0": ([*SAMPLES, "--shard", "-1"], "expected 0 ≤ shard < samples.shards = 1"),
+    "a shard too many": ([*SAMPLES, "--shard", "9"], "expected 0 ≤ shard < 1"),
+    "a shard below 0": ([*SAMPLES, "--shard", "-1"], "expected 0 ≤ shard < 1"),
     "a shard that is no number": ([*SAMPLES, "--shard", "one"], "'one' is not a valid integer"),
     "no threads": (["moments", *SETTING, "--threads", "0"], "0 is not in the range x>=1"),
     "2³¹ threads": (

@@ -52,10 +52,11 @@ CASES = {
     "K twice": ("*.samples.K", [5, 5], "samples.K: expected no repetitions, found 5 2 times"),
     "K of no stride": ("*.bound.K", [3], "even_ddim: a stride of 33 gives 4 steps for K = 3"),
     "too few for FID": ("*.samples.count", 3, "count: input should be greater than or equal to 4"),
-    "more shards than batches": (
+    "no shard": ("*.shards", 0, "shards: input should be greater than or equal to 1, found 0"),
+    "shards of one stage": (
         "*.samples.shards",
         4,
-        "samples: shards: expected at most 3, the batches of 16 in 40",
+        "shards: expected it beside `samples`, not in it, as it is of all stages: shards: 4",
     ),
     "one resample": ("*.fidelity.resamples", 1, "resamples: input should be greater than or equal"),
     "negative imperfection": (

@@ -78,28 +78,92 @@ def images_of(folder, process):
     }
 
 
-def test_the_number_of_shards_changes_no_byte(copy, tiny_run, monkeypatch):
+def test_the_number_of_shards_changes_no_image(copy, tiny_run, monkeypatch):
     monkeypatch.chdir(copy)
-    config = changed_config(copy, lambda setting: setting["samples"].update(shards=3))
+    config = changed_config(copy, lambda setting: setting.update(shards=3))
     for shard in (2, 0, 1):
-        cli.main(
-            [
-                "samples",
-                "--setting",
-                "tiny",
-                "--config",
-                config,
-                "--process",
-                "ddim",
-                "--shard",
-                str(shard),
-            ]
-        )
+        command = ["samples", "--setting", "tiny", "--config", config, "--process", "ddim"]
+        cli.main([*command, "--shard", str(shard)])
     whole, shards = images_of(tiny_run, "ddim"), images_of(copy, "ddim")
     assert len(list((copy / "results/tiny/samples/ddim/heads/npr/even_K5").glob("*.npz"))) == 3
     assert shards.keys() == whole.keys() and all(
         (shards[cell] == whole[cell]).all() for cell in whole
     )
+
+
+SHARDED = {  # {stage: (options, its outputs)}
+    "moments": ([], ["moments"]),
+    "bound": ([], ["bound.parquet", "terms.parquet", "calibration.parquet"]),
+    "bound_2m": ([], ["bound_2m.parquet"]),
+    "reference": ([], ["reference.json"]),
+    "fidelity": (["--process", "ddim"], ["fidelity/ddim.json"]),
+}
+
+
+def in_shards(setting, shards, batch=None):
+    """Cuts the stages of a setting into shards, and adds rows of the second order."""
+    setting["shards"] = shards
+    setting["processes"]["ddpm_2m"] = {"variants": ["beta", "npr", "mle_diagonal"]}
+    if batch:
+        setting["samples"]["batch"] = batch
+
+
+def bytes_of(paths):
+    """{path: its bytes} of files, and of the files in folders that are not hidden."""
+    members = [[path] if path.is_file() else sorted(path.glob("[!.]*")) for path in paths]
+    return {member: member.read_bytes() for found in members for member in found}
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("shards", [2, 5])
+def test_the_number_of_shards_changes_no_byte(copy, monkeypatch, stage, shards):
+    """In batches of 6 images there are 3 of the bound; the others have more units than shards."""
+    monkeypatch.chdir(copy)
+    options, outputs = SHARDED[stage]
+    outputs = [copy / "results/tiny" / output for output in outputs]
+    batch = 6 if stage in ("moments", "bound", "bound_2m") else None
+    command = [stage, "--setting", "tiny", *options, "--config"]
+    cli.main([*command, changed_config(copy, lambda setting: in_shards(setting, 1, batch))])
+    whole = bytes_of(outputs)
+    features = sorted((copy / "results/.features").glob("*/features.npy"))
+    whole |= bytes_of(features)
+    if stage == "reference":
+        for file in features:
+            shutil.rmtree(file.parent)
+        monkeypatch.setattr("bench.scores.reference.CHUNK", 100)
+    config = changed_config(copy, lambda setting: in_shards(setting, shards, batch))
+    if stage == "fidelity":
+        cli.main(["samples", *command[1:], config])
+    number = min(shards, 3) if stage in ("bound", "bound_2m") else shards
+    for shard in reversed(range(number)):
+        cli.main([*command, config, "--shard", str(shard)])
+    with pytest.raises(SystemExit, match=f"expected 0 ≤ shard < {number}, .* found {number}"):
+        cli.main([*command, config, "--shard", str(number)])
+    if stage == "moments":
+        shutil.rmtree("results/tiny/moments")
+    accounts = copy / "results/.jobs"
+    shutil.rmtree(accounts)
+    cli.main([*command, config])
+    assert not accounts.exists()  # which is made with the first pass
+    assert bytes_of([*outputs, *features]) == whole
+
+
+def test_a_shard_of_another_configuration_is_not_taken(copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy)
+    config = changed_config(copy, lambda setting: in_shards(setting, 2))
+    command = ["moments", "--setting", "tiny", "--config", config]
+    cli.main([*command, "--shard", "0"])
+    with pytest.raises(SystemExit, match="shards/moments-1: missing; make it .*tiny/moments"):
+        cli.main(command)
+    cli.main([*command, "--shard", "1"])
+
+    def fewer(setting):
+        in_shards(setting, 2)
+        setting["moments"]["draws"] = 7
+
+    changed_config(copy, fewer)
+    with pytest.raises(SystemExit, match="moments-0: found a shard of another configuration"):
+        cli.main(command)
 
 
 def test_only_beta_is_sampled_again_where_its_clipping_changes(copy, tiny_run, monkeypatch):

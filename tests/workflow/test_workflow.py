@@ -430,7 +430,7 @@ def test_the_mixture_runs_through_the_same_stages(tmp_path, monkeypatch):
     }
     raw["moments"], raw["fidelity"] = {"draws": 200}, {"target_fid": 1.0, "resamples": 5}
     raw["bound"] = {"K": [5, 40], "trajectories": ["even", "optimal"], "images": 400}
-    raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200, "shards": 1}
+    raw["samples"] = {"K": [5, 40], "trajectories": ["even"], "count": 200}
     small = loading.resolve(raw, folder=ROOT).model_dump(mode="json")
     small["settings"]["mixture_2d"]["schedule"]["N"] = 40
     small["settings"]["mixture_2d"]["heads"]["train"] |= {"steps": 300, "batch": 256, "warmup": 10}

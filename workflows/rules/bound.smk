@@ -1,6 +1,7 @@
 rule bound:
     input:
         inputs_of_bound,
+        shards_of("bound"),
     output:
         f"{MEASURED}/bound.parquet",
         f"{MEASURED}/terms.parquet",
@@ -11,7 +12,7 @@ rule bound:
     threads: 1
     resources:
         config=config_of,
-        gpu=GPU,
+        gpu=gpu_of("bound"),
     params:
         config=parts_and_cells(
             "bound",
@@ -22,16 +23,34 @@ rule bound:
         ),
         version=VERSIONS["bound"],
         versions=lambda wildcards: variant_versions(rows_of(wildcards).bound_variants),
+        shard="",
     shell:
-        "bench bound --config {resources.config:q} --setting {wildcards.setting:q}"
+        "bench bound --config {resources.config:q} --setting {wildcards.setting:q} {params.shard}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
+
+
+# The bounds of some images.
+use rule bound as bound_shard with:
+    input:
+        inputs_of_bound,
+    output:
+        temp(directory(f"{MEASURED}/shards/bound-{{shard}}")),
+    log:
+        "results/.logs/{setting}/bound-{shard}.log",
+    resources:
+        config=config_of,
+        gpu=GPU,
+    params:
+        shard="--shard {shard}",
+        shards=number_of_shards,
 
 
 # The chain of second order has its own pass of each image and step: its steps are on one path.
 rule bound_2m:
     input:
         inputs_of_second_order_bound,
+        shards_of("bound_2m"),
     output:
         f"{MEASURED}/bound_2m.parquet",
     log:
@@ -40,7 +59,7 @@ rule bound_2m:
     threads: 1
     resources:
         config=config_of,
-        gpu=GPU,
+        gpu=gpu_of("bound_2m"),
     params:
         config=parts_and_cells(
             "bound",
@@ -51,10 +70,27 @@ rule bound_2m:
         ),
         version=VERSIONS["bound_2m"],
         versions=versions_of_second_order_bound,
+        shard="",
     shell:
-        "bench bound_2m --config {resources.config:q} --setting {wildcards.setting:q}"
+        "bench bound_2m --config {resources.config:q} --setting {wildcards.setting:q} {params.shard}"
         " --threads {threads}"
         " 2>&1 | tee -i {log:q} >&2"
+
+
+# The bounds of some images.
+use rule bound_2m as bound_2m_shard with:
+    input:
+        inputs_of_second_order_bound,
+    output:
+        temp(directory(f"{MEASURED}/shards/bound_2m-{{shard}}")),
+    log:
+        "results/.logs/{setting}/bound_2m-{shard}.log",
+    resources:
+        config=config_of,
+        gpu=GPU,
+    params:
+        shard="--shard {shard}",
+        shards=number_of_shards,
 
 
 # What figures show of the variances: a few images and steps.

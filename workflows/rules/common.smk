@@ -387,16 +387,59 @@ def sampling_priority(wildcards):
 def manifests(wildcards, needs):
     """What the samples jobs of a process write for the variants of a need, a file a shard."""
     folder = measured_of(wildcards, f"samples/{wildcards.process}")
-    return [
-        f"{folder}/{needs}-{shard}.json" for shard in range(setting_of(wildcards).samples.shards)
-    ]
+    shards = len(setting_of(wildcards).parts("samples"))
+    return [f"{folder}/{needs}-{shard}.json" for shard in range(shards)]
 
 
 def inputs_of_fidelity(wildcards):
+    """What scores of a process read: of a shard, the samples of its cells alone."""
     inputs = [of(wildcards, name) for name in ("data", "extractor", "reference.json")]
-    for needs in rows_of(wildcards).variants_by_need(wildcards.process):
-        inputs += manifests(wildcards, needs)
+    setting, name = rows_of(wildcards), wildcards.process
+    cells, shard = setting.cells("samples", name), getattr(wildcards, "shard", None)
+    if shard is not None:
+        cuts = dict(enumerate(setting.parts("fidelity", name)))
+        first, last = cuts.get(int(shard), (0, 0))  # its job refuses a shard that there is not
+        cells = cells[first:last]
+    needed = {setting.row(name, variant).needs for variant, *_ in cells}
+    for needs in setting.variants_by_need(name):
+        if needs in needed:
+            inputs += manifests(wildcards, needs)
     return inputs
+
+
+def parts_of(wildcards, stage):
+    """The number of shards that a stage of the job's setting is cut into, 1 if it is not."""
+    setting = rows_of(wildcards)
+    if stage == "reference":  # known when the data are read; some have nothing to do
+        return setting.shards
+    process = wildcards.process if stage == "fidelity" else None
+    return len(setting.parts(stage, process))
+
+
+def number_of_shards(wildcards):
+    return setting_of(wildcards).shards
+
+
+def shards_of(stage):
+    """An input function: what the shards of a stage leave, if there is more than one.
+
+    One shard is the stage itself, with no job between.
+    """
+
+    def shards(wildcards):
+        count = parts_of(wildcards, stage)
+        name = f"fidelity-{wildcards.process}" if stage == "fidelity" else stage
+        end = ".json" if stage in ("reference", "fidelity") else ""
+        folder = of if stage in ("moments", "reference") else measured_of
+        numbers = range(count if count > 1 else 0)
+        return [folder(wildcards, f"shards/{name}-{number}{end}") for number in numbers]
+
+    return shards
+
+
+def gpu_of(stage):
+    """A resources function: no GPU for a job that puts shards together."""
+    return lambda wildcards: GPU * (parts_of(wildcards, stage) <= 1)
 
 
 def measured(name):
