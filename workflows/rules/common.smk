@@ -15,6 +15,7 @@
 # package `bench` of the Python that runs Snakemake, whose versions pyproject.toml and
 # constraints.txt declare.
 
+import functools
 import json
 import os
 import re
@@ -206,18 +207,45 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+def once_for(*names):
+    """A decorator: jobs that agree in these wildcards share the value of a function of wildcards.
+
+    Without it, 10⁵ jobs that differ in the shard alone compute the same value 10⁵ times.
+    """
+
+    def decorate(function):
+        values = {}
+
+        @functools.wraps(function)
+        def shared(wildcards):
+            key = tuple(getattr(wildcards, name) for name in names)
+            if key not in values:
+                values[key] = function(wildcards)
+            return values[key]
+
+        return shared
+
+    return decorate
+
+
 def parts(*names):
     """A params function: the seed and the named sections of the job's setting."""
-    return lambda wildcards: ", ".join(
-        [f"seed: {experiment_of(wildcards).seed}", *(part(wildcards, name) for name in names)]
-    )
+
+    @once_for("setting")
+    def parts_of(wildcards):
+        sections = [part(wildcards, name) for name in names]
+        return ", ".join([f"seed: {experiment_of(wildcards).seed}", *sections])
+
+    return parts_of
 
 
 def parts_and_cells(stage, *names, process=None):
     """The same, and the cells of a process that a filter picks. process: None is the job's."""
+    sections_of = parts(*names)
 
+    @once_for("setting", *([] if process else ["process"]))
     def parts_of(wildcards):
-        sections = parts(*names)(wildcards)
+        sections = sections_of(wildcards)
         if experiment_of(wildcards).only is None:
             return sections
         cells = rows_of(wildcards).cells(stage, process or wildcards.process)
@@ -257,11 +285,13 @@ def setting_of(wildcards):
     return experiment_of(wildcards).settings[wildcards.setting]
 
 
+@once_for("setting")
 def rows_of(wildcards):
     """The setting of a job with the rows that a filter picks, by default all of them."""
     return experiment_of(wildcards).selection(wildcards.setting)
 
 
+@once_for("setting")
 def config_of(wildcards):
     """The config.yaml of the experiment of a job's setting."""
     return str(paths.Tables(experiment_of(wildcards).name).config)
@@ -280,11 +310,13 @@ def cell_inputs(wildcards, kinds, variants):
     return inputs
 
 
+@once_for("setting", "process", "needs")
 def rows_of_job(wildcards):
     """The rows of the process that need what the samples job is for."""
     return rows_of(wildcards).variants_by_need(wildcards.process).get(wildcards.needs, [])
 
 
+@once_for("setting", "process", "needs")
 def kinds_of_job(wildcards):
     """Names of the trajectories of the cells of a samples job."""
     return rows_of(wildcards).kinds("samples", wildcards.process, rows_of_job(wildcards))
@@ -327,18 +359,21 @@ def versions_of_second_order_bound(wildcards):
     return variant_versions(rows_of(wildcards).variants(process.SECOND_ORDER_BOUND))
 
 
+@once_for("setting", "process", "needs")
 def inputs_of_samples(wildcards):
     if wildcards.process == SOLVER:
         return cell_inputs(wildcards, [], [])
     return cell_inputs(wildcards, kinds_of_job(wildcards), rows_of_job(wildcards))
 
 
+@once_for("setting", "process")
 def options_of_process(wildcards):
     """What the samples of a process depend on beside its rows: η, or all that solvers have."""
     key = SOLVER if wildcards.process == SOLVER else f"{wildcards.process}.eta"
     return part(wildcards, f"processes.{key}")
 
 
+@once_for("setting", "process", "needs")
 def versions_of_job(wildcards):
     """The versions of the rows of a samples job."""
     rows = rows_of_job(wildcards)
