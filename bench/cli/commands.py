@@ -26,8 +26,18 @@ from bench.runtime.errors import BenchError
     help="A machine of bench/plan/devices.yaml whose speed was measured. A plan that measures "
     "ends with the lines that add this machine to it.",
 )
+@click.option(
+    "--gpus",
+    metavar="N,N,...",
+    help="Simulate the schedule on these numbers of GPUs, all of the speed above: time, critical "
+    "path and idle share.",
+)
 def plan(
-    config: str, configfile: tuple[str, ...], images_per_second: tuple[str, ...], device: str | None
+    config: str,
+    configfile: tuple[str, ...],
+    images_per_second: tuple[str, ...],
+    device: str | None,
+    gpus: str | None,
 ) -> None:
     """Say what an experiment takes, before anything runs: network passes, samples, disk, time.
 
@@ -42,7 +52,7 @@ def plan(
 
     options_of_run = shlex.join(["--configfile", *configfile]) if configfile else ""
     with files.naming_options(options_of_run):
-        click.echo(forecast.report(experiment, images_per_second, device))
+        click.echo(forecast.report(experiment, images_per_second, device, gpus))
 
 
 @options.command("bench config --output resolved.yaml")
