@@ -1,5 +1,1 @@
-"""What an experiment takes, before anything of it runs."""
-
-from bench.plan.forecast import report
-
-__all__ = ["report"]
+"""What an experiment takes, before anything of it runs, and where a run of it stands."""

@@ -20,12 +20,11 @@ it can visit.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench import covariance, second_moments, trajectory, variances
 from bench.moments import SCALARS
-from bench.process import SECOND_ORDER_BOUND
-from bench.solver import SOLVER
+from bench.plan.needs import needs
 
 TRAINING = 3  # forward passes that cost as much as a forward and a backward one
 BOUND_ROW = 29  # bytes of a row of bound.parquet: a float64, three float32, the image's index
@@ -53,36 +52,6 @@ class Row:
     def cost(self) -> int:
         """The number of forward passes that take as long."""
         return self.passes + (TRAINING - 1) * self.trained
-
-
-class Needs(NamedTuple):
-    """What the tables need of a setting. bound, bound_2m: cells; samples: {process: cells}."""
-
-    bound: list
-    bound_2m: list
-    samples: dict
-    moments: bool
-    heads: bool
-
-
-def needs(experiment: Any, setting: Any) -> Needs:
-    """The cells of a setting and the stages behind them, as in the workflow's rules.
-
-    experiment, setting: see `bench.experiment.resolved`.
-    """
-    bound, second_order = [], []
-    if experiment.bound_metrics:
-        bound = setting.bound_cells()
-        second_order = setting.cells("bound", SECOND_ORDER_BOUND)
-    processes = [name for name, _ in setting.processes.items()]
-    sampled = processes if experiment.sample_metrics else []
-    samples = {process: setting.cells("samples", process) for process in sampled}
-    of_variants = [cells for process, cells in samples.items() if process != SOLVER]
-    variants = {variant for cells in (bound, second_order, *of_variants) for variant, *_ in cells}
-    heads = bool(setting.heads_of(variants))
-    moments = setting.needs_moments(variants) or "optimal" in setting.trajectories()
-    moments = moments or (heads and setting.heads_need_moments)
-    return Needs(bound, second_order, samples, moments, heads)
 
 
 def steps_visited(N: int, cells: Iterable[tuple]) -> tuple[int, bool]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from bench import bound, plan, process, schedule, trajectory, variances
+from bench import bound, process, schedule, trajectory, variances
 from bench.data import dataset
 from bench.denoiser import Denoiser
 from bench.experiment import loading
@@ -359,7 +359,7 @@ def cells(text, setting, stage):
 
 
 def test_what_is_not_known_is_told_in_a_line(settings):
-    text = plan.report(settings("strange"), ["1"])
+    text = forecast.report(settings("strange"), ["1"])
     remedy = "make it with: snakemake --cores all results/strange/data"
     assert f"strange: the size of its data is not known; {remedy}" in text
     assert "moments" not in text
@@ -367,7 +367,7 @@ def test_what_is_not_known_is_told_in_a_line(settings):
     folder.mkdir(parents=True)
     size = {"shape": [3, 8, 8], "train": 90, "test": 10, "levels": 256, "name": "x", "sha256": ""}
     files.write_json(folder / "data.json", size)
-    text = plan.report(settings("strange"), ["inception=2"])
+    text = forecast.report(settings("strange"), ["inception=2"])
     remedy = "make it with: snakemake --cores all results/strange/mean"
     assert f"--images-per-second strange=N, or {remedy}" in text
     moments = cells(text, "strange", "moments")
@@ -396,7 +396,7 @@ def test_an_architecture_is_the_checkpoints_where_it_is_there(settings, tmp_path
 
 
 def test_time_is_passes_by_the_speed_and_starts(settings):
-    text = plan.report(settings("cifar10_ls"), ["100", "inception=50"])
+    text = forecast.report(settings("cifar10_ls"), ["100", "inception=50"])
     assert cells(text, "cifar10_ls", "moments")["time"] == "140 h"  # 5e7 / 100 / 3600
     assert cells(text, "cifar10_ls", "data")["time"] == "4 s"
     hours = 50_000 * 1785 * 2 / 100 / 3600
@@ -406,7 +406,7 @@ def test_time_is_passes_by_the_speed_and_starts(settings):
 
 def test_the_speed_of_a_network_that_is_named_wins(settings):
     one, all_equal = (
-        plan.report(settings("cifar10_ls"), given)
+        forecast.report(settings("cifar10_ls"), given)
         for given in (["100", "cifar10_ls=50", "inception=50"], ["50", "inception=50"])
     )
     assert one == all_equal
@@ -425,7 +425,7 @@ def test_the_speed_of_a_network_that_is_named_wins(settings):
 )
 def test_a_speed_that_means_nothing_is_refused(settings, text, problem):
     with pytest.raises(BenchError, match=f"^--images-per-second: .*{problem}"):
-        plan.report(settings("cifar10_ls"), [text])
+        forecast.report(settings("cifar10_ls"), [text])
 
 
 def test_a_device_is_one_that_was_measured(settings, monkeypatch):
@@ -435,24 +435,24 @@ def test_a_device_is_one_that_was_measured(settings, monkeypatch):
         assert {"hardware", "software", "date", "by", "precision"} <= set(about)
         for name, entry in about["networks"].items():
             assert entry["images_per_second"] > 0 and entry["batch"] >= 1, name
-        text = plan.report(settings("cifar10_ls"), device=device)
+        text = forecast.report(settings("cifar10_ls"), device=device)
         assert "?" not in text and "≥" not in text
     with pytest.raises(BenchError, match="^--device: unknown device 'laptop'"):
-        plan.report(settings("cifar10_ls"), device="laptop")
+        forecast.report(settings("cifar10_ls"), device="laptop")
     options = yaml.safe_load(speed.PUBLISHED.read_text())["imagenet64"]
     monkeypatch.setattr(speed, "architecture", lambda name, section: options)
-    text = plan.report(settings("cifar10_ls"), device=device)
+    text = forecast.report(settings("cifar10_ls"), device=device)
     assert "cifar10_ls: its speed is not known: --images-per-second cifar10_ls=N\n" in text
 
 
 def test_what_is_measured_here_is_an_entry_for_the_table(monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "SECONDS", 0.1)
     experiment = loading.load(ROOT / "params.yaml", [TINY])
-    text = plan.report(experiment)
+    text = forecast.report(experiment)
     entry = text.partition("devices.yaml:\n")[2]
     (tmp_path / "devices.yaml").write_text(entry)
     monkeypatch.setattr(speed, "DEVICES", tmp_path / "devices.yaml")
-    again = plan.report(experiment, device="my-machine")
+    again = forecast.report(experiment, device="my-machine")
     assert again.splitlines() == text.splitlines()[: len(again.splitlines())]
     assert set(yaml.safe_load(entry)["my-machine"]["networks"]) == {"tiny", "tiny/classifier"}
 
@@ -561,7 +561,7 @@ def test_every_experiment_can_be_planned(overlay, tmp_path, monkeypatch):
     monkeypatch.setattr(
         speed, "measure", lambda networks, device: {network.name: rate for network in networks}
     )
-    assert "?" not in plan.report(loading.load(ROOT / "params.yaml", [overlay]))
+    assert "?" not in forecast.report(loading.load(ROOT / "params.yaml", [overlay]))
 
 
 @pytest.mark.parametrize(
