@@ -47,7 +47,7 @@ def test_help_lists_every_command_in_its_section(capsys):
     found = re.findall(r"^  (\w[\w-]*)  ", capsys.readouterr().out, flags=re.MULTILINE)
     listed = [command.name for members in cli.SECTIONS.values() for command in members]
     assert found == listed and set(listed) == set(cli.root.commands)
-    assert found[:3] == ["plan", "config", "fetch"] and found[-1] == "store"
+    assert found[:4] == ["plan", "config", "status", "fetch"] and found[-1] == "store"
 
 
 def test_help_loads_nothing_heavy():

@@ -16,6 +16,7 @@ SECTIONS = {
     "Commands": (
         commands.plan,
         commands.config,
+        commands.status,
         commands.fetch,
         commands.import_mean,
         commands.export,

@@ -55,6 +55,21 @@ def plan(
         click.echo(forecast.report(experiment, images_per_second, device, gpus))
 
 
+@options.command("bench status --configfile workflows/experiments/tiny.yaml")
+@options.config
+@options.configfile
+def status(config: str, configfile: tuple[str, ...]) -> None:
+    """Say where a run stands: jobs of each stage that are done, running or failed, and time left.
+
+    It reads files of results/ alone, on any machine that sees them. `stopped` jobs left a log
+    without an end. Failed jobs are named below the table, with their errors.
+    """
+    from bench.experiment import loading
+    from bench.plan import status as standing
+
+    click.echo(standing.report(loading.load(config, configfile)))
+
+
 @options.command("bench config --output resolved.yaml")
 @options.config
 @options.configfile
