@@ -66,13 +66,15 @@ class Job:
     """A job of the workflow.
 
     target: what it makes, whose lock it holds; log: its log; others: what else it makes; weight:
-    its share of the passes of its stage, relative to the other jobs; of samples, its steps.
+    its share of the passes of its stage, relative to the other jobs; of samples, its steps; whole:
+    of a shard, the output of the stage, with which what the shard made is deleted.
     """
 
     target: Path
     log: Path
     others: tuple[Path, ...] = ()
     weight: float = 1.0
+    whole: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,24 @@ def jobs_of(experiment: Experiment, name: str) -> dict[str, list[Job]]:
     chosen, place = experiment.selection(name), experiment.place(name)
     need = needs(experiment, chosen)
 
-    def job(target, log, *others, weight=1.0):
-        return Job(target, LOGS / name / f"{log}.log", others, weight)
+    def job(target, log, *others, weight=1.0, whole=None):
+        return Job(target, LOGS / name / f"{log}.log", others, weight, whole)
+
+    def cut(stage, target, *others, process=None):
+        """The jobs of a stage with shards: those of the shards, and the one that has the rest."""
+        log = f"{stage}-{process}" if process else stage
+        parts = chosen.shards if stage == "reference" else len(chosen.parts(stage, process))
+        jobs = [
+            job(place.shard(stage, shard, process), f"{log}-{shard}", whole=target)
+            for shard in range(parts if parts > 1 else 0)
+        ]
+        return [*jobs, job(target, log, *others, weight=0.0 if jobs else 1.0)]
 
     stages = {"data": [job(place.data, "data")], "mean": [job(place.mean, "mean")]}
     if need.samples:
         stages["extractor"] = [job(place.extractor, "extractor")]
     if need.moments:
-        stages["moments"] = [job(place.moments, "moments")]
+        stages["moments"] = cut("moments", place.moments)
     if need.heads:
         stages["heads"] = [job(place.heads, "heads")]
     sampled = [cells for process, cells in need.samples.items() if process != SOLVER]
@@ -117,9 +129,9 @@ def jobs_of(experiment: Experiment, name: str) -> dict[str, list[Job]]:
             job(place.trajectories(kind), f"trajectories-{kind}") for kind in kinds
         ]
     if need.bound:
-        stages["bound"] = [job(place.bound, "bound", place.terms, place.calibration)]
+        stages["bound"] = cut("bound", place.bound, place.terms, place.calibration)
     if need.bound_2m:
-        stages["bound_2m"] = [job(place.bound_2m, "bound_2m")]
+        stages["bound_2m"] = cut("bound_2m", place.bound_2m)
     if need.bound:
         stages["variances"] = [job(place.variances, "variances", place.variance_maps)]
     for process, cells in need.samples.items():
@@ -130,12 +142,12 @@ def jobs_of(experiment: Experiment, name: str) -> dict[str, list[Job]]:
                 weight=sum(K for variant, _, K in cells if variant in rows),
             )
             for group, rows in chosen.variants_by_need(process).items()
-            for shard in range(chosen.samples.shards)
+            for shard in range(len(chosen.parts("samples")))
         ]
     if need.samples:
-        stages["reference"] = [job(place.reference, "reference")]
+        stages["reference"] = cut("reference", place.reference)
     for process in need.samples:
-        stages[f"fidelity {process}"] = [job(place.fidelity(process), f"fidelity-{process}")]
+        stages[f"fidelity {process}"] = cut("fidelity", place.fidelity(process), process=process)
     return stages
 
 
@@ -156,8 +168,10 @@ def jobs_of_tables(experiment: Experiment) -> dict[str, list[Job]]:
 
 def look(job: Job, now: float) -> Seen:
     """The state of a job. now: the time of the file system, see `clock`."""
-    whole = [_time_of(path) for path in (job.target, *job.others)]
-    made = None if None in whole else max(whole)
+    times = [_time_of(path) for path in (job.target, *job.others)]
+    if job.whole and None in times:
+        times = [_time_of(job.whole)]
+    made = None if None in times else max(times)
     written = _time_of(job.log)
     if written is None:
         return Seen(job, "waiting" if made is None else "done")

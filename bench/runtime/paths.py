@@ -42,10 +42,14 @@ class Setting:
         self.reference = self.folder / "reference.json"
         self.checkpoints = self.folder / "checkpoints"
 
-    def shard(self, stage: str, shard: int) -> Path:
-        """What one shard of a stage leaves, until the stage's own output is there."""
-        folder = self.folder if stage == "moments" else self.measured
-        return folder / "shards" / f"{stage}-{shard}"
+    def shard(self, stage: str, shard: int, process: str | None = None) -> Path:
+        """What one shard of a stage leaves, until the stage's own output is there: a folder of
+        arrays, or JSON of the reference and of the fidelity of a process.
+        """
+        folder = self.folder if stage in ("moments", "reference") else self.measured
+        name = f"{stage}-{process}" if process else stage
+        end = ".json" if stage in ("reference", "fidelity") else ""
+        return folder / "shards" / f"{name}-{shard}{end}"
 
     def trajectories(self, kind: str) -> Path:
         """The trajectories of a kind."""

@@ -30,12 +30,7 @@ OWN = "own"  # what reference.json calls the extractor's own resizing
 def _reference(experiment, name, shard=None):
     """What a job of the stage writes."""
     place = place_of(experiment, name)
-    return place.reference if shard is None else _account(place, "reference", shard)
-
-
-def _account(place, stage, shard):
-    """The file that a shard of a stage leaves here."""
-    return place.shard(stage, shard).with_suffix(".json")
+    return place.reference if shard is None else place.shard("reference", shard)
 
 
 @one_at_a_time(_reference)
@@ -182,7 +177,7 @@ def _scores(experiment, name, process_name, shard=None):
     place = experiment.place(name)
     if shard is None:
         return place.fidelity(process_name)
-    return _account(place, f"fidelity-{process_name}", shard)
+    return place.shard("fidelity", shard, process_name)
 
 
 @one_at_a_time(_scores)

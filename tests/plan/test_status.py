@@ -226,6 +226,27 @@ def test_failed_and_stopped_jobs_are_named_with_their_last_words(tiny, monkeypat
     assert "by the clock of this\nmachine" in status.report(tiny)
 
 
+def test_shards_are_done_when_the_stage_has_put_them_together(tiny):
+    """And what they made is gone."""
+    settings = {"tiny": tiny.setting("tiny").model_copy(update={"shards": 3})}
+    sharded = tiny.model_copy(update={"settings": settings})
+    *shards, whole = status.jobs_of(sharded, "tiny")["moments"]
+    assert [job.target.name for job in shards] == ["moments-0", "moments-1", "moments-2"]
+    assert [job.log.name for job in shards] == ["moments-0.log", "moments-1.log", "moments-2.log"]
+    wrote = "bench moments: wrote results/tiny/shards/moments-0\n"
+    write(shards[0].log, wrote, 60)
+    make(shards[0], 61)
+    write(shards[1].log, BAR, 5)
+    assert [seen(job).state for job in shards] == ["done", "running", "waiting"]
+    for job in shards:
+        write(job.log, wrote, 60)
+    shards[0].target.unlink()
+    assert seen(shards[0]).state == "waiting"  # nobody has taken it in
+    make(whole, 30)
+    write(whole.log, "bench moments: wrote results/tiny/moments\n", 30)
+    assert {seen(job).state for job in (*shards, whole)} == {"done"}
+
+
 def test_rows_of_a_filter_have_their_own_files(tiny):
     raw = ROOT / "params.yaml"
     Path("only.yaml").write_text("only: [tiny/ddim/zero/K10]\n")

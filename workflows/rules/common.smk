@@ -462,12 +462,10 @@ def shards_of(stage):
     """
 
     def shards(wildcards):
-        count = parts_of(wildcards, stage)
-        name = f"fidelity-{wildcards.process}" if stage == "fidelity" else stage
-        end = ".json" if stage in ("reference", "fidelity") else ""
-        folder = of if stage in ("moments", "reference") else measured_of
+        count, place = parts_of(wildcards, stage), experiment_of(wildcards).place(wildcards.setting)
+        process = wildcards.process if stage == "fidelity" else None
         numbers = range(count if count > 1 else 0)
-        return [folder(wildcards, f"shards/{name}-{number}{end}") for number in numbers]
+        return [str(place.shard(stage, number, process)) for number in numbers]
 
     return shards
 
