@@ -120,7 +120,9 @@ def test_schedule_and_clipping_are_the_papers(name):
 def test_paper_is_the_five_of_them():
     everything = resolved(ROOT / "workflows" / "experiments" / "paper.yaml")
     assert list(everything.settings) == list(PAPERS)
-    assert all(everything.setting(name) == paper(name) for name in PAPERS)
+    for name in PAPERS:
+        shards = {"shards": everything.setting(name).shards}
+        assert everything.setting(name) == paper(name).model_copy(update=shards)
 
 
 def test_a_head_comment_says_how_to_run_it():
