@@ -2,8 +2,12 @@
 
 Snakemake hands out a number of GPUs but not which, so every job claims one itself. It locks a file
 for the GPU in the folder for temporary files; the kernel releases the lock when the process ends,
-however it ends. A job that finds every GPU taken waits. CUDA_VISIBLE_DEVICES, which cluster
-schedulers set, says which GPUs there are.
+however it ends. A job that finds every GPU taken waits.
+
+A scheduler such as Slurm says which GPUs a job has: it sets CUDA_VISIBLE_DEVICES, and PyTorch sees
+these alone. A job claims one of them all the same. The locks have the names of the GPUs, not their
+numbers, so jobs with different GPUs do not meet, whatever numbers they see. And they keep out what
+the scheduler does not know of: a second job of a group, and a process that a failed node left.
 """
 
 import contextlib
@@ -30,9 +34,15 @@ def choose(choice: str) -> torch.device:
 
     A process gets the same GPU every time. Matrix products and convolutions are then in full fp32
     (not TF32) and by deterministic algorithms, as on the CPU. Raises BenchError for 'cuda' if
-    there is none.
+    there is none, and for 'auto' if Slurm has given this job a GPU that PyTorch does not see.
     """
     count = torch.cuda.device_count() if choice != "cpu" else 0
+    given = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")
+    if choice == "auto" and given and not count:
+        raise BenchError(
+            f"device: auto, and Slurm has given this job a GPU ({given}), but PyTorch sees none; "
+            "expected cpu for nodes without GPUs, or a CUDA build of PyTorch"
+        )
     if choice == "cuda" and not count:
         raise BenchError(
             "device: cuda, but PyTorch sees no GPU; expected auto or cpu here, "

@@ -148,3 +148,12 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     assert devices.choose("auto") == devices.choose("cpu") == torch.device("cpu")
     with pytest.raises(BenchError, match="^device: cuda, but PyTorch sees no GPU"):
         devices.choose("cuda")
+
+
+def test_a_gpu_of_slurm_that_pytorch_does_not_see_is_no_cpu_job(monkeypatch):
+    """It would take days on the CPU, while the GPU that it holds is idle."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+    with pytest.raises(BenchError, match=r"^device: auto, and Slurm has given .* a GPU \(3\)"):
+        devices.choose("auto")
+    assert devices.choose("cpu") == torch.device("cpu")
