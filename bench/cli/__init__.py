@@ -19,6 +19,7 @@ SECTIONS = {
         commands.status,
         commands.fetch,
         commands.import_mean,
+        commands.profile,
         commands.export,
         commands.compare,
         commands.merge,

@@ -70,6 +70,73 @@ def status(config: str, configfile: tuple[str, ...]) -> None:
     click.echo(standing.report(loading.load(config, configfile)))
 
 
+@options.command("bench profile --device amd-epyc --into my-profile")
+@options.config
+@options.configfile
+@click.option(
+    "--images-per-second",
+    metavar="[NAME=]N",
+    multiple=True,
+    help="The speed of a network on a node, as in bench plan.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="A machine of bench/plan/devices.yaml whose speed was measured.",
+)
+@click.option("--partition", metavar="NAME", help="Where jobs run.")
+@click.option("--gpu-partition", metavar="NAME", help="Where jobs with a GPU run.")
+@click.option("--account", metavar="NAME", help="Who pays.")
+@click.option(
+    "--limit",
+    metavar="MINUTES",
+    type=click.IntRange(min=1),
+    help="The time limit of the partition: no job asks for more.",
+)
+@click.option(
+    "--base",
+    metavar="FILE",
+    default="workflows/profiles/slurm/config.yaml",
+    help="The profile that has everything else.",
+)
+@click.option("--into", metavar="FOLDER", required=True, help="Where to; a new folder.")
+def profile(
+    config: str,
+    configfile: tuple[str, ...],
+    images_per_second: tuple[str, ...],
+    device: str | None,
+    partition: str | None,
+    gpu_partition: str | None,
+    account: str | None,
+    limit: int | None,
+    base: str,
+    into: str,
+) -> None:
+    """Write a profile of Snakemake with the time and memory that the rules of an experiment take.
+
+    The time follows from the network passes that bench plan counts and from their speed on a node,
+    which --device or --images-per-second gives; the memory from the sizes. The last line of the
+    output runs the experiment with it, on Slurm.
+    """
+    if Path(into).exists():
+        raise BenchError(f"--into: {into}: exists already; expected a new folder")
+    from bench.experiment import loading, strict
+
+    experiment = loading.load(config, configfile)
+    written = strict.read(base)
+    import yaml
+
+    from bench.plan import profile as profiles  # imports torch, which takes seconds
+    from bench.runtime import files
+
+    made = profiles.make(
+        experiment, written, images_per_second, device, partition, gpu_partition, account, limit
+    )
+    files.write_text(Path(into) / "config.yaml", yaml.safe_dump(made, sort_keys=False))
+    words = ["--configfile", *configfile] if configfile else []
+    click.echo(shlex.join(["snakemake", "tables", "--profile", into, *words]))
+
+
 @options.command("bench config --output resolved.yaml")
 @options.config
 @options.configfile

@@ -55,7 +55,7 @@ def report(
     and for gpus if not all speeds and sizes are known.
     """
     counts = _counts(gpus) if gpus is not None else []
-    sizes, notes = _sizes(experiment)
+    sizes, notes = known_sizes(experiment)
     rows = passes.rows(experiment, sizes)
     used = {row.network for row in rows if row.passes}
     networks = [network for _, *pair in sizes.values() for network in pair if network]
@@ -130,8 +130,11 @@ def _inside(row, rates):
     return row.cost / rates[row.network]["images_per_second"] if row.network in rates else None
 
 
-def _sizes(experiment):
-    """{setting: (size, mean, features)}, and a line for each setting of unknown size."""
+def known_sizes(experiment: Any) -> tuple[dict, list[str]]:
+    """{setting: (size, mean, features)} as `passes.rows` takes it, and a line for what is unknown.
+
+    experiment: a `bench.experiment.resolved.Experiment`.
+    """
     sizes, notes = {}, []
     for name, setting in experiment.selected.items():
         size = dataset.size(setting.data.name, setting.data.options, paths.Setting(name).data)
