@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.experiment.resolved import Experiment
 from bench.report import address
-from bench.runtime import files, paths, records
+from bench.runtime import files, filesystem, paths, records
 from bench.runtime.errors import BenchError, reason
 
 ARTIFACTS = Path("mlartifacts")  # beside the default store
@@ -134,8 +134,9 @@ def _make_database(path):
     """A database with MLflow's tables. It gets its name when it has all of them: MLflow cannot open
     one whose making was killed.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    files.remove(partial)
+    for leftover in filesystem.leftovers(path):
+        files.remove(leftover)
+    partial = filesystem.beside(path, "partial")
     _client(f"sqlite:///{partial.resolve()}").search_experiments(max_results=1)
     os.replace(partial, path)
 

@@ -1,9 +1,13 @@
 """Files that are whole or absent.
 
-Everything is written to `.<name>.partial` beside its final name and renamed when complete, so that
-a killed job leaves nothing that looks finished. Everything is read through this module, so that a
-missing, truncated or corrupt file is named together with the command that makes it again. What lies
-in results/ is checked against its record, see `bench.runtime.records`.
+Everything is written to `.<name>.<machine>-<process>.partial` beside its final name and renamed
+when complete, so that a killed job leaves nothing that looks finished. No two processes share such
+a name. So if two write the same, because a lock did not exclude one of them, the files of the two
+do not mix: those of one stay, whole, and the other may end with an error.
+
+Everything is read through this module, so that a missing, truncated or corrupt file is named
+together with the command that makes it again. What lies in results/ is checked against its record,
+see `bench.runtime.records`.
 """
 
 import contextlib
@@ -24,7 +28,7 @@ from numpy.lib import format as npy
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
-from bench.runtime import paths, records
+from bench.runtime import filesystem, paths, records
 from bench.runtime.errors import BenchError, one_line, problem
 
 PATIENCE = 1.0  # seconds of waiting for another process before a line says so
@@ -39,10 +43,11 @@ def writing(path: str | Path) -> Iterator[Path]:
     BenchError that names the path if the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = filesystem.beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)
+        for leftover in filesystem.leftovers(path):
+            remove(leftover)
         yield partial
         if path.is_dir() and not partial.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -60,8 +65,7 @@ def writing(path: str | Path) -> Iterator[Path]:
 
 def _replace(path, partial):
     """Renames `partial` to `path`. A folder there goes at once: a kill leaves no part of it."""
-    old = path.with_name(f".{path.name}.old")
-    remove(old)
+    old = filesystem.beside(path, "old")
     if path.is_dir():
         os.replace(path, old)
     os.replace(partial, path)
@@ -85,6 +89,8 @@ def alone(path: str | Path) -> Iterator[None]:
         print(f"{path}: another process is at work on it; waiting for its end", file=sys.stderr)
         lock.acquire()
     except OSError as error:
+        if error.errno in filesystem.NO_LOCKS:
+            raise filesystem.no_locks(path, error) from error
         raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
     try:
         yield

@@ -25,7 +25,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import bench
-from bench.runtime import paths
+from bench.runtime import filesystem, paths
 from bench.runtime.errors import BenchError, reason
 
 LARGE = 64 << 20  # bytes
@@ -160,7 +160,7 @@ def write(partial: Path, path: Path) -> None:
     if partial.is_dir():
         (partial / OF_FOLDER).write_text(text, encoding="utf-8")
         return
-    unfinished = path.with_name(f".{path.name}.record.partial")
+    unfinished = filesystem.beside(beside(path), "partial")
     try:
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, beside(path))

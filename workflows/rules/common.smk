@@ -40,7 +40,7 @@ except BenchError as error:
 from bench import covariance, process, scores, trajectory
 from bench.papers import published
 from bench.report import address, plots_page, store, view
-from bench.runtime import files, paths, records
+from bench.runtime import files, filesystem, paths, records
 from bench.solver import SOLVER
 from bench.stages import VERSIONS, joint_versions, metric_versions, row_versions, variant_versions
 
@@ -489,12 +489,18 @@ def measured(name):
 
 
 def start():
-    """Writes config.yaml and makes the MLflow store; ends if another run is here.
+    """Writes config.yaml and makes the MLflow store; ends if another run is here, or if the file
+    system does not do what results need.
 
     Snakemake's lock outlives a killed run, so profiles/default turns it off. The kernel releases
     this one when its process ends, however it ends.
     """
     global RUNNING  # a lock is held as long as there is the object
+    try:
+        for fault in filesystem.check(paths.RESULTS):
+            print(f"warning: {fault}", file=sys.stderr)
+    except BenchError as error:
+        sys.exit(f"error: {error}")
     RUNNING = FileLock(".snakemake/run.lock")
     try:
         RUNNING.acquire(blocking=False)
