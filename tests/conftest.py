@@ -14,6 +14,7 @@ from tests.helpers.runs import TABLES, TINY, snakemake
 
 # The files that take longest, the longest first. A worker takes a test, or a group, in this order.
 LONGEST = (
+    "test_slurm",
     "test_commands",
     "test_plugin_package",
     "test_authoring",

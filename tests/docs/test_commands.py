@@ -27,7 +27,7 @@ PAGES = [
 # The comments that mark a command as not run here, and what such a command looks like.
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
-    "needs a cluster": r"--executor ",
+    "needs a cluster": r"--executor |slurm_cluster ",
     "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|solvers)\.yaml",
     "needs hours": r"^snakemake --cores all (studies$|results/\w+-tables/study\.csv$)"
     r"|experiments/distances\.yaml",
