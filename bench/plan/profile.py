@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from bench import covariance
 from bench.plan import forecast, passes, speed
 from bench.runtime.errors import BenchError
 
@@ -130,8 +131,10 @@ def takes_gpu(row: passes.Row) -> bool:
 
 def minutes(row: passes.Row, rate: float | None) -> int:
     """What a job of a row takes at most. rate: images per second of its network, if it has one."""
-    parts = max(1, row.jobs - 1)  # of several jobs one may put together what the others made
-    inside = row.cost / parts / rate if rate else 0
+    parts = row.jobs - 1  # of several jobs one may put together what the others made
+    if row.stage.startswith("samples"):  # a job for each need: one may have nearly all rows
+        parts = row.jobs // len(covariance.NEEDS)
+    inside = row.cost / max(1, parts) / rate if rate else 0
     return math.ceil(START_UP + SAFETY * inside / 60)
 
 

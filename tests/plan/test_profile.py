@@ -36,6 +36,8 @@ def test_minutes_by_hand():
     assert profile.minutes(shards, 100.0) == 20
     assert profile.rules_of(row) == ["moments"]
     assert profile.rules_of(shards) == ["moments", "moments_shard"]
+    needs = passes.Row("any", "samples ddpm", "any", passes=120_000, jobs=3)
+    assert profile.minutes(needs, 100.0) == 50
     trained = passes.Row("any", "mean", "any", passes=120_000, trained=120_000)
     assert profile.minutes(trained, 100.0) == 10 + 3 * 40
 
