@@ -100,7 +100,8 @@ def _counts(text):
     """The numbers of a text such as 1,8,64. BenchError for another text."""
     words = text.split(",")
     if not all(re.fullmatch(r" *[1-9][0-9]* *", word) for word in words):
-        raise BenchError(f"--gpus: expected numbers from 1 such as 1,8,64, found {text}")
+        found = text or "nothing"
+        raise BenchError(f"--gpus: expected numbers from 1 such as 1,8,64, found {found}")
     return list(map(int, words))
 
 

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import cli
+from bench.data import dataset
 from bench.experiment import loading
-from bench.plan import forecast, passes, simulation
+from bench.plan import forecast, passes, simulation, speed
 from bench.plan.simulation import Schedule, Stage, simulate
-from tests.helpers.runs import ROOT, TINY, bench, snakemake
+from bench.runtime import paths
+from bench.runtime.errors import BenchError
+from tests.helpers.runs import ROOT, TINY, snakemake
 
 RULES = ROOT / "workflows" / "rules"
 DIM = 64  # of the digits
@@ -126,13 +130,18 @@ def test_more_gpus_pay_until_the_critical_path_is_most_of_the_time():
     assert simulation.enough(schedule_on) == 64
 
 
-def stages_of_tiny(shards, start_up=4.0, speed=100.0):
+def stages_of_tiny(shards, start_up=4.0, rate=100.0):
     """(experiment, rows, stages) of the tiny experiment at a speed for all networks."""
     experiment = loading.load(ROOT / "params.yaml", [TINY])
-    sizes, _ = forecast._sizes(experiment)
-    rows = passes.rows(experiment, sizes)
+    tiny = experiment.setting("tiny")
+    size = dataset.size("digits", {}, paths.Setting("tiny").data)
+    networks = (
+        speed.mean_network("tiny", tiny, size.shape),
+        speed.feature_network("tiny", tiny, size.shape),
+    )
+    rows = passes.rows(experiment, {"tiny": (size, *networks)})
     stages = simulation.stages_of(
-        experiment, {"tiny": DIM}, rows, lambda row: row.cost / speed, shards, start_up
+        experiment, {"tiny": DIM}, rows, lambda row: row.cost / rate, shards, start_up
     )
     return experiment, rows, {stage.name.removeprefix("tiny "): stage for stage in stages}
 
@@ -202,25 +211,26 @@ def test_priorities_are_those_of_the_rules():
     assert not without & {"mean", "heads", "moments", "bound", "bound_2m", "samples", "fidelity"}
 
 
-def test_the_command_prints_a_schedule(tmp_path):
+def test_the_command_prints_a_schedule(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     speeds = ["--images-per-second", "100", "--images-per-second", "tiny/classifier=100"]
-    run = bench(ROOT, "plan", "--configfile", TINY, *speeds, "--gpus", "1,4")
-    assert run.returncode == 0, run.stderr
-    lines = {line.split()[0]: line for line in run.stdout.splitlines() if line.strip()}
-    assert {"1", "4"} <= set(lines) and re.search(r"From \d+ on, twice as many GPUs", run.stdout)
-    total = re.search(r"total .* ([\d.]+) min", run.stdout)[1]
-    assert float(total) > 1
+    cli.main(["plan", "--configfile", str(TINY), *speeds, "--gpus", "1,4"])
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert {"1", "4"} <= set(lines) and re.search(r"From \d+ on, twice as many GPUs", printed)
     assert forecast.duration(simulate(list(stages_of_tiny(1)[2].values()), 1).seconds) in lines["1"]
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "gpus, message",
     [
-        (["--gpus", "many"], "--gpus: expected numbers from 1 such as 1,8,64, found many"),
-        (["--gpus", "4,0"], "--gpus: expected numbers from 1 such as 1,8,64, found 4,0"),
-        (["--gpus", "4"], "--gpus: expected the size and speed of everything; tiny/classifier: "),
+        ("many", "--gpus: expected numbers from 1 such as 1,8,64, found many"),
+        ("4,0", "--gpus: expected numbers from 1 such as 1,8,64, found 4,0"),
+        ("", "--gpus: expected numbers from 1 such as 1,8,64, found nothing"),
+        ("4", "--gpus: expected the size and speed of everything; tiny/classifier: "),
     ],
 )
-def test_what_a_schedule_needs(options, message):
-    run = bench(ROOT, "plan", "--configfile", TINY, "--images-per-second", "100", *options)
-    assert run.returncode == 1 and f"bench plan: error: {message}" in run.stderr
+def test_what_a_schedule_needs(gpus, message):
+    experiment = loading.load(ROOT / "params.yaml", [TINY])
+    with pytest.raises(BenchError, match=re.escape(message)):
+        forecast.report(experiment, ["100"], None, gpus)
