@@ -73,14 +73,19 @@ class Schedule:
 
 
 def simulate(stages: Sequence[Stage], gpus: int) -> Schedule:
-    """The schedule of stages, each with a job at least, on a number of GPUs."""
+    """The schedule of stages, each with a job at least, on a number of GPUs.
+
+    Of jobs of the same priority the one that became ready first starts first, then that of the
+    stage that is listed first.
+    """
     graph = TopologicalSorter({stage.name: stage.after for stage in stages})
     graph.prepare()
     by_name, left = {stage.name: stage for stage in stages}, {}
+    listed = {name: place for place, name in enumerate(by_name)}
     ready, running = [], []  # heaps of (-priority, order, stage, seconds) and (end, order, stage)
     order, now, free = count(), 0.0, gpus
     while graph.is_active():
-        for name in graph.get_ready():
+        for name in sorted(graph.get_ready(), key=listed.get):
             stage = by_name[name]
             left[name] = len(stage.seconds)
             for seconds in stage.seconds:
