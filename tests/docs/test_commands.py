@@ -28,6 +28,7 @@ PAGES = [
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
     "needs a cluster": r"--executor |slurm_cluster ",
+    "needs a storage": r"--default-storage-provider ",
     "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|solvers)\.yaml",
     "needs hours": r"^snakemake --cores all (studies$|results/\w+-tables/study\.csv$)"
     r"|experiments/distances\.yaml",

@@ -15,6 +15,7 @@
 # package `bench` of the Python that runs Snakemake, whose versions pyproject.toml and
 # constraints.txt declare.
 
+import contextlib
 import functools
 import json
 import os
@@ -169,6 +170,10 @@ def run_options(path_of):
     if workflow.config_settings.config:
         pairs = workflow.config_settings.config.items()
         options += ["--config", *(f"{key}={json.dumps(value)}" for key, value in pairs)]
+    place = workflow.storage_settings
+    if place.default_storage_provider:
+        options += ["--default-storage-provider", place.default_storage_provider]
+        options += ["--default-storage-prefix", place.default_storage_prefix]
     return shlex.join(options)
 
 
@@ -182,10 +187,27 @@ os.environ.setdefault(records.RUN, uuid.uuid4().hex)
 # Blocks over 32 MB, its highest threshold, still go back.
 MEMORY = "export MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=33554432"
 
+
+def find_place():
+    """The folder in which stages find results/: here, or where Snakemake stages a storage's files.
+
+    With --default-storage-provider an input is fetched to there before a job, and an output is sent
+    from there (docs/storage.md).
+    """
+    provider = workflow.storage_registry.default_storage_provider
+    if provider is None:
+        return Path(".")
+    prefix = workflow.storage_settings.default_storage_prefix.rstrip("/")
+    return Path(provider.object(f"{prefix}/{paths.RESULTS}").local_path()).parent
+
+
+PLACE = find_place()
+PLACE.mkdir(parents=True, exist_ok=True)
+
 shell.prefix(
     f"set -euo pipefail; {MEMORY}; CONFIG={shlex.quote(str(TABLES.config))}; "
     f"FOLDER={shlex.quote(str(TABLES.folder))}; "
-    f'bench() {{{{ {shlex.join(BENCH)} "$@"; }}}}; '
+    f'bench() {{{{ (cd {shlex.quote(str(PLACE))} && exec {shlex.join(BENCH)} "$@"); }}}}; '
 )
 
 
@@ -488,6 +510,23 @@ def measured(name):
     return files
 
 
+def logged(name):
+    """What `bench log` reads of a setting beside its tables and figures."""
+    inputs = [f"results/{name}/data", f"results/{name}/mean"]
+    if experiment.sample_metrics:
+        inputs += [f"results/{name}/extractor", *measured(name)]
+        for process, _ in experiment.selection(name).processes.items():
+            of_process = SimpleNamespace(setting=name, process=process)
+            for needs in experiment.selection(name).variants_by_need(process):
+                inputs += manifests(of_process, needs)
+    return inputs
+
+
+def published_files():
+    """The files of published numbers. They are part of the package, and in no storage."""
+    return [local(file) for file in published.paths()]
+
+
 def start():
     """Writes config.yaml and makes the MLflow store; ends if another run is here, or if the file
     system does not do what results need.
@@ -497,7 +536,7 @@ def start():
     """
     global RUNNING  # a lock is held as long as there is the object
     try:
-        for fault in filesystem.check(paths.RESULTS):
+        for fault in filesystem.check(PLACE / paths.RESULTS):
             print(f"warning: {fault}", file=sys.stderr)
     except BenchError as error:
         sys.exit(f"error: {error}")
@@ -511,8 +550,8 @@ def start():
         )
     try:
         for each in {experiment.name: experiment, **STUDIES}.values():
-            loading.write(each, paths.Tables(each.name).config)
-            files.write_text(paths.Tables(each.name).options, run_options(os.path.abspath))
+            loading.write(each, PLACE / paths.Tables(each.name).config)
+            files.write_text(PLACE / paths.Tables(each.name).options, run_options(os.path.abspath))
         prepare_store()
         if Path(".dvc").is_dir() and not plots_page.PLACE.exists():
             plots_page.write()
@@ -527,15 +566,17 @@ def prepare_store():
     meanwhile waits for it. This is not a rule: the rules that log would take its output as ancient,
     and Snakemake (9.27) then forgets every other reason that they have to run.
     """
-    store.check()
-    if store.prepared(experiment):
-        return
-    if not address.is_default():
-        store.prepare(experiment)
-        return
+    with contextlib.chdir(PLACE):
+        store.check()
+        if store.prepared(experiment):
+            return
+        if not address.is_default():
+            store.prepare(experiment)
+            return
     command = [*BENCH, "store", "--config", TABLES.config]
-    quiet = {"stdout": subprocess.DEVNULL}  # no line among those of the jobs; errors are shown
-    threading.Thread(target=subprocess.run, args=(command,), kwargs=quiet).start()
+    # no line among those of the jobs; errors are shown
+    options = {"stdout": subprocess.DEVNULL, "cwd": PLACE}
+    threading.Thread(target=subprocess.run, args=(command,), kwargs=options).start()
 
 
 def made_from(name):
@@ -590,7 +631,7 @@ def repeat_errors(started):
 
     started: when the run began. A job whose log is older is not of this run.
     """
-    for log in sorted(Path("results/.logs").rglob("*.log")):
+    for log in sorted((PLACE / "results/.logs").rglob("*.log")):
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
         if log.stat().st_mtime < started:
             continue

@@ -1,7 +1,8 @@
 rule cells:
     input:
         measured=[file for name in experiment.selected for file in measured(name)],
-        published=lambda wildcards: published.paths(),
+        data=[f"results/{name}/data" for name in experiment.selected],
+        published=lambda wildcards: published_files(),
     output:
         TABLES.cells,
         TABLES.paired,
@@ -43,11 +44,14 @@ rule write_tables:
         TABLES.reproduction,
         TABLES.reproduction_report,
         paths.THRESHOLDS,
+        TABLES.calibration,
         [
-            TABLES.figure(name, figure)
+            TABLES.figure(name, figure, kind)
             for name in experiment.selected
             for figure in experiment.figures
+            for kind in ("png", "svg")
         ],
+        [file for name in experiment.selected for file in logged(name)],
     output:
         TABLES.table1,
         TABLES.table1_report,
@@ -110,7 +114,7 @@ rule studies:
 
 rule thresholds:
     input:
-        lambda wildcards: published.paths(),
+        lambda wildcards: published_files(),
     output:
         paths.THRESHOLDS,
         shown_page("table3"),
