@@ -30,6 +30,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from filelock import FileLock, Timeout
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from bench.runtime.errors import BenchError, unexpected, unknown
 
@@ -155,9 +156,17 @@ for folder in (Path("results"), Path(".")):
             f"error: {folder.resolve()}: expected a folder that can be written to, for the results"
         )
 
+# With --sdm apptainer jobs run in the image of the Dockerfile, and `bench` is that of the image
+# (docs/containers.md).
+CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+if CONTAINED:
+
+    container: "bench.sif"
+
+
 # `bench` is that of the Python that runs Snakemake, whether its environment is activated or not.
 # -P: a folder called bench in the working folder is not it.
-BENCH = [sys.executable, "-P", "-m", "bench"]
+BENCH = ["python" if CONTAINED else sys.executable, "-P", "-m", "bench"]
 
 
 def run_options(path_of):
@@ -573,7 +582,7 @@ def prepare_store():
         if not address.is_default():
             store.prepare(experiment)
             return
-    command = [*BENCH, "store", "--config", TABLES.config]
+    command = [sys.executable, "-P", "-m", "bench", "store", "--config", TABLES.config]
     # no line among those of the jobs; errors are shown
     options = {"stdout": subprocess.DEVNULL, "cwd": PLACE}
     threading.Thread(target=subprocess.run, args=(command,), kwargs=options).start()
