@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "setpriv")
 SEARCH = f"{os.environ['PATH']}:/usr/sbin"  # Debian has the daemons there
 NODES = ("n0", "n1")
@@ -188,6 +190,16 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        self.kill_strays()
+
+    def kill_strays(self):
+        """SIGKILL to what a job has left. Slurm loses sight of it when it takes a node down, and
+        Snakemake (9.27) may wait for ever after the SIGTERM that it has sent.
+        """
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it has ended, or is somebody else's
+                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:
+                    process.kill()
 
 
 @contextlib.contextmanager
