@@ -45,8 +45,9 @@ shard = click.option(
     "--shard",
     metavar="I",
     type=int,
-    help="Only this part of the work, counted from 0: the key `shards` of the configuration says "
-    "how many there are. Without it, what the parts left is put together; samples are drawn.",
+    help="Only this part of the work, counted from 0, if the key `shards` of the configuration is "
+    "above 1. Without this option the command puts together what all parts left (samples: draws "
+    "all parts).",
 )
 threads = click.option(
     "--threads",

@@ -27,8 +27,8 @@ between passes. Divide it by the number of jobs that run side by side, one for e
 """
 GPUS = """
 The schedule on several GPUs, each of this speed. Each stage is cut into as many jobs as there are
-GPUs, or fewer: docs/scale.md. critical path: the longest chain of jobs that wait for one another.
-idle: the share of the GPUs' time without a job.
+GPUs, or fewer, whatever the key `shards` says: docs/scale.md. critical path: the longest chain of
+jobs that wait for one another. idle: the share of the GPUs' time without a job.
 
 {table}
 

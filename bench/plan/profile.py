@@ -8,7 +8,7 @@ From the counts of `passes` and the speeds of the networks follow
 
 A rule that runs for several settings gets the most that one of them takes. Both numbers are times
 the attempt: a job that was killed at a limit is tried again with twice of it, then three times.
-A stage that is cut into shards has a rule of its own for them, `STAGE_shard`, which gets the same.
+A stage that is cut into shards has a rule of its own for them, `STAGE_shard`, which has the passes.
 """
 
 import math
@@ -79,13 +79,34 @@ def make(
     rules = _most(experiment, rows, networks, rates, limit)
     if gpu_partition and experiment.device != "cpu":
         for row in rows:
-            for rule in rules_of(row) if takes_gpu(row) else ():
-                rules[rule]["slurm_partition"] = gpu_partition
+            for rule, has_passes in rules_of(row).items():
+                if has_passes and takes_gpu(row):
+                    rules[rule]["slurm_partition"] = gpu_partition
     chosen = {"slurm_partition": partition, "slurm_account": account}
     chosen = {key: value for key, value in chosen.items() if value}
-    defaults = {**base.get("default-resources", {}), **chosen}
-    resources = {**base.get("set-resources", {}), **rules}
-    return {**base, "default-resources": defaults, "set-resources": resources}
+    defaults = {**_capped(base.get("default-resources", {}), limit), **chosen}
+    resources = {}
+    for rule, need in base.get("set-resources", {}).items():
+        resources[rule] = _capped(need, limit and limit // _in_a_row(base, rule))
+    return {**base, "default-resources": defaults, "set-resources": {**resources, **rules}}
+
+
+def _capped(need, limit):
+    """What a rule takes, with at most `limit` minutes if there is one."""
+    if not limit or "runtime" not in need:
+        return need
+    return {**need, "runtime": f"min({need['runtime']}, {limit})"}
+
+
+def _in_a_row(base, rule):
+    """How many jobs of a rule's group may follow each other in one job of the cluster, at most: all
+    of them. Their times add up.
+    """
+    group = base.get("groups", {}).get(rule)
+    if group is None:
+        return 1
+    components = dict(entry.split("=") for entry in base.get("group-components", []))
+    return list(base["groups"].values()).count(group) * int(components.get(group, 1))
 
 
 def _most(experiment, rows, networks, rates, limit):
@@ -95,16 +116,15 @@ def _most(experiment, rows, networks, rates, limit):
         setting, network = experiment.setting(row.setting), networks.get(row.network)
         on_gpu = takes_gpu(row) and experiment.device != "cpu"
         rate = rates[row.network]["images_per_second"] if row.passes else None
-        need = {
-            "runtime": minutes(row, rate),
-            "mem_mb": memory(rows, row, setting, network, on_gpu=on_gpu),
-        }
-        if limit and need["runtime"] > limit:
+        longest = minutes(row, rate)
+        if limit and longest > limit:
             raise BenchError(
-                f"--limit: expected at least the {need['runtime']} minutes of {row.setting}, stage "
+                f"--limit: expected at least the {longest} minutes of {row.setting}, stage "
                 f"{row.stage}, found {limit}; cut its jobs into shards, or take faster nodes"
             )
-        for rule in rules_of(row):
+        mem_mb = memory(rows, row, setting, network, on_gpu=on_gpu)
+        for rule, has_passes in rules_of(row).items():
+            need = {"runtime": longest if has_passes else START_UP, "mem_mb": mem_mb}
             before = most.get(rule, need)
             most[rule] = {key: max(need[key], before[key]) for key in need}
     return {rule: _expressions(need, limit) for rule, need in most.items()}
@@ -112,16 +132,19 @@ def _most(experiment, rows, networks, rates, limit):
 
 def _expressions(need, limit):
     """What a rule takes, times the attempt."""
-    texts = {key: f"{value} * attempt" for key, value in need.items()}
-    if limit:
-        texts["runtime"] = f"min({texts['runtime']}, {limit})"
-    return texts
+    return _capped({key: f"{value} * attempt" for key, value in need.items()}, limit)
 
 
-def rules_of(row: passes.Row) -> list[str]:
-    """The rules of the jobs that a row counts: its stage's, and that of shards if there are any."""
-    stage, *process = row.stage.split()
-    return [stage, f"{stage}_shard"] if row.jobs > 1 and stage != "samples" else [stage]
+def rules_of(row: passes.Row) -> dict[str, bool]:
+    """{rule: whether its jobs have the passes} of the jobs that a row counts.
+
+    They are jobs of its stage's rule. If the stage is cut into shards they are those of the shards,
+    and that rule puts them together.
+    """
+    stage = row.stage.split()[0]
+    if row.jobs == 1 or stage == "samples":
+        return {stage: True}
+    return {stage: False, f"{stage}_shard": True}
 
 
 def takes_gpu(row: passes.Row) -> bool:

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from bench.experiment import loading
 from bench.experiment.resolved import Experiment
 from bench.plan.needs import needs
 from bench.plan.units import duration
@@ -54,6 +55,10 @@ no finished job shows the speed (bench plan measures it before a run).
 ABOUT_STOPPED = """\
 stopped: killed, or at work where its lock is not seen from here: the log has no
 last line that says how it ended, and was silent for {patience:g} s or more.
+"""
+ABOUT_RUN = """\
+The last run had another configuration, and so may have other jobs. To see them:
+bench status --config {path}
 """
 ABOUT_CLOCK = """\
 results/ cannot be written to: how long logs are silent is by the clock of this
@@ -336,6 +341,9 @@ def report(experiment: Experiment) -> str:
     lines = [[*key, *_cells(jobs, left)] for key, jobs in seen.items()]
     lines.append(["total", "", *_cells(every, left)])
     remarks = [REMARK]
+    last_run = paths.Tables(experiment.name).config
+    if last_run.exists() and loading.load(last_run).settings != experiment.settings:
+        remarks.append(ABOUT_RUN.format(path=last_run))
     if any(one.state == "stopped" for one in every):
         remarks.append(ABOUT_STOPPED.format(patience=PATIENCE))
     if not of_files and any(one.state in ("running", "stopped") for one in every):

@@ -27,7 +27,7 @@ PAGES = [
 # The comments that mark a command as not run here, and what such a command looks like.
 MARKS = {
     "needs a GPU": r"^snakemake .*experiments/(cifar10_ls|celeba64|imagenet64|paper)\.yaml",
-    "needs a cluster": r"--executor |slurm_cluster |profiles/kubernetes ",
+    "needs a cluster": r"--profile cluster-|slurm_cluster |profiles/kubernetes ",
     "needs a storage": r"--default-storage-provider ",
     "needs Docker": r"^(docker|apptainer) build |--sdm apptainer",
     "needs 10 minutes": r"^snakemake .*experiments/(frontier|jacobian|solvers)\.yaml",

@@ -1,6 +1,7 @@
 """What is asked of a cluster: by hand, by the memory of a run, and by Snakemake itself."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -34,8 +35,8 @@ def test_minutes_by_hand():
     assert profile.minutes(row, 100.0) == 50 and profile.minutes(row, None) == 10
     shards = passes.Row("any", "moments", "any", passes=120_000, jobs=5)
     assert profile.minutes(shards, 100.0) == 20
-    assert profile.rules_of(row) == ["moments"]
-    assert profile.rules_of(shards) == ["moments", "moments_shard"]
+    assert profile.rules_of(row) == {"moments": True}
+    assert profile.rules_of(shards) == {"moments": False, "moments_shard": True}
     needs = passes.Row("any", "samples ddpm", "any", passes=120_000, jobs=3)
     assert profile.minutes(needs, 100.0) == 50
     trained = passes.Row("any", "mean", "any", passes=120_000, trained=120_000)
@@ -80,9 +81,26 @@ def test_partitions_and_account_stand_where_they_are_wanted():
     assert not any("slurm_partition" in need for need in made["set-resources"].values())
 
 
+def test_what_puts_shards_together_takes_no_gpu():
+    """And no more than a start; the passes of the stage are those of three shards."""
+    cut = loading.load(ROOT / "params.yaml", [TINY], {"shards": 3})
+    rules = profile.make(cut, base(), ["1", "tiny/classifier=1000"], gpu_partition="gpu")
+    rules = rules["set-resources"]
+    passes_of_shard = 100 * 20 / 3  # N steps of 20 draws
+    assert rules["moments"]["runtime"] == "10 * attempt"
+    longest = math.ceil(10 + 2 * passes_of_shard / 60)
+    assert rules["moments_shard"]["runtime"] == f"{longest} * attempt"
+    assert "slurm_partition" not in rules["moments"]
+    assert rules["moments_shard"]["slurm_partition"] == "gpu"
+
+
 def test_no_job_asks_for_more_than_the_limit():
-    rules = profile.make(tiny(), base(), SPEEDS, limit=30)["set-resources"]
+    """The four rules of the tables are one job, and so are four trajectories."""
+    made = profile.make(tiny(), base(), SPEEDS, limit=30)
+    rules = made["set-resources"]
     assert rules["data"]["runtime"] == "min(10 * attempt, 30)"
+    assert rules["cells"]["runtime"] == rules["write_tables"]["runtime"] == "min(30 * attempt, 7)"
+    assert made["default-resources"]["runtime"] == "min(240 * attempt, 30)"
     with pytest.raises(BenchError, match="^--limit: expected at least the .* stage .*, found 5; "):
         profile.make(tiny(), base(), SPEEDS, limit=5)
 

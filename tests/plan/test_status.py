@@ -226,6 +226,17 @@ def test_failed_and_stopped_jobs_are_named_with_their_last_words(tiny, monkeypat
     assert "by the clock of this\nmachine" in status.report(tiny)
 
 
+def test_a_run_of_another_configuration_is_named(tiny):
+    place = paths.Tables("tiny").config
+    loading.write(tiny, place)
+    assert "another configuration" not in status.report(tiny)
+    settings = {"tiny": tiny.setting("tiny").model_copy(update={"shards": 3})}
+    loading.write(tiny.model_copy(update={"settings": settings}), place)
+    text = status.report(tiny)
+    assert "bench status --config results/tiny-tables/config.yaml" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_shards_are_done_when_the_stage_has_put_them_together(tiny):
     """And what they made is gone."""
     settings = {"tiny": tiny.setting("tiny").model_copy(update={"shards": 3})}

@@ -221,6 +221,8 @@ def running(folder):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cluster is stopped
+    if len(sys.argv) == 1 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m tests.workflow.slurm_cluster COMMAND [ARGUMENT ...]")
     if missing():
         sys.exit(f"error: not installed: {' '.join(missing())}: apt-get install slurm-wlm munge")
     with tempfile.TemporaryDirectory() as place, running(f"{place}/slurm") as made:
