@@ -173,11 +173,8 @@ def jobs_of_tables(experiment: Experiment) -> dict[str, list[Job]]:
 
 def look(job: Job, now: float) -> Seen:
     """The state of a job. now: the time of the file system, see `clock`."""
-    times = [_time_of(path) for path in (job.target, *job.others)]
-    if job.whole and None in times:
-        times = [_time_of(job.whole)]
-    made = None if None in times else max(times)
     written = _time_of(job.log)
+    made = _made(job, written)
     if written is None:
         return Seen(job, "waiting" if made is None else "done")
     tail, silent = _tail(job.log), max(0.0, now - written)
@@ -198,6 +195,18 @@ def look(job: Job, now: float) -> Seen:
         state = "stopped" if made is None else "done"
     left = _left_in_bar(said, silent) if state == "running" else None
     return Seen(job, state, silent, left, said)
+
+
+def _made(job, written):
+    """When a job's outputs were made; None if one is missing. written: when its log was.
+
+    What a shard made is gone once the stage has put all of them together, after the shard's end.
+    """
+    times = [_time_of(path) for path in (job.target, *job.others)]
+    if None not in times:
+        return max(times)
+    together = _time_of(job.whole) if job.whole else None
+    return together if together and together >= (written or 0) else None
 
 
 def _time_of(path):

@@ -100,6 +100,8 @@ def _evaluate(experiment, name, stage, shard):
             found.append(parts.read(place.shard(stage, number), made_by, getattr(place, stage)))
         return cells, load_data(experiment, setting, place), found
     part = all_parts[0] if shard is None else parts.find(all_parts, shard)
+    # before the passes: what is read may be replaced meanwhile
+    made_by = None if shard is None else _digest(experiment, name, stage, cells, part)
     denoiser = load_denoiser(experiment, setting, place, setting.variants(PROCESS_OF[stage]))
     forward, stream = process.make(PROCESS_OF[stage], denoiser.schedule), (experiment.seed, name)
     arguments = denoiser, forward, cells, part, stream, setting.samples.batch
@@ -108,7 +110,6 @@ def _evaluate(experiment, name, stage, shard):
     else:
         arrays = {"totals": bound_2m.evaluate(*arguments)}
     if shard is not None:
-        made_by = _digest(experiment, name, stage, cells, part)
         parts.write(place.shard(stage, shard), arrays, made_by)
     return cells, denoiser.data, [arrays]
 

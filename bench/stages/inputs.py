@@ -19,6 +19,7 @@ from bench.runtime import files, paths
 from bench.runtime.errors import BenchError
 from bench.runtime.fields import Count
 
+IMAGES = "images"  # the key of a manifest that says which images it lists
 Trajectories = dict[str, dict[Annotated[str, Field(pattern=r"^\d+$")], list[Count]]]
 
 
@@ -161,6 +162,11 @@ def read_images(
     return images, str(arrays.get("digest"))
 
 
+def which_images(first: int, last: int) -> str:
+    """What a manifest says of the images that it lists, from the first to one before `last`."""
+    return f"{first} to {last - 1}"
+
+
 def read_samples(
     setting: Setting,
     place: paths.Setting,
@@ -174,13 +180,19 @@ def read_samples(
 
     Raises BenchError for a shard that is not as `read_images` wants it, or not the one that the
     setting's manifest lists: cells are shared by all runs, so a run of another configuration may
-    have drawn it again.
+    have drawn it again. A manifest of a run with another number of shards is refused, too.
     """
-    needs, shards = setting.row(process_name, variant).needs, []
-    for shard, (first, last) in enumerate(setting.parts("samples")):
+    needs, shards, parts = setting.row(process_name, variant).needs, [], setting.parts("samples")
+    for shard, (first, last) in enumerate(parts):
         path = place.samples(process_name, needs, variant, kind, K, shard)
         manifest = place.manifest(process_name, needs, shard)
         listed, remedy = files.read_json(manifest, dict[str, str]), files.remake(manifest)
+        found, expected = listed.get(IMAGES), which_images(first, last)
+        if found != expected and (found or len(parts) > 1):  # once, one shard did not say which
+            raise BenchError(
+                f"{manifest}: found images {found}, expected {expected}, as the run has another "
+                f"number of shards; {remedy}"
+            )
         shape = (last - first, *data.shape)
         images, digest = read_images(path, shape, data.levels, remedy)
         if digest != listed.get(str(path)):

@@ -71,14 +71,22 @@ def write(folder: Path, arrays: Mapping[str, np.ndarray], made_by: str) -> None:
 def read(folder: Path, made_by: str, whole: Path) -> dict[str, np.ndarray]:
     """{name: memory-mapped array} of a shard. BenchError if it is missing or of another digest.
 
-    whole: the stage's own output, which the remedy makes.
+    whole: the stage's own output.
     """
-    remedy = files.remake(whole)
+    remedy = remake(folder, whole)
     with files.reading(folder, remedy):
         names = {path.stem for path in folder.glob("*.npy")} | {DIGEST}
     arrays = files.read_arrays(folder, names, remedy)
     check(folder, str(arrays.pop(DIGEST)[0]), made_by, remedy)
     return arrays
+
+
+def remake(shard: Path, whole: Path) -> str:
+    """The command that makes what a shard leaves: that of the whole stage, if there is nothing.
+
+    Snakemake keeps what is there, so something wrong has to be forced.
+    """
+    return files.remake(shard if shard.exists() else whole)
 
 
 def check(path: Path, found: str, expected: str, remedy: str) -> None:

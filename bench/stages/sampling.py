@@ -14,7 +14,7 @@ from bench.runtime import digests, files
 from bench.runtime.errors import BenchError, unknown
 from bench.solver import SOLVER
 from bench.stages import VERSIONS, parts
-from bench.stages.inputs import read_images, read_trajectories, steps_of
+from bench.stages.inputs import IMAGES, read_images, read_trajectories, steps_of, which_images
 from bench.stages.models import load_denoiser
 
 
@@ -110,7 +110,8 @@ def _sample(experiment, name, process_name, needs, rows, shard, images):
                     progress=bar.update,
                 )
             files.write_npz(written[cell], images=images, digest=np.array(digest_of[cell]))
-    manifest = {str(written[cell]): digest for cell, digest in digest_of.items()}
+    manifest = {IMAGES: which_images(first, last)}
+    manifest |= {str(written[cell]): digest for cell, digest in digest_of.items()}
     files.write_json(place.manifest(process_name, needs, shard), manifest)
 
 

@@ -197,8 +197,8 @@ def score_samples(
     scorer, absent = load_scorer(experiment, name, about)
     if shard is not None:
         part = parts.find(all_parts, shard)
-        rows = _score_cells(setting, place, process_name, cells[slice(*part)], scorer, about)
         made_by = _digest(experiment, name, process_name, part)
+        rows = _score_cells(setting, place, process_name, cells[slice(*part)], scorer, about)
         written = _scores(experiment, name, process_name, shard)
         files.write_json(written, {"made_by": made_by, "cells": rows})
         return
@@ -224,9 +224,10 @@ def score_samples(
 
 def _rows_of_shards(experiment, name, process_name, all_parts):
     """The rows of cells that the shards have scored."""
-    rows, remedy = [], files.remake(_scores(experiment, name, process_name))
+    rows, whole = [], _scores(experiment, name, process_name)
     for shard, part in enumerate(all_parts):
         path = _scores(experiment, name, process_name, shard)
+        remedy = parts.remake(path, whole)
         found = files.read_json(path, report.Shard, remedy)
         parts.check(path, found["made_by"], _digest(experiment, name, process_name, part), remedy)
         rows += found["cells"]

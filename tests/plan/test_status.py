@@ -256,6 +256,12 @@ def test_shards_are_done_when_the_stage_has_put_them_together(tiny):
     make(whole, 30)
     write(whole.log, "bench moments: wrote results/tiny/moments\n", 30)
     assert {seen(job).state for job in (*shards, whole)} == {"done"}
+    write(shards[1].log, BAR, 10)  # the next run, which has still to put together anew
+    assert seen(shards[1]).state == "running"
+    whole_made, killed = 900, 600
+    make(whole, whole_made)
+    write(shards[1].log, BAR, killed)
+    assert seen(shards[1]).state == "stopped"
 
 
 def test_rows_of_a_filter_have_their_own_files(tiny):

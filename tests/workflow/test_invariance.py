@@ -1,5 +1,6 @@
 """What changes no number: the size of batches, the number of shards, the order of cells."""
 
+import re
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from bench import cli
-from tests.helpers.runs import CONFIG
+from tests.helpers.runs import CONFIG, TINY, snakemake
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -148,6 +149,35 @@ def test_the_number_of_shards_changes_no_byte(copy, monkeypatch, stage, shards):
     assert bytes_of([*outputs, *features]) == whole
 
 
+def test_samples_of_another_number_of_shards_are_refused(copy, monkeypatch):
+    """Shards of as many images, but of others: 12 to 23 of three shards, 8 to 19 of four."""
+    monkeypatch.chdir(copy)
+
+    def command(stage, shards):
+        config = changed_config(copy, lambda setting: in_shards(setting, shards, batch=4))
+        cli.main([stage, "--setting", "tiny", "--process", "ddim", "--config", config])
+
+    command("samples", 3)
+    for shard in (0, 2, 3):
+        place = copy / "results/tiny/samples/ddim"
+        for path in place.glob(f"*-{shard}.json"):
+            path.unlink()
+    with pytest.raises(SystemExit, match=r"-0.json: missing"):
+        command("fidelity", 1)
+    config = changed_config(copy, lambda setting: in_shards(setting, 4, batch=4))
+    for shard in (0, 2, 3):
+        options = ["--setting", "tiny", "--process", "ddim", "--config", config]
+        cli.main(["samples", *options, "--shard", str(shard)])
+    with pytest.raises(SystemExit, match=r"-1.json: found images 12 to 23, expected 8 to 19, as"):
+        cli.main(["fidelity", *options, "--shard", "0"])
+
+
+def test_another_number_of_shards_makes_every_sample_job_again(copy):
+    run = snakemake(copy, "tables", "--configfile", str(TINY), "--config", "shards=3", "--dry-run")
+    groups = 6  # nothing, moments and heads of ddpm and ddim
+    assert re.search(rf"^samples +{groups * 3}$", run.stdout, re.MULTILINE), run.stdout[-2000:]
+
+
 def test_a_shard_of_another_configuration_is_not_taken(copy, monkeypatch, capsys):
     monkeypatch.chdir(copy)
     config = changed_config(copy, lambda setting: in_shards(setting, 2))
@@ -162,7 +192,8 @@ def test_a_shard_of_another_configuration_is_not_taken(copy, monkeypatch, capsys
         setting["moments"]["draws"] = 7
 
     changed_config(copy, fewer)
-    with pytest.raises(SystemExit, match="moments-0: found a shard of another configuration"):
+    forced = "--forcerun results/tiny/shards/moments-0"
+    with pytest.raises(SystemExit, match=f"moments-0: found a shard of another .*{forced}"):
         cli.main(command)
 
 

@@ -16,6 +16,7 @@ rule samples:
         gpu=GPU,
     params:
         config=parts_and_cells("samples", "schedule", "samples", "clip_levels"),
+        shards=number_of_shards,
         eta=options_of_process,
         version=VERSIONS["samples"],
         versions=versions_of_job,
