@@ -155,15 +155,11 @@ def evaluate_part(
     data, edges, (first, last) = denoiser.data, _edges_by_step(cells), images
     parts = torch.zeros(3, len(cells), last - first, dtype=torch.float64, device=denoiser.device)
     of_batches = []
-    starts = range(first, last, batch)
-    bar = tqdm(
-        total=len(starts) * len(edges), desc=f"bound {names[-1]}", unit="pass", mininterval=1.0
-    )
+    passes = len(range(first, last, batch)) * len(edges)
+    bar = tqdm(total=passes, desc=f"bound {names[-1]}", unit="pass", mininterval=1.0)
     with torch.inference_mode(), bar:
-        for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, last)]))
-            x_0 = x_0.to(denoiser.device)
-            total, prior, data_part = parts[:, :, start - first : start - first + len(x_0)]
+        for start, place, x_0 in image_batches(denoiser, images, batch):
+            total, prior, data_part = parts[:, :, place]
             sums = {name: {} for name in ("terms", *CALIBRATION)}
             for column, cell in enumerate(cells):
                 prior[column] = terms.prior_term(process.schedule, cell.steps[-1], x_0)
@@ -190,6 +186,19 @@ def evaluate_part(
     keys = {name: list(of_keys) for name, of_keys in sums.items()}
     stacked = {name: np.stack([batch[name] for batch in of_batches]) for name in keys}
     return Part(parts.cpu().numpy(), keys, stacked)
+
+
+def image_batches(
+    denoiser: Denoiser, images: tuple[int, int], batch: int
+) -> Iterator[tuple[int, slice, Float64[Tensor, "batch dim"]]]:
+    """(index of the first one, place among `images`, x_0 on its device) of batches of the test
+    images from the first to one before the last of `images`.
+    """
+    data, (first, last) = denoiser.data, images
+    for start in range(first, last, batch):
+        x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, last)]))
+        place = slice(start - first, start - first + len(x_0))
+        yield start, place, x_0.to(denoiser.device)
 
 
 def combine(cells: Sequence[Cell], data: Data, parts: Sequence[Part]) -> Bounds:

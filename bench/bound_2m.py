@@ -30,7 +30,7 @@ from jaxtyping import Float64
 from tqdm import tqdm
 
 from bench import covariance, noise, terms
-from bench.bound import LN2, Cell, check_finite, random_signs
+from bench.bound import LN2, Cell, check_finite, image_batches, random_signs
 from bench.denoiser import Denoiser
 from bench.process import Process
 
@@ -51,13 +51,11 @@ def evaluate(
     data, schedule, (first, last) = denoiser.data, process.schedule, images
     steps = _steps(cells)
     total = torch.zeros(len(cells), last - first, dtype=torch.float64, device=denoiser.device)
-    starts = range(first, last, batch)
-    bar = tqdm(total=len(starts) * len(steps), desc=f"bound_2m {names[-1]}", unit="pass")
+    passes = len(range(first, last, batch)) * len(steps)
+    bar = tqdm(total=passes, desc=f"bound_2m {names[-1]}", unit="pass")
     with torch.inference_mode(), bar:
-        for start in starts:
-            x_0 = torch.from_numpy(data.to_float(data.test[start : min(start + batch, last)]))
-            x_0 = x_0.to(denoiser.device)
-            of_batch = total[:, start - first : start - first + len(x_0)]
+        for start, place, x_0 in image_batches(denoiser, images, batch):
+            of_batch = total[:, place]
             for column, cell in enumerate(cells):
                 of_batch[column] = terms.prior_term(schedule, cell.steps[-1], x_0)
             path, predictions = x_0.clone(), {}

@@ -13,19 +13,8 @@ from bench.runtime.errors import BenchError
 @options.command("bench plan --configfile workflows/experiments/tiny.yaml")
 @options.config
 @options.configfile
-@click.option(
-    "--images-per-second",
-    metavar="[NAME=]N",
-    multiple=True,
-    help="The speed of a network on another machine: N for every mean model, or NAME=N for one. "
-    "NAME is a setting, inception, or SETTING/classifier. May be given several times.",
-)
-@click.option(
-    "--device",
-    metavar="NAME",
-    help="A machine of bench/plan/devices.yaml whose speed was measured. A plan that measures "
-    "ends with the lines that add this machine to it.",
-)
+@options.images_per_second
+@options.device
 @click.option(
     "--gpus",
     metavar="N,N,...",
@@ -73,17 +62,8 @@ def status(config: str, configfile: tuple[str, ...]) -> None:
 @options.command("bench profile --device amd-epyc --into my-profile")
 @options.config
 @options.configfile
-@click.option(
-    "--images-per-second",
-    metavar="[NAME=]N",
-    multiple=True,
-    help="The speed of a network on a node, as in bench plan.",
-)
-@click.option(
-    "--device",
-    metavar="NAME",
-    help="A machine of bench/plan/devices.yaml whose speed was measured.",
-)
+@options.images_per_second
+@options.device
 @click.option("--partition", metavar="NAME", help="Where jobs run.")
 @click.option("--gpu-partition", metavar="NAME", help="Where jobs with a GPU run.")
 @click.option("--account", metavar="NAME", help="Who pays.")

@@ -41,6 +41,19 @@ process = click.option(
     required=True,
     help="The process: ddpm, ddim, ddpm_2m, ddim_2m or solver.",
 )
+images_per_second = click.option(
+    "--images-per-second",
+    metavar="[NAME=]N",
+    multiple=True,
+    help="The speed of a network on another machine: N for every mean model, or NAME=N for one. "
+    "NAME is a setting, inception, or SETTING/classifier. May be given several times.",
+)
+device = click.option(
+    "--device",
+    metavar="NAME",
+    help="A machine of bench/plan/devices.yaml whose speed was measured. A plan that measures "
+    "ends with the lines that add this machine to it.",
+)
 shard = click.option(
     "--shard",
     metavar="I",
